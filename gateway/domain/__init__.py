@@ -1,0 +1,1 @@
+"""Values, states and Protocols; pure: nothing here talks to the world or waits."""

@@ -1,0 +1,69 @@
+"""A camera as it is configured, and the state its source is in."""
+
+import datetime as dt
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+
+class CameraState(StrEnum):
+    """What a camera's source is doing."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    RETRYING = "retrying"
+    REFUSED = "refused"
+    ENDED = "ended"
+    DISABLED = "disabled"
+
+
+class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a user says of a camera.
+
+    Attributes:
+        name: For people.
+        url: A camera URL, see `gateway.sources`.
+        model: The model its frames go to.
+        fps: Frames per second wanted; what is granted depends on the runtimes.
+        enabled: False keeps the camera on record without opening it.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    model: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,64}$")]
+    fps: Annotated[float, msgspec.Meta(gt=0, le=120)] = 5.0
+    enabled: bool = True
+
+
+class Camera(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera on record."""
+
+    id: str
+    settings: CameraSettings
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a camera is doing now.
+
+    Attributes:
+        state: What its source is doing.
+        reason: Why, in words for a person; empty while live.
+        wanted_fps: What the camera asks for.
+        granted_fps: What the runtimes can give it; 0 while no runtime serves its model.
+        achieved_fps: Frames inferred per second over the last seconds.
+        frames_inferred: Frames inferred since the camera was started.
+        frames_dropped: Frames dropped since then, by cause.
+        last_frame_at: Frame time of the newest frame inferred.
+    """
+
+    state: CameraState
+    reason: str = ""
+    wanted_fps: float = 0.0
+    granted_fps: float = 0.0
+    achieved_fps: float = 0.0
+    frames_inferred: int = 0
+    frames_dropped: dict[str, int] = {}
+    last_frame_at: dt.datetime | None = None

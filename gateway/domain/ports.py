@@ -1,0 +1,180 @@
+"""What the pipeline needs from the adapters, as Protocols. Each has one contract suite in `tests/contract/`."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from gateway.domain.camera import Camera, CameraSettings
+from gateway.domain.event import Event
+from gateway.domain.frame import Frame
+from gateway.domain.rule import Rule, RuleSettings
+from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
+
+
+class Source(Protocol):
+    """Where frames come from. Blocking; used from one thread, except `close`, which any thread may call."""
+
+    def open(self, anchor_s: float) -> None:
+        """Connect. `anchor_s` is the frame time that the first frame gets.
+
+        Raises:
+            SourceUnavailableError: It can't be opened now.
+            SourceFormatError: It is no picture stream.
+        """
+        ...
+
+    def read(self) -> Frame | None:
+        """Wait for the next frame; None when the stream has ended or the source was closed.
+
+        Raises:
+            SourceUnavailableError: The connection was lost.
+            SourceFormatError: What comes can't be decoded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of everything and wake a blocked `read`; may be called twice."""
+        ...
+
+
+class Spool(Protocol):
+    """The durable queue between detection and the database, and the rules' state. One writer."""
+
+    async def load_rule_states(self) -> Mapping[tuple[str, str], bytes]:
+        """The state of each rule by (camera id, rule id), as last committed."""
+        ...
+
+    async def commit(self, records: Sequence[ViolationRecord], states: Mapping[tuple[str, str], bytes]) -> None:
+        """Keep records and rule states in one transaction; durable when this returns.
+
+        Raises:
+            SpoolError: Nothing of it was kept.
+        """
+        ...
+
+    async def forget_rule_states(self, camera_id: str, rule_id: str | None = None) -> None:
+        """Drop the state of one rule, or of all of a camera's."""
+        ...
+
+    async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
+        """The oldest records not yet acknowledged, with their sequence numbers."""
+        ...
+
+    async def acknowledge(self, through: int) -> None:
+        """Drop every record up to this sequence number: the database has them."""
+        ...
+
+    async def depth(self) -> int:
+        """How many records wait."""
+        ...
+
+
+class Store(Protocol):
+    """The record: cameras, rules, violations, outbox. Every method may raise `DatabaseError`."""
+
+    async def ping(self) -> None:
+        """Ask the database for an answer."""
+        ...
+
+    async def create_camera(self, settings: CameraSettings) -> Camera:
+        """Put a camera on record."""
+        ...
+
+    async def update_camera(self, camera_id: str, settings: CameraSettings) -> Camera:
+        """Replace a camera's settings; `NotFoundError` if there is none."""
+        ...
+
+    async def delete_camera(self, camera_id: str) -> None:
+        """Remove a camera and its rules; its violations stay. `NotFoundError` if there is none."""
+        ...
+
+    async def camera(self, camera_id: str) -> Camera:
+        """One camera; `NotFoundError` if there is none."""
+        ...
+
+    async def cameras(self) -> Sequence[Camera]:
+        """All cameras, oldest first."""
+        ...
+
+    async def create_rule(self, camera_id: str, settings: RuleSettings) -> Rule:
+        """Give a camera a rule; `NotFoundError` if there is no such camera."""
+        ...
+
+    async def update_rule(self, camera_id: str, rule_id: str, settings: RuleSettings) -> Rule:
+        """Replace a rule's settings and raise its revision; `NotFoundError` if there is none."""
+        ...
+
+    async def delete_rule(self, camera_id: str, rule_id: str) -> None:
+        """Remove a rule; its violations stay. `NotFoundError` if there is none."""
+        ...
+
+    async def rule(self, camera_id: str, rule_id: str) -> Rule:
+        """One rule; `NotFoundError` if there is none."""
+        ...
+
+    async def rules(self, camera_id: str | None = None) -> Sequence[Rule]:
+        """A camera's rules, or all rules, oldest first."""
+        ...
+
+    async def apply(self, records: Sequence[ViolationRecord]) -> Sequence[Event]:
+        """Write spooled records and their outbox events in one transaction; harmless when repeated.
+
+        Returns:
+            The events that this call wrote, in order; a record that was there already gives none.
+        """
+        ...
+
+    async def patch_violation(self, violation_id: str, patch: ViolationPatch) -> tuple[Violation, Event]:
+        """Change what a person may change, and write the event; `NotFoundError` if there is none."""
+        ...
+
+    async def violation(self, violation_id: str) -> Violation:
+        """One violation; `NotFoundError` if there is none."""
+        ...
+
+    async def violations(self, query: ViolationQuery) -> Sequence[Violation]:
+        """Violations, newest first (by id, which grows with time)."""
+        ...
+
+    async def count_by_status(self) -> Mapping[str, int]:
+        """Number of violations in each status that occurs."""
+        ...
+
+    async def events_after(self, number: int, limit: int) -> Sequence[Event]:
+        """Outbox events with a greater number, oldest first."""
+        ...
+
+    async def last_event_number(self) -> int:
+        """Number of the newest event; 0 when there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class EvidenceStore(Protocol):
+    """Where pictures of violations are kept."""
+
+    async def put(self, name: str, content: bytes) -> str:
+        """Keep a file under a name, durably and all or nothing; returns its sha256 (hex).
+
+        Raises:
+            StoreError: It can't be kept.
+        """
+        ...
+
+    async def get(self, name: str) -> bytes:
+        """Read a file; `NotFoundError` if there is none."""
+        ...
+
+
+class EventBus(Protocol):
+    """Fan-out of committed events to listeners of this process."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Hand events to every listener; a listener that is too slow is cut off, never waited for."""
+        ...
+
+    def listen(self) -> AsyncIterator[Event]:
+        """Events from now on; ends when the listener was too slow or the bus closes."""
+        ...

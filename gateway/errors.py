@@ -1,0 +1,90 @@
+"""Every error the gateway raises on purpose.
+
+    RuthError
+    ├── ConfigurationError          a setting is missing or contradicts another
+    ├── InvalidInputError           what a caller sent can't be used; the message says what would do
+    ├── NotFoundError               no such camera, rule, violation, model, runtime
+    ├── ConflictError               it exists already, or is in use
+    ├── AuthenticationError         no or a wrong credential
+    ├── SourceError                 a camera or file can't deliver frames
+    │   ├── SourceUnavailableError  can't be opened or reached now; trying again may help
+    │   └── SourceFormatError       not a picture stream; trying again won't help
+    ├── InferenceError              a frame did not come back as detections
+    │   ├── RuntimeUnavailableError the server is away or still starting
+    │   ├── InferenceTimeoutError   no answer before the frame's deadline
+    │   ├── InferenceRejectedError  the server refused this request
+    │   └── ModelContractError      the model can be called, but not scheduled
+    └── StoreError                  a record can't be kept or read
+        ├── SpoolError              not durable: detection must stop until this is mended
+        └── DatabaseError           the database is away or refuses
+
+Foreign exceptions are mapped to these in the adapters (`sources`, `inference`, `store`), with `raise … from`.
+"""
+
+
+class RuthError(Exception):
+    """Base of the gateway's own errors; its text is fit for a user's eyes and holds no secret."""
+
+
+class ConfigurationError(RuthError):
+    """A setting is missing, can't be parsed, or contradicts another."""
+
+
+class InvalidInputError(RuthError):
+    """What a caller sent can't be used; the message says what would do."""
+
+
+class NotFoundError(RuthError):
+    """The named camera, rule, violation, model or runtime doesn't exist."""
+
+
+class ConflictError(RuthError):
+    """The thing exists already, or is in use."""
+
+
+class AuthenticationError(RuthError):
+    """The caller showed no credential, or a wrong one."""
+
+
+class SourceError(RuthError):
+    """A camera or file can't deliver frames."""
+
+
+class SourceUnavailableError(SourceError):
+    """The source can't be opened or reached now; trying again may help."""
+
+
+class SourceFormatError(SourceError):
+    """What the source holds is no picture stream; trying again won't help."""
+
+
+class InferenceError(RuthError):
+    """A frame did not come back as detections."""
+
+
+class RuntimeUnavailableError(InferenceError):
+    """The inference server is away or still starting."""
+
+
+class InferenceTimeoutError(InferenceError):
+    """No answer came before the frame's deadline."""
+
+
+class InferenceRejectedError(InferenceError):
+    """The server answered, and refused this request."""
+
+
+class ModelContractError(InferenceError):
+    """The model doesn't declare the contract that scheduling needs."""
+
+
+class StoreError(RuthError):
+    """A record can't be kept or read."""
+
+
+class SpoolError(StoreError):
+    """The spool can't be made durable: detection must stop until this is mended."""
+
+
+class DatabaseError(StoreError):
+    """The database is away, full, or refuses."""
