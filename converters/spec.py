@@ -1,0 +1,207 @@
+"""The values that a conversion is made of: what a model is, how it is to be served, where it came from."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from converters.errors import UsageError
+
+CONTRACT = "1"
+"""Value of `ruth.contract` in every published config.pbtxt."""
+
+INPUT_NAME = "frames"
+DETECTIONS_NAME = "detections"
+COUNT_NAME = "num_detections"
+
+_NAME = re.compile(r"[a-z0-9_]{1,64}")
+
+
+class Task(StrEnum):
+    """What the model says about a picture (`ruth.task`)."""
+
+    DETECT = "detect"
+    POSE = "pose"
+
+
+class Letterbox(StrEnum):
+    """Where the picture lies on the model's canvas (`ruth.letterbox`)."""
+
+    CENTER = "center"
+    TOP_LEFT = "top_left"
+    STRETCH = "stretch"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the published graph (`ruth.precision`)."""
+
+    FP32 = "fp32"
+
+
+class Target(StrEnum):
+    """The machine that will serve the model."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    L4T = "l4t"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What the gateway must know to feed a detector and to read its answer.
+
+    Attributes:
+        task: What the model says about a picture.
+        height: Canvas height in pixels; even.
+        width: Canvas width in pixels; even.
+        letterbox: Where the picture lies on the canvas.
+        pad_luma: Y of the canvas outside the picture, 0 to 255; its chroma is 128.
+        labels: One name per class index.
+        keypoints: One name per keypoint; empty for a plain detector.
+        score_threshold: Rows below it are left out, 0 to 1.
+        nms_iou: Overlap above which the lower-scored box of one class is suppressed, 0 to 1.
+        max_detections: Rows of the `detections` output.
+        precision: Arithmetic of the graph.
+
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    task: Task
+    height: int
+    width: int
+    letterbox: Letterbox
+    pad_luma: int
+    labels: tuple[str, ...]
+    keypoints: tuple[str, ...] = ()
+    score_threshold: float
+    nms_iou: float
+    max_detections: int = 100
+    precision: Precision = Precision.FP32
+
+    def __post_init__(self) -> None:
+        if self.height < 2 or self.width < 2 or self.height % 2 or self.width % 2:
+            raise UsageError(f"NV12 needs an even canvas of at least 2 x 2, not {self.width} x {self.height}")
+        if not 0 <= self.pad_luma <= 255:
+            raise UsageError(f"the pad luma is a byte (0 to 255), not {self.pad_luma}")
+        if not (0 < self.score_threshold < 1 and 0 < self.nms_iou < 1):
+            raise UsageError("score threshold and NMS overlap lie between 0 and 1, ends excluded")
+        if not 1 <= self.max_detections <= 10_000:
+            raise UsageError(f"max detections is between 1 and 10000, not {self.max_detections}")
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Rows and columns of one NV12 frame: `(height * 3 / 2, width)`."""
+        return self.height * 3 // 2, self.width
+
+    @property
+    def row_width(self) -> int:
+        """Columns of one `detections` row: box, score, class, then x, y, score of each keypoint."""
+        return 6 + 3 * len(self.keypoints)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How Triton is to run the model.
+
+    Attributes:
+        target: The machine that will serve it.
+        max_batch_size: Largest dynamic batch; at least 1.
+        instances: Copies of the model that run at once.
+        threads: ONNX Runtime intra-op threads of each copy.
+        max_queue_delay_microseconds: Longest wait for a fuller batch.
+        max_queue_size: Requests that may wait; one more is refused at once.
+        queue_timeout_microseconds: A request that waited longer is refused; a caller may ask for less.
+    """
+
+    target: Target
+    max_batch_size: int = 8
+    instances: int
+    threads: int
+    max_queue_delay_microseconds: int = 500
+    max_queue_size: int = 64
+    queue_timeout_microseconds: int = 2_000_000
+
+    def __post_init__(self) -> None:
+        for field in ("max_batch_size", "instances", "threads", "max_queue_size"):
+            if getattr(self, field) < 1:
+                raise UsageError(f"{field} is at least 1, not {getattr(self, field)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a model came from.
+
+    Attributes:
+        name: File name without its folder, or what stands in for it (`opencv HOGDescriptor 4.12.0`).
+        sha256: Hex digest of the file, or of the coefficients that stand in for it.
+        licence: As the user gave it; None when unknown.
+        family: Registry name of the family or builtin.
+        why: What in the graph showed that it is of this family, in one line.
+        details: Further facts for the manifest (`preprocess`, `decode`, parity figures of a builtin, ...).
+    """
+
+    name: str
+    sha256: str
+    licence: str | None
+    family: str
+    why: str
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """Largest difference from the reference that `verify` accepts for a matched row.
+
+    Attributes:
+        box_px: Of any box edge, in pixels of the canvas.
+        score: Absolute.
+    """
+
+    box_px: float = 1e-3
+    score: float = 1e-3
+
+
+Reference = Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
+"""uint8 pictures `[b, ...]` in, per picture one float32 `[n, 6 + 3K]` out: rows best first, in canvas pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltModel:
+    """A fused graph, what it is, and what it has to agree with: what families and builtins hand to `publish`.
+
+    Attributes:
+        model: Input `frames` UINT8 `[batch, height * 3 / 2, width]` (NV12, limited-range BT.601), outputs
+            `detections` FP32 `[batch, max_detections, 6 + 3K]` and `num_detections` INT32 `[batch, 1]`;
+            `batch` symbolic, standard ONNX operators only.
+        spec: What the gateway must know of it.
+        source: Where it came from.
+        reference: The same answer by other means, from NV12 frames uint8 `[b, height * 3 / 2, width]`. It
+            shares no code with the graph. Rows are those the graph should report: thresholded, suppressed, cut at
+            `max_detections`, best first.
+        picture_reference: The same from BGR canvases uint8 `[b, height, width, 3]` that never went through
+            NV12; tells what lost chroma resolution costs. None where the model looks at luma alone.
+        tolerance: What `verify` accepts between graph and reference.
+    """
+
+    model: onnx.ModelProto
+    spec: ModelSpec
+    source: Source
+    reference: Reference
+    picture_reference: Reference | None = None
+    tolerance: Tolerance = Tolerance()
+
+
+def checked_name(name: str) -> str:
+    """Return a model name that is safe as a folder and a URL segment.
+
+    Raises:
+        UsageError: The name isn't 1 to 64 of lower-case letters, digits and `_`.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} can't be a model name: use 1 to 64 of a-z, 0-9 and _, such as people_416")
+    return name
