@@ -51,7 +51,8 @@ class Letterbox:
         """Map `(..., 2)` canvas points to source pixels, clipped to the picture."""
         offset = np.asarray(self.offset_xy, np.float32)
         scale = np.asarray(self.scale_xy, np.float32)
-        return np.clip((xy - offset) / scale, 0, np.asarray(source_wh, np.float32)).astype(np.float32)
+        source: Float32Array = np.clip((xy - offset) / scale, 0, np.asarray(source_wh, np.float32), dtype=np.float32)
+        return source
 
 
 def _even(length: float, limit: int) -> int:

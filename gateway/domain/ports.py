@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
-from gateway.domain.camera import Camera, CameraSettings
+from gateway.domain.camera import Camera, CameraSettings, CameraStatus
+from gateway.domain.capability import Capability
 from gateway.domain.event import Event
 from gateway.domain.frame import Frame
 from gateway.domain.rule import Rule, RuleSettings
+from gateway.domain.runtime import ModelStatus, RuntimeStatus
 from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
 
 
@@ -177,4 +179,52 @@ class EventBus(Protocol):
 
     def listen(self) -> AsyncIterator[Event]:
         """Events from now on; ends when the listener was too slow or the bus closes."""
+        ...
+
+
+class Control(Protocol):
+    """How the API steers and asks the pipeline."""
+
+    def register(self, capability: Capability) -> None:
+        """Take a runtime's declaration, its first or a heartbeat."""
+        ...
+
+    def deregister(self, runtime_id: str) -> None:
+        """Let go of a runtime; `NotFoundError` if it isn't registered."""
+        ...
+
+    def runtimes(self) -> Sequence[RuntimeStatus]:
+        """Every registered runtime."""
+        ...
+
+    def models(self) -> Sequence[ModelStatus]:
+        """Every model that a registered runtime has."""
+        ...
+
+    async def load_model(self, name: str) -> None:
+        """Load a model on every runtime that has it; `NotFoundError`, `InferenceError`."""
+        ...
+
+    async def unload_model(self, name: str) -> None:
+        """Unload a model everywhere; `NotFoundError`, `InferenceError`."""
+        ...
+
+    def check_camera(self, settings: CameraSettings) -> None:
+        """Refuse settings that no source can be made of: `InvalidInputError`."""
+        ...
+
+    async def apply_camera(self, camera: Camera, rules: Sequence[Rule]) -> None:
+        """Start a camera, or bring a running one in line with changed settings and rules."""
+        ...
+
+    async def remove_camera(self, camera_id: str) -> None:
+        """Stop a camera and end its open episodes."""
+        ...
+
+    def camera_status(self, camera_id: str) -> CameraStatus:
+        """How a camera is doing; a camera that isn't running is `disabled`."""
+        ...
+
+    def fault(self) -> str:
+        """Why the pipeline can't take frames (spool not durable, a stage crashed); empty while it can."""
         ...

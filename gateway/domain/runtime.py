@@ -1,0 +1,70 @@
+"""A registered runtime and its models, as the gateway sees them now."""
+
+import datetime as dt
+from enum import StrEnum
+
+import msgspec
+
+from gateway.domain.capability import Capability, RuntimeLimits
+from gateway.domain.model import ModelContract
+
+
+class RuntimeState(StrEnum):
+    """Whether frames may go to a runtime."""
+
+    CONNECTING = "connecting"
+    READY = "ready"
+    UNAVAILABLE = "unavailable"
+
+
+class Transport(StrEnum):
+    """How frames travel to a runtime."""
+
+    SYSTEM_SHARED_MEMORY = "system_shared_memory"
+    INLINE = "inline"
+
+
+class RuntimeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a runtime is doing now.
+
+    Attributes:
+        capability: What it declared last.
+        limits: What the adaptation table makes of it.
+        state: Whether frames may go to it.
+        reason: Why not, in words for a person; empty while ready.
+        transport: How frames travel to it; None before the first connection.
+        transport_reason: Why frames travel inline, where they do.
+        in_flight: Frames on their way now.
+        window: How many may be.
+        latency_ms: Smoothed time from sending a frame to its detections; None before the first.
+        last_heartbeat_at: When it declared itself last.
+    """
+
+    capability: Capability
+    limits: RuntimeLimits
+    state: RuntimeState
+    reason: str = ""
+    transport: Transport | None = None
+    transport_reason: str = ""
+    in_flight: int = 0
+    window: int = 0
+    latency_ms: float | None = None
+    last_heartbeat_at: dt.datetime
+
+
+class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A model over all runtimes.
+
+    Attributes:
+        name: Triton's name.
+        loaded_on: Runtimes on which it answers.
+        available_on: Runtimes that have it in their repository.
+        contract: What scheduling needs; None where no runtime has told yet, or it declares none.
+        reason: Why frames can't be scheduled to it; empty when they can.
+    """
+
+    name: str
+    loaded_on: tuple[str, ...] = ()
+    available_on: tuple[str, ...] = ()
+    contract: ModelContract | None = None
+    reason: str = ""
