@@ -21,15 +21,17 @@ class GraphBuilder:
     """Collects nodes and constants; names are unique below `prefix`.
 
     Nodes read the same in every opset from 11 on as long as the caller keeps to operators whose signature did
-    not change since (no Squeeze, Unsqueeze, ReduceSum, ReduceMax: use Reshape and TopK).
+    not change since (no Squeeze, Unsqueeze, ReduceSum: use Reshape and MatMul).
 
     Attributes:
         prefix: Starts the name of every node and tensor made here.
+        opset: Of the model that the nodes go into; at least `MIN_OPSET`.
         nodes: In topological order.
         initializers: The constants.
     """
 
     prefix: str
+    opset: int
     nodes: list[onnx.NodeProto] = field(default_factory=list[onnx.NodeProto])
     initializers: list[onnx.TensorProto] = field(default_factory=list[onnx.TensorProto])
 
@@ -52,16 +54,29 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(op_type, list(inputs), made, name=stem, **attributes))
         return made
 
-    def constant(self, value: NDArray[Any] | Sequence[int] | int) -> str:
-        """Add a constant and return its name; plain integers become INT64."""
-        array = np.asarray(value, dtype=None if isinstance(value, np.ndarray) else np.int64)
-        name = f"{self.prefix}/constant_{len(self.initializers)}"
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+    def constant(self, value: NDArray[Any] | Sequence[int]) -> str:
+        """Add a constant and return its name; a sequence of plain integers becomes INT64."""
+        array = value if isinstance(value, np.ndarray) else np.asarray(value, dtype=np.int64)
+        return self.named_constant(f"{self.prefix}/constant_{len(self.initializers)}", array)
+
+    def scalar(self, value: float) -> str:
+        """Add a FLOAT constant of rank 0 and return its name."""
+        return self.constant(np.array(value, dtype=np.float32))
+
+    def named_constant(self, name: str, value: NDArray[Any]) -> str:
+        """Add a constant under a name of its own, for what is to be found again, and return the name."""
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def reshape(self, tensor: str, *shape: int) -> str:
         """Reshape; 0 copies the input's dimension, -1 takes the rest."""
         return self.op("Reshape", tensor, self.constant(shape))
+
+    def reduce_max(self, tensor: str, axis: int) -> str:
+        """Take the maximum along one axis, which stays with length 1."""
+        if self.opset < 18:
+            return self.op("ReduceMax", tensor, axes=[axis], keepdims=1)
+        return self.op("ReduceMax", tensor, self.constant([axis]), keepdims=1)
 
     def slice(self, tensor: str, start: int, end: int, axis: int) -> str:
         """Take `start:end` along one axis."""

@@ -17,6 +17,7 @@ CONTRACT = "1"
 INPUT_NAME = "frames"
 DETECTIONS_NAME = "detections"
 COUNT_NAME = "num_detections"
+SCORE_THRESHOLD_NAME = "ruth/score_threshold"
 
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
 
@@ -166,8 +167,9 @@ class Tolerance:
     score: float = 1e-3
 
 
-Reference = Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
-"""uint8 pictures `[b, ...]` in, per picture one float32 `[n, 6 + 3K]` out: rows best first, in canvas pixels."""
+Reference = Callable[[NDArray[np.uint8], float], list[NDArray[np.float32]]]
+"""`(pictures, score_threshold)` → rows: uint8 `[b, ...]` and a threshold in, per picture one float32 `[n, 6 + 3K]`
+out, best first, in canvas pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,12 +179,14 @@ class BuiltModel:
     Attributes:
         model: Input `frames` UINT8 `[batch, height * 3 / 2, width]` (NV12, limited-range BT.601), outputs
             `detections` FP32 `[batch, max_detections, 6 + 3K]` and `num_detections` INT32 `[batch, 1]`;
-            `batch` symbolic, standard ONNX operators only.
+            `batch` symbolic, standard ONNX operators only. Its score threshold is the initializer
+            `SCORE_THRESHOLD_NAME` (FLOAT, one value; `nms.append_nms` makes it), so that `verify` can lower it
+            and compare many rows even on pictures that hold no object.
         spec: What the gateway must know of it.
         source: Where it came from.
         reference: The same answer by other means, from NV12 frames uint8 `[b, height * 3 / 2, width]`. It
-            shares no code with the graph. Rows are those the graph should report: thresholded, suppressed, cut at
-            `max_detections`, best first.
+            shares no code with the graph. Rows are those the graph should report at the given threshold:
+            suppressed, cut at `max_detections`, best first.
         picture_reference: The same from BGR canvases uint8 `[b, height, width, 3]` that never went through
             NV12; tells what lost chroma resolution costs. None where the model looks at luma alone.
         tolerance: What `verify` accepts between graph and reference.

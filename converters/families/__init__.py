@@ -1,0 +1,43 @@
+"""The model families that can be converted, and the choice of the one that fits."""
+
+from converters.errors import ModelError, UsageError
+from converters.families.family import BuildOptions, Family, Recognition
+from converters.families.yolox import Yolox
+from converters.onnx_file import OnnxFile
+
+__all__ = ["AUTO", "FAMILIES", "BuildOptions", "Family", "Recognition", "choose", "recognise"]
+
+AUTO = "auto"
+FAMILIES: dict[str, Family] = {family.name: family for family in (Yolox(),)}
+
+
+def recognise(file: OnnxFile, name: str = AUTO) -> dict[str, Recognition]:
+    """Ask one family, or all of them, about a graph.
+
+    Raises:
+        UsageError: No family has that name.
+    """
+    if name != AUTO and name not in FAMILIES:
+        raise UsageError(f"no family is called {name!r}; there are: {AUTO}, {', '.join(FAMILIES)}")
+    asked = FAMILIES if name == AUTO else {name: FAMILIES[name]}
+    return {key: family.recognise(file) for key, family in asked.items()}
+
+
+def choose(file: OnnxFile, name: str = AUTO) -> tuple[Family, Recognition]:
+    """Return the one family that the graph is of.
+
+    Raises:
+        UsageError: No family has that name.
+        ModelError: No family fits, or several do.
+    """
+    verdicts = recognise(file, name)
+    fitting = [key for key, verdict in verdicts.items() if verdict.fits]
+    if len(fitting) == 1:
+        return FAMILIES[fitting[0]], verdicts[fitting[0]]
+    if fitting:
+        raise ModelError(f"{file.name} fits several families: {', '.join(fitting)}; choose one with --family")
+    tried = "\n".join(f"  not {key}: {verdict.why}" for key, verdict in verdicts.items())
+    raise ModelError(
+        f"{file.name} is of no family that can be converted\n{tried}\n"
+        f"export it so that one of these fits (--family takes: {AUTO}, {', '.join(FAMILIES)})"
+    )

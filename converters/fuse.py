@@ -1,0 +1,98 @@
+"""One graph from bytes to rows: NV12 in front of a network, its decoded head and suppression behind it."""
+
+from collections.abc import Callable
+
+import onnx
+from onnx import TensorProto, helper, version_converter
+
+from converters.dynamic_batch import BATCH, make_batch_dynamic
+from converters.errors import ModelError
+from converters.nms import Candidates, append_nms
+from converters.nv12 import Preprocess, append_planes
+from converters.onnx_graph import MAX_IR_VERSION, MIN_OPSET, GraphBuilder
+from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, ModelSpec
+
+Decode = Callable[[GraphBuilder], Candidates]
+"""Appends a head's decoding, reading the network's outputs by name, and says where the candidates are."""
+
+_NETWORK = "network/"
+
+
+def fuse(model: onnx.ModelProto, spec: ModelSpec, preprocess: Preprocess, decode: Decode) -> onnx.ModelProto:
+    """Return the model of the contract around a network of one input, FLOAT `[b, 3, height, width]`.
+
+    Args:
+        model: The network; not changed.
+        spec: Canvas, thresholds and labels.
+        preprocess: What the network expects in place of bytes.
+        decode: Appends the decoding; finds the network's outputs under `network_tensor(name)`.
+
+    Raises:
+        ModelError: The network is of an opset that can't be raised to `MIN_OPSET`.
+    """
+    network = _prefixed(_raised(model))
+    source = network.graph.input[0].name
+    network = make_batch_dynamic(network, source)
+    opset = opset_of(network)
+    front = GraphBuilder(prefix="nv12", opset=opset)
+    planes = append_planes(front, INPUT_NAME, height=spec.height, width=spec.width, preprocess=preprocess)
+    front.op("Identity", planes, out=source)
+    back = GraphBuilder(prefix="head", opset=opset)
+    append_nms(back, decode(back), spec)
+    nodes = [*front.nodes, *network.graph.node, *back.nodes]
+    initializers = [*network.graph.initializer, *front.initializers, *back.initializers]
+    return assemble(nodes, initializers, spec, opset_imports=list(network.opset_import), ir=network.ir_version)
+
+
+def assemble(
+    nodes: list[onnx.NodeProto],
+    initializers: list[onnx.TensorProto],
+    spec: ModelSpec,
+    *,
+    opset_imports: list[onnx.OperatorSetIdProto],
+    ir: int = MAX_IR_VERSION,
+) -> onnx.ModelProto:
+    """Return a checked model with the contract's input and outputs around nodes in topological order."""
+    rows: list[str | int | None] = [BATCH, spec.max_detections, spec.row_width]
+    graph = helper.make_graph(
+        nodes,
+        "ruth",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, [BATCH, *spec.frame_shape])],
+        [
+            helper.make_tensor_value_info(DETECTIONS_NAME, TensorProto.FLOAT, rows),
+            helper.make_tensor_value_info(COUNT_NAME, TensorProto.INT32, [BATCH, 1]),
+        ],
+        initializers,
+    )
+    model = helper.make_model(graph, producer_name="ruth-convert", opset_imports=opset_imports)
+    model.ir_version = min(max(ir, 4), MAX_IR_VERSION)
+    onnx.checker.check_model(model)
+    return model
+
+
+def network_tensor(name: str) -> str:
+    """Return the name that a tensor of the network has inside the fused graph."""
+    return _NETWORK + name
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the standard operator set."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model at an opset that the appended operators exist in."""
+    opset = opset_of(model)
+    if opset >= MIN_OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, MIN_OPSET)
+    except RuntimeError as error:
+        raise ModelError(
+            f"opset {opset} is older than {MIN_OPSET} and can't be raised ({error}); "
+            f"export the model with opset {MIN_OPSET} or newer"
+        ) from error
+
+
+def _prefixed(model: onnx.ModelProto) -> onnx.ModelProto:
+    return onnx.compose.add_prefix(model, _NETWORK)

@@ -1,0 +1,136 @@
+"""Reading a model file that may be anything.
+
+The bytes are read once. A child process with limits on memory and time parses and checks them first, so that a file
+that breaks a parser ends as a message; only bytes that passed are parsed here.
+"""
+
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+
+from converters.errors import ModelError
+from converters.onnx_probe import REFUSED
+
+MAX_BYTES = 2**31 - 1
+"""Protobuf's limit on one message."""
+
+_TIME_LIMIT_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorInfo:
+    """An input or output of a graph.
+
+    Attributes:
+        name: As in the graph.
+        dtype: ONNX name such as FLOAT.
+        shape: Integers, or the name of a symbolic dimension (`?` without one).
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} [{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxFile:
+    """A model file that passed every check.
+
+    Attributes:
+        name: File name without its folder.
+        sha256: Hex digest of the file.
+        data: The file.
+        model: Parsed, with inferred shapes in `graph.value_info`.
+        inputs: What it takes, without initializers.
+        outputs: What it gives.
+    """
+
+    name: str
+    sha256: str
+    data: bytes
+    model: onnx.ModelProto
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+def read_onnx(path: Path) -> OnnxFile:
+    """Read and check an untrusted ONNX file.
+
+    Raises:
+        ModelError: It is not a regular file, empty, too large, not ONNX, damaged, invalid, or keeps weights elsewhere.
+    """
+    data = _read_bytes(path)
+    _probe(path.name, data)
+    model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(data), data_prop=True)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return OnnxFile(
+        name=path.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        data=data,
+        model=model,
+        inputs=tuple(_info(value) for value in model.graph.input if value.name not in constants),
+        outputs=tuple(_info(value) for value in model.graph.output),
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Open without blocking on a pipe or device, then read a regular file of a sane size."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelError(f"{path} is not a regular file; give the path of an .onnx file")
+            if status.st_size > MAX_BYTES:
+                raise ModelError(f"{path} has {status.st_size} bytes; ONNX files end at 2 GiB")
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"{path} can't be read: {error.strerror or error}") from error
+    if not data:
+        raise ModelError(f"{path} is empty; download or export it again")
+    if len(data) > MAX_BYTES:
+        raise ModelError(f"{path} grew past 2 GiB while it was read")
+    return data
+
+
+def _probe(name: str, data: bytes) -> None:
+    """Parse and check the bytes in a process of its own.
+
+    Raises:
+        ModelError: The child refused them, ran out of time or died.
+    """
+    command = [sys.executable, "-m", "converters.onnx_probe"]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            command, input=data, capture_output=True, timeout=_TIME_LIMIT_S, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"{name} could not be checked within {_TIME_LIMIT_S} s; it is not usable") from error
+    if done.returncode == REFUSED:
+        raise ModelError(f"{name}: {done.stdout.decode(errors='replace').strip()}")
+    if done.returncode != 0:
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        raise ModelError(
+            f"{name} broke the ONNX checker (status {done.returncode}: {last}); the file is damaged or hostile, "
+            "export it again"
+        )
+
+
+def _info(value: onnx.ValueInfoProto) -> TensorInfo:
+    tensor = value.type.tensor_type
+    return TensorInfo(
+        name=value.name,
+        dtype=TensorProto.DataType.Name(tensor.elem_type),
+        shape=tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim),
+    )
