@@ -1,0 +1,101 @@
+"""From Triton's model configuration to the contract that scheduling needs, and from output tensors to detections."""
+
+import json
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import model_config_pb2
+
+from gateway.domain.detections import Detections, Float32Array
+from gateway.domain.letterbox import Letterbox, LetterboxMode
+from gateway.domain.model import ModelContract, Task
+from gateway.errors import ModelContractError
+
+CONTRACT_VERSION = "1"
+BOX_COLUMNS = 6  # x1, y1, x2, y2, score, class
+
+ModelConfig: TypeAlias = Any
+"""Triton's `inference.ModelConfig` protobuf; its generated classes carry no types."""
+
+_UINT8: int = model_config_pb2.TYPE_UINT8  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def read_contract(config: ModelConfig, version: str) -> ModelContract:
+    """Read the `ruth.*` parameters and tensor shapes of a served model.
+
+    Raises:
+        ModelContractError: The model can be called, not scheduled; the message says what is missing.
+    """
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    if parameters.get("ruth.contract") != CONTRACT_VERSION:
+        raise ModelContractError(
+            f"model {config.name} declares no ruth.contract = {CONTRACT_VERSION}; publish it with ruth-convert"
+        )
+    try:
+        task = Task(parameters["ruth.task"])
+        rows, width = _input_dims(config)
+        return ModelContract(
+            name=config.name,
+            version=version,
+            task=task,
+            input_wh=(width, rows * 2 // 3),
+            letterbox=LetterboxMode(parameters["ruth.letterbox"]),
+            pad_luma=int(parameters.get("ruth.pad", "16")),
+            labels=tuple(json.loads(parameters["ruth.labels"])),
+            keypoints=tuple(json.loads(parameters.get("ruth.keypoints", "[]"))),
+            max_batch_size=config.max_batch_size,
+            max_detections=0 if task is Task.CLASSIFY else _output_rows(config),
+            sha256=parameters.get("ruth.model_sha256", ""),
+        )
+    except KeyError as error:
+        raise ModelContractError(f"model {config.name} lacks {error}; publish it again with ruth-convert") from error
+    except ValueError as error:
+        raise ModelContractError(f"model {config.name} breaks the contract: {error}") from error
+
+
+def _input_dims(config: ModelConfig) -> tuple[int, int]:
+    for tensor in config.input:
+        if tensor.name == "frames":
+            rows, width = tuple(tensor.dims)
+            if config.max_batch_size < 1 or tensor.data_type != _UINT8 or rows % 3 or width % 2:
+                raise ValueError(f"input frames is {list(tensor.dims)}, not a batch of UINT8 [H*3/2, W], H and W even")
+            return rows, width
+    raise KeyError("the input frames")
+
+
+def _output_rows(config: ModelConfig) -> int:
+    for tensor in config.output:
+        if tensor.name == "detections":
+            return int(tensor.dims[0])
+    raise KeyError("the output detections")
+
+
+def to_detections(
+    rows: npt.NDArray[np.float32], count: int, contract: ModelContract, letterbox: Letterbox, source_wh: tuple[int, int]
+) -> Detections:
+    """Turn the `(max_detections, 6 + 3K)` rows of one frame into `Detections` in source pixels.
+
+    Raises:
+        ModelContractError: The rows contradict the model's declaration.
+    """
+    keypoints = len(contract.keypoints)
+    columns = BOX_COLUMNS + 3 * keypoints
+    if rows.ndim != 2 or rows.shape[1] != columns or not 0 <= count <= len(rows):
+        raise ModelContractError(
+            f"model {contract.name} answered {count} of {rows.shape} rows; it declares {columns} columns"
+        )
+    found = rows[:count]
+    corners = letterbox.to_source(found[:, :4].reshape(count, 2, 2), source_wh)
+    points: Float32Array = found[:, BOX_COLUMNS:].reshape(count, keypoints, 3).copy()
+    points[..., :2] = letterbox.to_source(points[..., :2], source_wh)
+    try:
+        return Detections(
+            xyxy=corners.reshape(count, 4),
+            score=found[:, 4].copy(),
+            class_id=found[:, 5].astype(np.int32),
+            labels=contract.labels,
+            keypoints=points,
+        )
+    except ValueError as error:
+        raise ModelContractError(f"model {contract.name} contradicts its declaration: {error}") from error

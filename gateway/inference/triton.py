@@ -1,0 +1,142 @@
+"""Calls to one Triton over gRPC, with its errors mapped to the gateway's."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy.typing as npt
+from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from gateway.domain.frame import UInt8Array
+from gateway.errors import InferenceError, InferenceRejectedError, InferenceTimeoutError, RuntimeUnavailableError
+from gateway.inference.contract import ModelConfig
+
+CONTROL_TIMEOUT_S = 5.0
+LOAD_TIMEOUT_S = 120.0
+
+# The server answers faster pings than one in five minutes with GOAWAY, so the channel sends none of its own.
+_CHANNEL_ARGS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where in a registered shared-memory region a tensor lies."""
+
+    name: str
+    offset: int
+    byte_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One line of Triton's repository index."""
+
+    name: str
+    version: str
+    ready: bool
+    reason: str
+
+
+class TritonClient:
+    """One gRPC channel to one Triton. Every method may raise `RuntimeUnavailableError` or `InferenceTimeoutError`."""
+
+    def __init__(self, grpc_url: str) -> None:
+        self._client = InferenceServerClient(grpc_url.removeprefix("grpc://"), channel_args=_CHANNEL_ARGS)
+
+    async def is_ready(self) -> bool:
+        """Whether the server answers and has finished starting."""
+        return bool(await _mapped(self._client.is_server_ready(client_timeout=CONTROL_TIMEOUT_S)))
+
+    async def index(self) -> Sequence[ServedModel]:
+        """Every model version in the server's repository."""
+        answer = await _mapped(self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S))
+        return [ServedModel(m.name, m.version, m.state == "READY", m.reason) for m in answer.models]
+
+    async def config(self, model: str) -> ModelConfig:
+        """Configuration of a loaded model."""
+        answer = await _mapped(self._client.get_model_config(model, client_timeout=CONTROL_TIMEOUT_S))
+        return answer.config
+
+    async def load(self, model: str) -> None:
+        """Load, or reload, a model."""
+        await _mapped(self._client.load_model(model, client_timeout=LOAD_TIMEOUT_S))
+
+    async def unload(self, model: str) -> None:
+        """Unload a model."""
+        await _mapped(self._client.unload_model(model, client_timeout=LOAD_TIMEOUT_S))
+
+    async def register(self, region: str, byte_size: int) -> None:
+        """Make a shared-memory region known to the server; `InferenceRejectedError` where it refuses."""
+        await _mapped(
+            self._client.register_system_shared_memory(
+                region, f"/{region}", byte_size, client_timeout=CONTROL_TIMEOUT_S
+            )
+        )
+
+    async def is_registered(self, region: str) -> bool:
+        """Whether the server knows a shared-memory region; it forgets all of them when it restarts."""
+        answer = await _mapped(self._client.get_system_shared_memory_status(client_timeout=CONTROL_TIMEOUT_S))
+        return region in answer.regions
+
+    async def unregister(self, region: str) -> None:
+        """Make the server forget a region; no call may be using it."""
+        await _mapped(self._client.unregister_system_shared_memory(region, client_timeout=CONTROL_TIMEOUT_S))
+
+    async def infer(
+        self, model: str, shape: Sequence[int], frames: Region | UInt8Array, outputs: Sequence[str], timeout_s: float
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Run one request; `frames` lies in shared memory or travels in the request."""
+        tensor = InferInput("frames", list(shape), "UINT8")
+        if isinstance(frames, Region):
+            tensor.set_shared_memory(frames.name, frames.byte_size, frames.offset)
+        else:
+            tensor.set_data_from_numpy(frames.reshape(shape))
+        answer = await _mapped(
+            self._client.infer(
+                model,
+                [tensor],
+                outputs=[InferRequestedOutput(name) for name in outputs],
+                timeout=max(1, int(timeout_s * 1e6)),
+                client_timeout=timeout_s,
+            )
+        )
+        return {name: answer.as_numpy(name) for name in outputs}
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._client.close()
+
+
+async def _mapped(call: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - tritonclient's answers carry no types
+    try:
+        return await call
+    except InferenceServerException as error:
+        raise _error(error) from error
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # grpc.aio cancels its own calls when the channel breaks; nobody cancelled us.
+        raise RuntimeUnavailableError("the connection to the inference server broke") from None
+    except grpc.RpcError as error:
+        raise RuntimeUnavailableError(f"the connection to the inference server broke: {error}") from error
+
+
+def _error(error: InferenceServerException) -> InferenceError:
+    message = error.message() or "no reason given"
+    match error.status():
+        case "StatusCode.DEADLINE_EXCEEDED":
+            return InferenceTimeoutError("no answer before the frame's deadline")
+        case "StatusCode.UNAVAILABLE" | "StatusCode.CANCELLED" | "StatusCode.UNKNOWN":
+            return RuntimeUnavailableError(f"the inference server can't be reached: {message}")
+        case _:
+            return InferenceRejectedError(message)

@@ -1,0 +1,118 @@
+"""The state machine that makes one violation of one episode, however many frames it spans.
+
+    idle ──hit──▶ candidate ──hits last ≥ min_duration──▶ open ──no hit for > max_gap──▶ idle (closed)
+                      └──no hit for > max_gap──▶ idle (nothing happened)
+
+Time is frame time. A frame that never came is no verdict: only the time between frames that did come counts as a gap,
+so an episode goes on over missing frames until its gap window has passed.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+
+class Phase(StrEnum):
+    """Where an episode stands."""
+
+    IDLE = "idle"
+    CANDIDATE = "candidate"
+    OPEN = "open"
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """The best object that counts in one frame.
+
+    Attributes:
+        label: Its class.
+        score: Its score, 0..1.
+        box: x1, y1, x2, y2 in source pixels.
+    """
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+class EpisodeState(msgspec.Struct, frozen=True):
+    """All that is remembered between two frames; kept in the spool, so it survives a crash.
+
+    Attributes:
+        phase: Where the episode stands.
+        first_hit_s: Frame time of its first hit.
+        last_hit_s: Frame time of its last hit.
+        best: Its best hit so far.
+        violation_id: Id of the violation it opened; empty before.
+    """
+
+    phase: Phase = Phase.IDLE
+    first_hit_s: float = 0.0
+    last_hit_s: float = 0.0
+    best: Hit | None = None
+    violation_id: str = ""
+
+
+IDLE = EpisodeState()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A violation began. `started_s` is the frame time of the episode's first hit; `hit` its best one so far."""
+
+    started_s: float
+    hit: Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A violation ended. `ended_s` is the frame time of its last hit, `best` its best hit."""
+
+    violation_id: str
+    ended_s: float
+    best: Hit
+
+
+Transition = Opened | Closed
+
+
+def advance(
+    state: EpisodeState, time_s: float, hit: Hit | None, min_duration_s: float, max_gap_s: float
+) -> tuple[EpisodeState, list[Transition]]:
+    """Take one frame into account.
+
+    Args:
+        state: As the last call returned it. After an `Opened` the caller sets `violation_id` in it.
+        time_s: Frame time in seconds, not before the last call's.
+        hit: The best object that counts in this frame; None when there is none.
+        min_duration_s: How long hits must last before a violation opens.
+        max_gap_s: How long a gap between hits is tolerated.
+
+    Returns:
+        The new state and what happened: at most a `Closed` followed by an `Opened`.
+    """
+    transitions: list[Transition] = []
+    if state.phase is not Phase.IDLE and time_s - state.last_hit_s > max_gap_s:
+        state, transitions = finish(state)
+    if hit is None:
+        return state, transitions
+    state = _with_hit(state, time_s, hit)
+    if state.phase is Phase.CANDIDATE and time_s - state.first_hit_s >= min_duration_s:
+        state = msgspec.structs.replace(state, phase=Phase.OPEN)
+        assert state.best is not None
+        transitions.append(Opened(state.first_hit_s, state.best))
+    return state, transitions
+
+
+def finish(state: EpisodeState) -> tuple[EpisodeState, list[Transition]]:
+    """End the episode now: the stream is over, or its gap window has passed."""
+    if state.phase is not Phase.OPEN or state.best is None:
+        return IDLE, []
+    return IDLE, [Closed(state.violation_id, state.last_hit_s, state.best)]
+
+
+def _with_hit(state: EpisodeState, time_s: float, hit: Hit) -> EpisodeState:
+    if state.phase is Phase.IDLE:
+        return EpisodeState(Phase.CANDIDATE, time_s, time_s, hit)
+    best = hit if state.best is None or hit.score > state.best.score else state.best
+    return msgspec.structs.replace(state, last_hit_s=time_s, best=best)
