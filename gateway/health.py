@@ -1,0 +1,212 @@
+"""Whether the gateway and what it leans on are well: the answers behind the health endpoints."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from gateway.domain.clock import Clock
+from gateway.domain.ports import Control, Store
+from gateway.domain.runtime import RuntimeState, RuntimeStatus, Transport
+from gateway.errors import RuthError
+from gateway.logs import SERVICE
+from gateway.masking import mask_secrets
+
+Ping = Callable[[], Awaitable[object]]
+"""Asks a service for an answer; raises `RuthError` or `OSError` when none comes."""
+
+
+class HealthStatus(StrEnum):
+    """How well something is."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+class ComponentHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How one thing is that the gateway leans on.
+
+    Attributes:
+        status: How well it is.
+        latency_ms: How long it took to answer; None where it wasn't asked or didn't answer.
+        error: What is wrong, in words for a person; None while nothing is.
+    """
+
+    status: HealthStatus
+    latency_ms: float | None = None
+    error: str | None = None
+
+
+class RuntimeHealth(ComponentHealth, frozen=True, kw_only=True):
+    """How the inference runtimes are, taken together.
+
+    Attributes:
+        latency_ms: Smoothed time to the detections on the slowest ready runtime.
+        hardware_type: What the runtimes declared; several kinds are joined by commas, None without a runtime.
+        model_loaded: Whether a ready runtime has a model loaded.
+        runtimes_ready: How many take frames now.
+        runtimes_registered: How many have declared themselves.
+        transport: How frames travel to each ready runtime, and why inline where they do.
+    """
+
+    hardware_type: str | None = None
+    model_loaded: bool = False
+    runtimes_ready: int = 0
+    runtimes_registered: int = 0
+    transport: dict[str, str] = {}
+
+
+class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything at one glance.
+
+    Attributes:
+        status: `unhealthy` when no violation could be kept (database or pipeline), `degraded` when less is seen than
+            was asked for, else `healthy`.
+        service: This program.
+        version: Its version.
+        timestamp: When it was asked.
+        components: The parts; only those that are configured.
+        uptime_seconds: Since this program started.
+    """
+
+    status: HealthStatus
+    service: str = SERVICE
+    version: str
+    timestamp: dt.datetime
+    components: dict[str, RuntimeHealth | ComponentHealth]
+    uptime_seconds: int
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether frames can become violations now, and if not, why."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+VITAL_COMPONENTS = ("database", "pipeline")
+
+
+class HealthCheck:
+    """Asks the parts how they are, each for a bounded time and all at once.
+
+    Args:
+        store: The database.
+        control: The pipeline and its runtimes.
+        clock: For uptime and latency.
+        version: Of this program.
+        peers: Further services to ask, by component name, such as `redis`; one that fails degrades.
+        timeout_s: A part that hasn't answered by then is unhealthy.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        control: Control,
+        clock: Clock,
+        version: str,
+        peers: Mapping[str, Ping] | None = None,
+        timeout_s: float = 1.0,
+    ) -> None:
+        self._pings: dict[str, Ping] = {"database": store.ping, **(peers or {})}
+        self._control = control
+        self._clock = clock
+        self._version = version
+        self._timeout_s = timeout_s
+        self._started_s = clock.monotonic()
+
+    async def report(self) -> HealthReport:
+        """Ask everything; takes no longer than the time-out."""
+        answers = await asyncio.gather(*(self._ask(ping) for ping in self._pings.values()))
+        components: dict[str, RuntimeHealth | ComponentHealth] = {
+            **dict(zip(self._pings, answers, strict=True)),
+            "ai_runtime": runtime_health(self._control.runtimes()),
+            "pipeline": _pipeline_health(self._control.fault()),
+        }
+        return HealthReport(
+            status=overall(components),
+            version=self._version,
+            timestamp=self._clock.utcnow(),
+            components=components,
+            uptime_seconds=int(self._clock.monotonic() - self._started_s),
+        )
+
+    async def readiness(self) -> Readiness:
+        """Ready when the database answers, the pipeline takes frames and a runtime is ready."""
+        components = (await self.report()).components
+        reasons = tuple(
+            f"{name}: {components[name].error}"
+            for name in (*VITAL_COMPONENTS, "ai_runtime")
+            if components[name].status is HealthStatus.UNHEALTHY
+        )
+        return Readiness(ready=not reasons, reasons=reasons)
+
+    async def _ask(self, ping: Ping) -> ComponentHealth:
+        started_s = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await ping()
+        except TimeoutError:
+            return ComponentHealth(status=HealthStatus.UNHEALTHY, error=f"no answer within {self._timeout_s:g} s")
+        except (RuthError, OSError) as error:
+            reason = mask_secrets(str(error)) or type(error).__name__
+            return ComponentHealth(status=HealthStatus.UNHEALTHY, error=reason)
+        latency_ms = round((self._clock.monotonic() - started_s) * 1000, 3)
+        return ComponentHealth(status=HealthStatus.HEALTHY, latency_ms=latency_ms)
+
+
+def overall(components: Mapping[str, ComponentHealth]) -> HealthStatus:
+    """Judge the whole by its parts: a vital part that is down takes everything down, any other degrades."""
+    if any(components[name].status is HealthStatus.UNHEALTHY for name in VITAL_COMPONENTS):
+        return HealthStatus.UNHEALTHY
+    if all(component.status is HealthStatus.HEALTHY for component in components.values()):
+        return HealthStatus.HEALTHY
+    return HealthStatus.DEGRADED
+
+
+def runtime_health(runtimes: Sequence[RuntimeStatus]) -> RuntimeHealth:
+    """Sum up the runtimes: healthy when all are ready, unhealthy when none is."""
+    ready = [runtime for runtime in runtimes if runtime.state is RuntimeState.READY]
+    latencies = [runtime.latency_ms for runtime in ready if runtime.latency_ms is not None]
+    return RuntimeHealth(
+        status=_runtime_status(len(ready), len(runtimes)),
+        latency_ms=round(max(latencies), 3) if latencies else None,
+        error=_runtime_error(runtimes),
+        hardware_type=",".join(sorted({r.capability.hardware_type for r in runtimes})) or None,
+        model_loaded=any(runtime.capability.loaded_models for runtime in ready),
+        runtimes_ready=len(ready),
+        runtimes_registered=len(runtimes),
+        transport={runtime.capability.runtime_id: _transport(runtime) for runtime in ready},
+    )
+
+
+def _runtime_status(ready: int, registered: int) -> HealthStatus:
+    if ready == 0:
+        return HealthStatus.UNHEALTHY
+    return HealthStatus.HEALTHY if ready == registered else HealthStatus.DEGRADED
+
+
+def _runtime_error(runtimes: Sequence[RuntimeStatus]) -> str | None:
+    if not runtimes:
+        return "no runtime is registered; start one with `ruth-triton serve --gateway URL`"
+    troubles = [
+        f"{runtime.capability.runtime_id} is {runtime.state}" + (f": {runtime.reason}" if runtime.reason else "")
+        for runtime in runtimes
+        if runtime.state is not RuntimeState.READY
+    ]
+    return mask_secrets("; ".join(troubles)) or None
+
+
+def _transport(runtime: RuntimeStatus) -> str:
+    if runtime.transport is Transport.INLINE and runtime.transport_reason:
+        return f"inline because {runtime.transport_reason}"
+    return runtime.transport or "not connected yet"
+
+
+def _pipeline_health(fault: str) -> ComponentHealth:
+    if fault:
+        return ComponentHealth(status=HealthStatus.UNHEALTHY, error=mask_secrets(fault))
+    return ComponentHealth(status=HealthStatus.HEALTHY)
