@@ -133,6 +133,8 @@ async def _mapped(call: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - trit
 
 def _error(error: InferenceServerException) -> InferenceError:
     message = error.message() or "no reason given"
+    if "timeout expired" in message.lower():  # the server's queue policy gave the request up, with status UNAVAILABLE
+        return InferenceTimeoutError("the request waited longer than its deadline in the server's queue")
     match error.status():
         case "StatusCode.DEADLINE_EXCEEDED":
             return InferenceTimeoutError("no answer before the frame's deadline")

@@ -1,0 +1,6 @@
+"""Where frames come from: one class per kind of camera URL, and the thread that reads it."""
+
+from gateway.sources.factory import open_source
+from gateway.sources.reader import CameraReader
+
+__all__ = ["CameraReader", "open_source"]

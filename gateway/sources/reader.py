@@ -1,0 +1,110 @@
+"""The thread that reads one camera."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.domain.camera import CameraState
+from gateway.domain.clock import Clock
+from gateway.domain.frame import Frame
+from gateway.domain.ports import Source
+from gateway.errors import SourceError, SourceFormatError
+from gateway.sampling import FpsGate
+
+_logger = logging.getLogger(__name__)
+
+RETRY_FIRST_S = 0.5
+RETRY_LAST_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told what a camera does; called in the camera's thread."""
+
+    frame: Callable[[Frame], None]
+    state: Callable[[CameraState, str], None]
+    crash: Callable[[BaseException], None]
+
+
+class CameraReader:
+    """Opens a source, reads it through the FPS gate, and opens it again with full-jitter back-off when it is lost.
+
+    Args:
+        name: Of the thread.
+        make_source: Makes a fresh source for each attempt.
+        fps: Frames per second of frame time to let through.
+        listener: Who is told.
+        clock: Anchors frame time when a source opens.
+    """
+
+    def __init__(
+        self, name: str, make_source: Callable[[], Source], fps: float, listener: Listener, clock: Clock
+    ) -> None:
+        self._make_source = make_source
+        self._listener = listener
+        self._clock = clock
+        self._gate = FpsGate(fps)
+        self._stop = threading.Event()
+        self._source: Source | None = None
+        self._gave_frames = False
+        self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def set_fps(self, fps: float) -> None:
+        """Change the rate from the next frame on."""
+        self._gate.fps = fps
+
+    def stop(self) -> None:
+        """Tell the thread to end, and wake it; returns at once."""
+        self._stop.set()
+        source = self._source
+        if source is not None:
+            source.close()
+
+    def join(self) -> None:
+        """Wait until the thread has ended."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._read_until_stopped()
+        except BaseException as error:  # noqa: BLE001 - a bug in a reader must be seen by the pipeline, not by stderr alone
+            self._listener.crash(error)
+
+    def _read_until_stopped(self) -> None:
+        retry_s = RETRY_FIRST_S
+        while not self._stop.is_set():
+            self._listener.state(CameraState.CONNECTING, "")
+            source = self._source = self._make_source()
+            try:
+                self._read(source)
+            except SourceFormatError as error:
+                self._listener.state(CameraState.REFUSED, str(error))
+                return
+            except SourceError as error:
+                delay_s = random.uniform(0, retry_s)  # noqa: S311 - jitter
+                self._listener.state(CameraState.RETRYING, f"{error}; trying again in {delay_s:.1f} s")
+                self._stop.wait(delay_s)
+                retry_s = RETRY_FIRST_S if self._gave_frames else min(RETRY_LAST_S, retry_s * 2)
+            else:
+                if not self._stop.is_set():
+                    self._listener.state(CameraState.ENDED, "the source has no more frames")
+                return
+            finally:
+                source.close()
+
+    def _read(self, source: Source) -> None:
+        """Read one connection to its end."""
+        self._gave_frames = False
+        source.open(self._clock.utcnow().timestamp())
+        while not self._stop.is_set() and (frame := source.read()) is not None:
+            if not self._gave_frames:
+                self._gave_frames = True
+                self._listener.state(CameraState.LIVE, "")
+            if self._gate.admit(frame.time_s):
+                self._listener.frame(frame)

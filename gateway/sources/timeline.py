@@ -1,0 +1,42 @@
+"""Frame time from a stream's own timestamps."""
+
+
+class Timeline:
+    """Turns presentation times into frame times that never go backwards.
+
+    Args:
+        anchor_s: Frame time of the first frame, in seconds.
+        frame_s: Nominal time between frames, in seconds; used where a frame has no timestamp or a stream starts over.
+    """
+
+    def __init__(self, anchor_s: float, frame_s: float) -> None:
+        self._start_s = self._anchor_s = anchor_s
+        self._frame_s = frame_s
+        self._first_pts_s: float | None = None
+        self._pts_s = -frame_s
+
+    def elapsed_s(self) -> float:
+        """Frame time between the first frame of all and the last one placed, loops included."""
+        return self._anchor_s - self._start_s + max(0.0, self._pts_s)
+
+    def advance(self, pts_s: float | None) -> tuple[float, float]:
+        """Place the next frame.
+
+        Args:
+            pts_s: Its presentation time in the stream, in seconds; None where it has none.
+
+        Returns:
+            Seconds since the first frame, and the frame time.
+        """
+        if pts_s is None:
+            self._pts_s += self._frame_s
+        else:
+            if self._first_pts_s is None:
+                self._first_pts_s = pts_s
+            self._pts_s = max(self._pts_s, pts_s - self._first_pts_s) if self._pts_s >= 0 else 0.0
+        return self._pts_s, self._anchor_s + self._pts_s
+
+    def restart(self) -> None:
+        """The stream begins again (a loop): its next frame follows the last one after one frame's time."""
+        self._anchor_s += self._pts_s + self._frame_s
+        self._first_pts_s, self._pts_s = None, -self._frame_s

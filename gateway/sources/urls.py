@@ -1,0 +1,66 @@
+"""Camera URLs: `scheme:…?option=value`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from gateway.errors import InvalidInputError
+
+
+class Pace(StrEnum):
+    """How fast a recorded or rendered source gives its frames."""
+
+    REALTIME = "realtime"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraUrl:
+    """A camera URL in its parts; `path` is percent-decoded, `options` are those after the `?`."""
+
+    scheme: str
+    path: str
+    options: Mapping[str, str]
+
+
+def parse_url(url: str) -> CameraUrl:
+    """Split a camera URL.
+
+    Raises:
+        InvalidInputError: It has no scheme, or an option is given twice.
+    """
+    parts = urlsplit(url)
+    if not parts.scheme:
+        raise InvalidInputError("a camera URL begins with its scheme, as in file:///videos/door.mp4 or demo:?people=3")
+    if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+        raise InvalidInputError(f"a file URL has three slashes: file:///{parts.netloc}{parts.path}")
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    options = dict(pairs)
+    if len(options) != len(pairs):
+        raise InvalidInputError(f"an option of the camera URL is given twice: {parts.query}")
+    return CameraUrl(parts.scheme, unquote(parts.path), options)
+
+
+def check_options(url: CameraUrl, known: Mapping[str, str]) -> None:
+    """Refuse options that a scheme doesn't have. `known` maps each option to a description of its values.
+
+    Raises:
+        InvalidInputError: Names the unknown options and lists the known ones.
+    """
+    unknown = sorted(set(url.options) - set(known))
+    if unknown:
+        listed = ", ".join(f"{name}={values}" for name, values in known.items())
+        raise InvalidInputError(f"{url.scheme}: URLs have no option {', '.join(unknown)}; they have {listed}")
+
+
+def pace_option(url: CameraUrl) -> Pace:
+    """Read the `pace` option, `realtime` unless given.
+
+    Raises:
+        InvalidInputError: It is neither `realtime` nor `max`.
+    """
+    value = url.options.get("pace", Pace.REALTIME.value)
+    if value not in tuple(Pace):
+        raise InvalidInputError(f"pace is {' or '.join(Pace)}, not {value!r}")
+    return Pace(value)
