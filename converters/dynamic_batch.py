@@ -45,6 +45,18 @@ def _rewrite_constants(graph: onnx.GraphProto, batch: int) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(builder.initializers)
+    _drop_unread(graph, set(constants))
+
+
+def _drop_unread(graph: onnx.GraphProto, candidates: set[str]) -> None:
+    """Drop the shapes that nothing reads any more; runtimes warn about each of them."""
+    inner = any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute)
+    if inner:  # a subgraph may read them by name
+        return
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read or tensor.name not in candidates]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _follow_batch(node: onnx.NodeProto, constants: dict[str, list[int]], builder: GraphBuilder, batch: int) -> None:

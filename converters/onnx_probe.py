@@ -53,7 +53,7 @@ def _invalid(model: object, data: bytes) -> str | None:
     """Return what the checker, strict shape inference or ONNX Runtime object to."""
     import onnx
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
 
     assert isinstance(model, onnx.ModelProto)
     try:

@@ -1,0 +1,122 @@
+"""ModelSpec → Triton's ModelConfig → the text of config.pbtxt. Pure: no file, no clock, no machine."""
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from google.protobuf import json_format, text_format
+from google.protobuf.message import Message
+from tritonclient.grpc import model_config_pb2
+
+from converters.errors import ModelError
+from converters.spec import CONTRACT, COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, ModelSpec, Serving, Target
+
+BACKEND = "onnxruntime"
+MODEL_FILE = "model.onnx"
+
+_KIND = {Target.CPU: "KIND_CPU", Target.CUDA: "KIND_GPU", Target.L4T: "KIND_GPU"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What tells one publication from another.
+
+    Attributes:
+        name: Model name in the repository.
+        source_sha256: Hex digest of the file it was made from.
+        model_sha256: Hex digest of the published `model.onnx`.
+    """
+
+    name: str
+    source_sha256: str
+    model_sha256: str
+
+
+def converter_version() -> str:
+    """Return this program and its version, such as `ruth-convert 0.1.0`."""
+    return f"ruth-convert {version('ruth-ai')}"
+
+
+def render(spec: ModelSpec, serving: Serving, identity: Identity) -> str:
+    """Return the text of config.pbtxt; a field that Triton doesn't know is an error here, not there."""
+    return text_format.MessageToString(json_format.ParseDict(model_config(spec, serving, identity), _empty_config()))
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return the fields of a config.pbtxt under their own names; 64-bit integers come as strings.
+
+    Raises:
+        ModelError: It is no ModelConfig.
+    """
+    try:
+        config = text_format.Parse(text, _empty_config())
+    except text_format.ParseError as error:
+        raise ModelError(f"config.pbtxt can't be parsed: {error}") from error
+    return json_format.MessageToDict(config, preserving_proto_field_name=True)
+
+
+def parameters_of(config: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters of a parsed config.pbtxt."""
+    return {key: str(value.get("string_value", "")) for key, value in config.get("parameters", {}).items()}
+
+
+def model_config(spec: ModelSpec, serving: Serving, identity: Identity) -> dict[str, Any]:
+    """Return what Triton is to know of a published model; `dims` leave the batch axis out."""
+    values = {**_runtime_parameters(serving), **contract_parameters(spec, identity)}
+    rows = [spec.max_detections, spec.row_width]
+    return {
+        "name": identity.name,
+        "backend": BACKEND,
+        "default_model_filename": MODEL_FILE,
+        "max_batch_size": serving.max_batch_size,
+        "input": [{"name": INPUT_NAME, "data_type": "TYPE_UINT8", "dims": list(spec.frame_shape)}],
+        "output": [
+            {"name": DETECTIONS_NAME, "data_type": "TYPE_FP32", "dims": rows},
+            {"name": COUNT_NAME, "data_type": "TYPE_INT32", "dims": [1]},
+        ],
+        "instance_group": [{"kind": _KIND[serving.target], "count": serving.instances}],
+        "version_policy": {"latest": {"num_versions": 1}},
+        "dynamic_batching": _batching(serving),
+        "parameters": {key: {"string_value": value} for key, value in values.items()},
+    }
+
+
+def contract_parameters(spec: ModelSpec, identity: Identity) -> dict[str, str]:
+    """Return the `ruth.*` parameters, by which the gateway knows the model."""
+    return {
+        "ruth.contract": CONTRACT,
+        "ruth.task": spec.task.value,
+        "ruth.letterbox": spec.letterbox.value,
+        "ruth.pad": str(spec.pad_luma),
+        "ruth.labels": json.dumps(spec.labels, ensure_ascii=False),
+        "ruth.keypoints": json.dumps(spec.keypoints, ensure_ascii=False),
+        "ruth.score_threshold": f"{spec.score_threshold:g}",
+        "ruth.nms_iou": f"{spec.nms_iou:g}",
+        "ruth.precision": spec.precision.value,
+        "ruth.source_sha256": identity.source_sha256,
+        "ruth.model_sha256": identity.model_sha256,
+        "ruth.converter": converter_version(),
+    }
+
+
+def _batching(serving: Serving) -> dict[str, Any]:
+    """Bound the queue in length and in time: a request that waited too long is refused, not answered late."""
+    return {
+        "max_queue_delay_microseconds": serving.max_queue_delay_microseconds,
+        "default_queue_policy": {
+            "timeout_action": "REJECT",
+            "default_timeout_microseconds": serving.queue_timeout_microseconds,
+            "allow_timeout_override": True,
+            "max_queue_size": serving.max_queue_size,
+        },
+    }
+
+
+def _runtime_parameters(serving: Serving) -> dict[str, str]:
+    """ONNX Runtime's own threads; on a GPU they run the few operators left on the CPU."""
+    return {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"}
+
+
+def _empty_config() -> Message:
+    return model_config_pb2.ModelConfig()  # pyright: ignore[reportAttributeAccessIssue]  # made at import

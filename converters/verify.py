@@ -1,0 +1,246 @@
+"""Does the fused graph say what the original says? On every picture, at several batch sizes, at every index."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
+
+from converters.errors import ModelError
+from converters.pictures import PictureSet, nv12_of, on_canvas
+from converters.reference import session
+from converters.spec import (
+    COUNT_NAME,
+    DETECTIONS_NAME,
+    INPUT_NAME,
+    SCORE_THRESHOLD_NAME,
+    BuiltModel,
+    ModelSpec,
+    Tolerance,
+)
+
+BATCH_SIZES = (1, 2, 3, 5)
+PROBE_THRESHOLDS = (0.1, 0.03, 0.01, 0.003)
+"""Lower thresholds to try, in turn, until the pictures yield rows enough to compare."""
+ENOUGH_ROWS = 20
+
+Rows = list[NDArray[np.float32]]
+Runner = Callable[[NDArray[np.uint8]], Rows]
+"""NV12 frames uint8 `[b, H * 3 / 2, W]` in, the rows of each frame out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How two lists of rows differ.
+
+    Attributes:
+        rows: Rows that were matched.
+        unmatched: Rows without a partner that no threshold or cut-off explains.
+        box_px: Largest difference of a matched box edge, in canvas pixels.
+        score: Largest difference of a matched score.
+    """
+
+    rows: int = 0
+    unmatched: int = 0
+    box_px: float = 0.0
+    score: float = 0.0
+
+    def merged(self, other: "Difference") -> "Difference":
+        """Return both as one."""
+        return Difference(
+            rows=self.rows + other.rows,
+            unmatched=self.unmatched + other.unmatched,
+            box_px=max(self.box_px, other.box_px),
+            score=max(self.score, other.score),
+        )
+
+    def within(self, tolerance: Tolerance) -> bool:
+        """Tell whether nothing is unmatched and no difference exceeds the tolerance."""
+        return not self.unmatched and self.box_px <= tolerance.box_px and self.score <= tolerance.score
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows} rows matched, {self.unmatched} not, "
+            f"box differs by {self.box_px:.2g} px, score by {self.score:.2g}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """The figures of a verification, as the manifest records them.
+
+    Attributes:
+        score_threshold: At which rows were compared; the model's own, or lower where that found too few rows.
+        batch_sizes: Compared at every index.
+        same_pixels: Against the reference on the very same NV12 frames.
+        from_rgb: Against the reference on pictures that never lost chroma resolution, at the model's own threshold;
+            None where the reference looks at luma alone.
+    """
+
+    score_threshold: float
+    batch_sizes: tuple[int, ...]
+    same_pixels: Difference
+    from_rgb: Difference | None
+
+    def as_record(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def frames_of(pictures: PictureSet, spec: ModelSpec) -> NDArray[np.uint8]:
+    """Return the pictures as NV12 frames uint8 `[n, H * 3 / 2, W]` of the model's canvas."""
+    return np.stack([nv12_of(on_canvas(picture, spec)) for picture in pictures.pictures])
+
+
+def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
+    """Compare a built model with its reference.
+
+    Raises:
+        ModelError: They disagree by more than the tolerance, or the graph can't run a batch.
+    """
+    frames = frames_of(pictures, built.spec)
+    threshold, expected = _expected(built, frames)
+    run = onnx_runner(at_threshold(built.model, threshold))
+    judge = Judge(built.spec, built.tolerance, threshold)
+    same_pixels = Difference()
+    for batch in BATCH_SIZES:
+        difference = judge.compare(expected, _at_every_index(run, frames, batch), frames_per_row=batch)
+        if not difference.within(built.tolerance):
+            raise ModelError(
+                f"the fused graph disagrees with the original at batch size {batch}: {difference}; "
+                f"allowed are {built.tolerance.box_px:g} px and {built.tolerance.score:g}. If the original was "
+                "exported with a fixed batch size, export it with a dynamic one"
+            )
+        same_pixels = same_pixels.merged(difference)
+    return Parity(
+        score_threshold=threshold,
+        batch_sizes=BATCH_SIZES,
+        same_pixels=same_pixels,
+        from_rgb=_from_rgb(built, pictures, frames),
+    )
+
+
+def at_threshold(model: onnx.ModelProto, score_threshold: float) -> onnx.ModelProto:
+    """Return a copy of a fused model with another score threshold."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for tensor in changed.graph.initializer:
+        if tensor.name == SCORE_THRESHOLD_NAME:
+            tensor.CopyFrom(
+                numpy_helper.from_array(np.array([score_threshold], dtype=np.float32), SCORE_THRESHOLD_NAME)
+            )
+    return changed
+
+
+def onnx_runner(model: onnx.ModelProto) -> Runner:
+    """Return a function that runs a fused model with ONNX Runtime.
+
+    Raises (the function):
+        ModelError: The graph can't run the batch it is given.
+    """
+    fused = session(model.SerializeToString())
+
+    def run(frames: NDArray[np.uint8]) -> Rows:
+        try:
+            outputs = fused.run([DETECTIONS_NAME, COUNT_NAME], {INPUT_NAME: frames})
+        except (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.RuntimeException) as error:
+            raise ModelError(
+                f"the fused graph can't run a batch of {len(frames)} ({str(error).splitlines()[0]}); "
+                "export the original with a dynamic batch axis"
+            ) from error
+        return rows_of(np.asarray(outputs[0]), np.asarray(outputs[1]))
+
+    return run
+
+
+def rows_of(detections: NDArray[np.float32], counts: NDArray[np.int32]) -> Rows:
+    """Cut `detections` `[b, m, 6 + 3K]` at `num_detections` `[b, 1]`."""
+    return [table[:count] for table, count in zip(detections, counts[:, 0], strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Matches rows one to one and measures what is between them.
+
+    Attributes:
+        spec: Of the model.
+        tolerance: Also how near a row must be to the threshold or to the cut at `max_detections` to be excused
+            for having no partner.
+        score_threshold: That the rows were made at.
+    """
+
+    spec: ModelSpec
+    tolerance: Tolerance
+    score_threshold: float
+
+    def compare(self, expected: Rows, found: Rows, *, frames_per_row: int = 1) -> Difference:
+        """Compare lists of pictures; `found` may go round `expected` `frames_per_row` times."""
+        total = Difference()
+        for index, rows in enumerate(found):
+            total = total.merged(self._one(expected[index // frames_per_row], rows))
+        return total
+
+    def _one(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> Difference:
+        free = list(range(len(found)))
+        box_px = score = 0.0
+        lonely: list[NDArray[np.float32]] = []
+        for row in expected:
+            rivals = [index for index in free if found[index, 5] == row[5]]
+            if not rivals:
+                lonely.append(row)
+                continue
+            edges = np.abs(found[rivals, :4] - row[:4]).max(axis=1)
+            edges = edges + np.abs(found[rivals, 4] - row[4])
+            nearest = rivals[int(edges.argmin())]
+            if np.abs(found[nearest, :4] - row[:4]).max() > max(16.0, self.tolerance.box_px):
+                lonely.append(row)
+                continue
+            free.remove(nearest)
+            box_px = max(box_px, float(np.abs(found[nearest, :4] - row[:4]).max()))
+            score = max(score, float(abs(found[nearest, 4] - row[4])))
+        matched = len(found) - len(free)
+        lonely += [found[index] for index in free]
+        unmatched = sum(not self._excused(row, expected, found) for row in lonely)
+        return Difference(rows=matched, unmatched=unmatched, box_px=box_px, score=score)
+
+    def _excused(self, row: NDArray[np.float32], expected: NDArray[np.float32], found: NDArray[np.float32]) -> bool:
+        """A row may lack a partner at the very threshold, or at the end of a full table."""
+        margin = self.tolerance.score
+        full = [rows[-1, 4] for rows in (expected, found) if len(rows) == self.spec.max_detections]
+        floor = max([self.score_threshold, *full])
+        return bool(row[4] <= floor + margin)
+
+
+def _expected(built: BuiltModel, frames: NDArray[np.uint8]) -> tuple[float, Rows]:
+    """Return the reference's rows, at a threshold that yields enough of them."""
+    thresholds = [built.spec.score_threshold, *(t for t in PROBE_THRESHOLDS if t < built.spec.score_threshold)]
+    rows: Rows = []
+    for threshold in thresholds:
+        rows = built.reference(frames, threshold)
+        if sum(map(len, rows)) >= ENOUGH_ROWS:
+            return threshold, rows
+    return thresholds[-1], rows
+
+
+def _at_every_index(run: Runner, frames: NDArray[np.uint8], batch: int) -> Rows:
+    """Run each frame at each index of a batch; returns `batch` answers for each frame in turn."""
+    count = len(frames)
+    answers: list[list[NDArray[np.float32]]] = [[] for _ in range(count)]
+    for start in range(count):
+        members = [(start + offset) % count for offset in range(batch)]
+        for member, rows in zip(members, run(frames[members]), strict=True):
+            answers[member].append(rows)
+    return [rows for answer in answers for rows in answer]
+
+
+def _from_rgb(built: BuiltModel, pictures: PictureSet, frames: NDArray[np.uint8]) -> Difference | None:
+    if built.picture_reference is None:
+        return None
+    canvases: Sequence[NDArray[np.uint8]] = [on_canvas(picture, built.spec) for picture in pictures.pictures]
+    threshold = built.spec.score_threshold
+    expected = built.picture_reference(np.stack(canvases), threshold)
+    judge = Judge(built.spec, Tolerance(box_px=1.0, score=0.01), threshold)
+    return judge.compare(expected, onnx_runner(built.model)(frames))
