@@ -173,6 +173,11 @@ class EvidenceStore(Protocol):
 class EventBus(Protocol):
     """Fan-out of committed events to listeners of this process."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the bus has closed, which is why its listeners ended."""
+        ...
+
     def publish(self, events: Sequence[Event]) -> None:
         """Hand events to every listener; a listener that is too slow is cut off, never waited for."""
         ...
