@@ -1,0 +1,40 @@
+"""Foreign database exceptions become `DatabaseError` here."""
+
+import functools
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+import asyncpg
+from asyncpg.exceptions import InternalClientError
+
+from gateway.errors import DatabaseError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FOREIGN_ERRORS: tuple[type[Exception], ...] = (
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    InternalClientError,
+    OSError,  # can't connect, connection lost, time limit
+)
+FOREIGN_KEY_ERRORS: tuple[type[Exception], ...] = (sqlite3.IntegrityError, asyncpg.ForeignKeyViolationError)
+
+
+def database_call(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Decorate a coroutine function that talks to the database.
+
+    Raises:
+        DatabaseError: For whatever SQLite, asyncpg or the connection to the server raise.
+    """
+
+    @functools.wraps(function)
+    async def mapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await function(*args, **kwargs)
+        except FOREIGN_ERRORS as error:
+            raise DatabaseError(f"the database refused or is away: {error or type(error).__name__}") from error
+
+    return mapped

@@ -1,0 +1,129 @@
+"""From the spool into the database, and then to the listeners."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.domain.event import Event
+from gateway.domain.ports import EventBus, Spool, Store
+from gateway.errors import StoreError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainSettings:
+    """How records are moved.
+
+    Attributes:
+        batch: At most so many records in one database transaction.
+        first_pause_s: Upper bound of the pause after a first failure; it doubles with each further one.
+        longest_pause_s: Where the doubling ends.
+    """
+
+    batch: int = 256
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 10.0
+
+
+class Drain:
+    """Moves records: read from the spool, apply to the store, drop from the spool, publish their events.
+
+    Cancelling is safe anywhere: a record that was applied and not dropped is applied again, which changes nothing, and
+    whoever missed its event finds it in the outbox.
+
+    Args:
+        spool: Where records wait.
+        store: Where they go.
+        bus: Who is told.
+        settings: Batch size and pauses.
+        sleep: Waits for a time in seconds.
+        jitter: Gives a number in [0, 1) that a pause is multiplied by, so that replicas don't come back at once
+            ("full jitter", AWS Architecture Blog, 2015).
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        store: Store,
+        bus: EventBus,
+        *,
+        settings: DrainSettings | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._spool = spool
+        self._store = store
+        self._bus = bus
+        self._settings = settings or DrainSettings()
+        self._sleep = sleep
+        self._jitter = jitter
+        self._work = asyncio.Event()
+        self._lag = 0
+        self._failures = 0
+        self._last_error = ""
+
+    @property
+    def lag(self) -> int:
+        """Records that waited when last looked at; 0 when all have been delivered."""
+        return self._lag
+
+    @property
+    def healthy(self) -> bool:
+        """False from a failure until the next success."""
+        return self._failures == 0
+
+    @property
+    def last_error(self) -> str:
+        """Why the last attempt that failed did; empty when none has."""
+        return self._last_error
+
+    def wake(self) -> None:
+        """Say that the spool has new records. Never blocks, and doesn't cut a pause after a failure short."""
+        self._work.set()
+
+    async def run(self) -> None:
+        """Drain what is there, then whenever woken, until cancelled."""
+        self._work.set()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while not await self._attempt():
+                pass
+
+    async def _attempt(self) -> bool:
+        """Move one batch, or pause after a failure; True when the spool was empty."""
+        try:
+            moved = await self._move_batch()
+        except StoreError as error:
+            await self._pause(error)
+            return False
+        self._failures = 0
+        return moved == 0
+
+    async def _move_batch(self) -> int:
+        """Move the oldest records; how many."""
+        self._lag = await self._spool.depth()
+        batch = await self._spool.oldest(self._settings.batch)
+        if not batch:
+            return 0
+        events = await self._store.apply([record for _, record in batch])
+        if not events and not self.healthy:
+            events = await self._newest_event()
+        self._bus.publish(events)
+        await self._spool.acknowledge(batch[-1][0])
+        self._lag = max(0, self._lag - len(batch))
+        return len(batch)
+
+    async def _newest_event(self) -> Sequence[Event]:
+        """The signal for events that were committed while the database's answer got lost: nobody was told of them."""
+        return await self._store.events_after(await self._store.last_event_number() - 1, 1)
+
+    async def _pause(self, error: StoreError) -> None:
+        self._failures += 1
+        self._last_error = str(error)
+        longest = min(self._settings.longest_pause_s, self._settings.first_pause_s * 2 ** min(self._failures - 1, 32))
+        logger.warning("%d violation records wait (attempt %d): %s", self._lag, self._failures, error)
+        await self._sleep(longest * self._jitter())

@@ -1,0 +1,104 @@
+"""Pictures of violations as files in a folder."""
+
+import asyncio
+import hashlib
+import os
+import re
+import uuid
+from pathlib import Path
+
+from gateway.errors import InvalidInputError, NotFoundError, StoreError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,7}")
+_INCOMING = ".incoming"
+
+
+class EvidenceFolder:
+    """Implements `gateway.domain.ports.EvidenceStore`: a name is a path below the root, its parts joined by `/`.
+
+    Files are written in `.incoming` and renamed, so that a name leads to a whole file or to none. What a killed
+    process left in `.incoming` is removed when the folder is opened.
+
+    Args:
+        root: The folder; made if it isn't there. One gateway writes to it.
+
+    Raises:
+        StoreError: The folder can't be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._incoming = root / _INCOMING
+        try:
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            for left_over in self._incoming.iterdir():
+                left_over.unlink()
+        except OSError as error:
+            raise StoreError(f"the evidence folder {root} can't be used: {error.strerror}") from error
+
+    async def put(self, name: str, content: bytes) -> str:
+        """Keep a file under a name, durably and all or nothing; returns its sha256 (hex).
+
+        Raises:
+            InvalidInputError: The name is no plain relative path.
+            StoreError: It can't be kept.
+        """
+        path = self._path(name)
+        try:
+            return await asyncio.to_thread(self._write, path, content)
+        except OSError as error:
+            raise StoreError(f"evidence {name} can't be kept: {error.strerror}") from error
+
+    async def get(self, name: str) -> bytes:
+        """Read a file; `NotFoundError` if there is none.
+
+        Raises:
+            InvalidInputError: The name is no plain relative path.
+            NotFoundError: There is no such file.
+            StoreError: It can't be read.
+        """
+        path = self._path(name)
+        try:
+            return await asyncio.to_thread(path.read_bytes)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise NotFoundError(f"there is no evidence {name}") from error
+        except OSError as error:
+            raise StoreError(f"evidence {name} can't be read: {error.strerror}") from error
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise InvalidInputError(
+                f"{name!r} is no evidence name: letters, digits, '.', '_' and '-', parts joined by '/', none hidden"
+            )
+        return self._root / name
+
+    def _write(self, path: Path, content: bytes) -> str:
+        temporary = self._incoming / uuid.uuid4().hex
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            self._make_folders(path.parent)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+        return hashlib.sha256(content).hexdigest()
+
+    def _make_folders(self, folder: Path) -> None:
+        """Make a folder below the root; each new entry is synced, or a power cut takes the folder with its files."""
+        if folder.is_dir():
+            return
+        self._make_folders(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

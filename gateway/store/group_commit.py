@@ -1,0 +1,114 @@
+"""Group commit: one thread, one SQLite connection, one fsync for all that arrived during the last one."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], T]
+_Request = tuple[Operation[Any], "asyncio.Future[Any]"]
+
+
+class GroupCommitter:
+    """Runs operations on a connection of its own; each returns after the commit of the transaction it shared.
+
+    After a failure the connection is closed, and the next group begins on a new one: what an fsync that failed left
+    in the page cache is unknown, so that a second fsync of the same descriptor proves nothing.
+
+    Args:
+        connect: Opens the connection; called in the thread.
+        group_limit: At most so many operations share a transaction.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], group_limit: int = 512) -> None:
+        self._connect = connect
+        self._group_limit = group_limit
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="spool", daemon=True)
+        self._thread.start()
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Run an operation in a transaction; what it returns is committed when this returns.
+
+        When the caller is cancelled the operation is carried out nevertheless.
+
+        Raises:
+            sqlite3.Error: The transaction it was in failed; nothing of it was kept.
+            RuntimeError: The committer is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the spool is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._requests.put((operation, future))
+        return await future
+
+    async def close(self) -> None:
+        """Commit what was asked for, close the file, end the thread; may be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._requests.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _serve(self) -> None:
+        closing = False
+        while not closing:
+            group, closing = self._next_group()
+            try:
+                results = self._commit([operation for operation, _ in group]) if group else []
+            except BaseException as error:  # noqa: BLE001 - every failure belongs to the callers who wait for it
+                self._disconnect()
+                self._hand_back(_fail, group, [error] * len(group))
+            else:
+                self._hand_back(_succeed, group, results)
+        self._disconnect()
+
+    def _next_group(self) -> tuple[list[_Request], bool]:
+        """Wait for a request and take what else is there; True when it was the last."""
+        group: list[_Request] = []
+        request = self._requests.get()
+        while request is not None:
+            group.append(request)
+            if len(group) == self._group_limit or self._requests.empty():
+                return group, False
+            request = self._requests.get()
+        return group, True
+
+    def _commit(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        if self._connection is None:
+            self._connection = self._connect()
+        self._connection.execute("BEGIN IMMEDIATE")
+        results = [operation(self._connection) for operation in operations]
+        self._connection.execute("COMMIT")
+        return results
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _hand_back(
+        self, settle: Callable[["asyncio.Future[Any]", Any], None], group: Sequence[_Request], outcomes: Sequence[Any]
+    ) -> None:
+        """Wake the callers with one call into the event loop: its self-pipe costs more than a small commit."""
+
+        def settle_all() -> None:
+            for (_, future), outcome in zip(group, outcomes, strict=True):
+                if not future.done():
+                    settle(future, outcome)
+
+        if group:
+            self._loop.call_soon_threadsafe(settle_all)
+
+
+def _succeed(future: "asyncio.Future[Any]", result: object) -> None:
+    future.set_result(result)
+
+
+def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
+    future.set_exception(error)

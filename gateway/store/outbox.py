@@ -1,0 +1,70 @@
+"""Events, written in the transaction of what they tell, and read by number."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from piccolo.query.functions import Max
+
+from gateway.domain.event import Event, EventType
+from gateway.domain.violation import Violation
+from gateway.store.database_errors import database_call
+from gateway.store.engine import DatabaseEngine, lock_until_commit
+from gateway.store.rows import event_of, json_text
+from gateway.store.tables import OutboxRow
+
+_OUTBOX_LOCK = 0x52555448_02
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """An event to be: what happened to which violation, as it stands after that."""
+
+    type: EventType
+    violation: Violation
+
+
+async def write_events(engine: DatabaseEngine, entries: Sequence[OutboxEntry], now: dt.datetime) -> list[Event]:
+    """Write events; to be called in a transaction, last of all.
+
+    Transactions that write events commit one after the other, so that numbers become visible in their order: a reader
+    who has seen number 7 will never find a 6 afterwards.
+
+    Returns:
+        The events with their numbers, in order.
+    """
+    if not entries:
+        return []
+    await lock_until_commit(engine, _OUTBOX_LOCK)
+    payloads = [json_text(entry.violation) for entry in entries]
+    rows = [
+        OutboxRow(type=entry.type.value, camera_id=entry.violation.camera_id, at=now, payload=payload)
+        for entry, payload in zip(entries, payloads, strict=True)
+    ]
+    written = await OutboxRow.insert(*rows).returning(OutboxRow.number)
+    numbers = sorted(row["number"] for row in written)
+    return [
+        Event(
+            number=number,
+            type=entry.type,
+            camera_id=entry.violation.camera_id,
+            at=now,
+            payload=msgspec.json.decode(payload),
+        )
+        for number, entry, payload in zip(numbers, entries, payloads, strict=True)
+    ]
+
+
+@database_call
+async def events_after(number: int, limit: int) -> Sequence[Event]:
+    """Events with a greater number, oldest first."""
+    select = OutboxRow.select().where(OutboxRow.number > number).order_by(OutboxRow.number).limit(limit)
+    return [event_of(row) for row in await select]
+
+
+@database_call
+async def last_event_number() -> int:
+    """Number of the newest event; 0 when there is none."""
+    ((row),) = await OutboxRow.select(Max(OutboxRow.number))
+    return row["max"] or 0

@@ -1,0 +1,121 @@
+"""The database behind one object."""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from piccolo.querystring import QueryString
+
+from gateway.domain.camera import Camera, CameraSettings
+from gateway.domain.clock import Clock, SystemClock
+from gateway.domain.event import Event
+from gateway.domain.rule import Rule, RuleSettings
+from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
+from gateway.store import cameras, outbox, violations
+from gateway.store.apply import apply_records
+from gateway.store.database_errors import database_call
+from gateway.store.engine import DatabaseEngine, bind_tables
+from gateway.store.postgres_engine import PooledPostgresEngine
+
+
+class PiccoloStore:
+    """Implements `gateway.domain.ports.Store` on SQLite or PostgreSQL; open it with `PiccoloStore.open`.
+
+    A process has one at a time, as Piccolo's tables have one database. Every method may raise `DatabaseError`.
+    """
+
+    def __init__(self, engine: DatabaseEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    @classmethod
+    async def open(cls, engine: DatabaseEngine, clock: Clock | None = None) -> Self:
+        """Bind the tables to an engine whose database is migrated, see `gateway.store.migrate`.
+
+        Succeeds while the database is away; the first query will tell.
+        """
+        bind_tables(engine)
+        if isinstance(engine, PooledPostgresEngine):
+            await engine.open()
+        return cls(engine, clock or SystemClock())
+
+    @database_call
+    async def ping(self) -> None:
+        """Ask the database for an answer."""
+        await self._engine.run_querystring(QueryString("SELECT 1"))
+
+    async def create_camera(self, settings: CameraSettings) -> Camera:
+        """Put a camera on record."""
+        return await cameras.create_camera(settings, self._clock.utcnow())
+
+    async def update_camera(self, camera_id: str, settings: CameraSettings) -> Camera:
+        """Replace a camera's settings; `NotFoundError` if there is none."""
+        return await cameras.update_camera(camera_id, settings, self._clock.utcnow())
+
+    async def delete_camera(self, camera_id: str) -> None:
+        """Remove a camera and its rules; its violations stay. `NotFoundError` if there is none."""
+        await cameras.delete_camera(camera_id)
+
+    async def camera(self, camera_id: str) -> Camera:
+        """One camera; `NotFoundError` if there is none."""
+        return await cameras.camera(camera_id)
+
+    async def cameras(self) -> Sequence[Camera]:
+        """All cameras, oldest first."""
+        return await cameras.cameras()
+
+    async def create_rule(self, camera_id: str, settings: RuleSettings) -> Rule:
+        """Give a camera a rule; `NotFoundError` if there is no such camera."""
+        return await cameras.create_rule(camera_id, settings)
+
+    async def update_rule(self, camera_id: str, rule_id: str, settings: RuleSettings) -> Rule:
+        """Replace a rule's settings and raise its revision; `NotFoundError` if there is none."""
+        return await cameras.update_rule(camera_id, rule_id, settings)
+
+    async def delete_rule(self, camera_id: str, rule_id: str) -> None:
+        """Remove a rule; its violations stay. `NotFoundError` if there is none."""
+        await cameras.delete_rule(camera_id, rule_id)
+
+    async def rule(self, camera_id: str, rule_id: str) -> Rule:
+        """One rule; `NotFoundError` if there is none."""
+        return await cameras.rule(camera_id, rule_id)
+
+    async def rules(self, camera_id: str | None = None) -> Sequence[Rule]:
+        """A camera's rules, or all rules, oldest first."""
+        return await cameras.rules(camera_id)
+
+    async def apply(self, records: Sequence[ViolationRecord]) -> Sequence[Event]:
+        """Write spooled records and their outbox events in one transaction; harmless when repeated.
+
+        Returns:
+            The events that this call wrote, in order; a record that was there already gives none.
+        """
+        return await apply_records(self._engine, records, self._clock.utcnow())
+
+    async def patch_violation(self, violation_id: str, patch: ViolationPatch) -> tuple[Violation, Event]:
+        """Change what a person may change, and write the event; `NotFoundError` if there is none."""
+        return await violations.patch_violation(self._engine, violation_id, patch, self._clock.utcnow())
+
+    async def violation(self, violation_id: str) -> Violation:
+        """One violation; `NotFoundError` if there is none."""
+        return await violations.violation(violation_id)
+
+    async def violations(self, query: ViolationQuery) -> Sequence[Violation]:
+        """Violations, newest first (by id, which grows with time)."""
+        return await violations.violations(query)
+
+    async def count_by_status(self) -> Mapping[str, int]:
+        """Number of violations in each status that occurs."""
+        return await violations.count_by_status()
+
+    async def events_after(self, number: int, limit: int) -> Sequence[Event]:
+        """Outbox events with a greater number, oldest first."""
+        return await outbox.events_after(number, limit)
+
+    async def last_event_number(self) -> int:
+        """Number of the newest event; 0 when there is none."""
+        return await outbox.last_event_number()
+
+    @database_call
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._engine.close()

@@ -1,0 +1,86 @@
+"""Domain values to table rows, and back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.domain.camera import Camera, CameraSettings
+from gateway.domain.event import Event
+from gateway.domain.rule import Rule, RuleSettings
+from gateway.domain.violation import Violation
+from gateway.errors import NotFoundError
+
+Row = dict[str, Any]
+
+_VIOLATION_JSON = ("box", "resolution_wh", "zone", "evidence")
+_CAMERA_SETTINGS = ("name", "url", "model", "fps", "enabled")
+_RULE_SETTINGS = ("name", "definition", "severity", "enabled")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def camera_columns(settings: CameraSettings) -> Row:
+    """The columns of a camera that its settings decide."""
+    return msgspec.structs.asdict(settings)
+
+
+def camera_of(row: Row) -> Camera:
+    """The camera of a row."""
+    settings = CameraSettings(**{name: row[name] for name in _CAMERA_SETTINGS})
+    return Camera(id=row["id"], settings=settings, created_at=row["created_at"], updated_at=row["updated_at"])
+
+
+def rule_columns(settings: RuleSettings) -> Row:
+    """The columns of a rule that its settings decide."""
+    return msgspec.structs.asdict(settings) | {
+        "definition": json_text(settings.definition),
+        "severity": settings.severity.value,
+    }
+
+
+def rule_of(row: Row) -> Rule:
+    """The rule of a row."""
+    settings = {name: row[name] for name in _RULE_SETTINGS} | {"definition": msgspec.json.decode(row["definition"])}
+    return Rule(
+        id=row["id"],
+        camera_id=row["camera_id"],
+        revision=row["revision"],
+        settings=msgspec.convert(settings, RuleSettings),
+    )
+
+
+def violation_columns(violation: Violation) -> Row:
+    """All columns of a violation.
+
+    U+0000, which PostgreSQL's text can't hold, becomes U+FFFD: a label must not keep the spool from draining.
+    """
+    columns = msgspec.structs.asdict(violation)
+    texts = {name: value.replace("\0", _REPLACEMENT) for name, value in columns.items() if isinstance(value, str)}
+    return columns | texts | {name: json_text(columns[name]) for name in _VIOLATION_JSON}
+
+
+def violation_of(row: Row) -> Violation:
+    """The violation of a row."""
+    nested = {name: msgspec.json.decode(row[name]) for name in _VIOLATION_JSON}
+    return msgspec.convert(row | nested, Violation)
+
+
+def event_of(row: Row) -> Event:
+    """The event of a row."""
+    return msgspec.convert(row | {"payload": msgspec.json.decode(row["payload"])}, Event)
+
+
+def json_text(value: object) -> str:
+    """A value as JSON text."""
+    return msgspec.json.encode(value).decode()
+
+
+def only_row(rows: Sequence[Row], noun: str, row_id: str) -> Row:
+    """The row that was asked for by its id.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    if not rows:
+        raise NotFoundError(f"there is no {noun} {row_id}")
+    return rows[0]

@@ -1,0 +1,149 @@
+"""The durable queue between detection and database, in one SQLite file per gateway."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from gateway.domain.clock import Clock, SystemClock
+from gateway.domain.violation import ViolationRecord
+from gateway.errors import SpoolError
+from gateway.store.group_commit import GroupCommitter
+from gateway.store.spool_file import open_spool_file
+
+T = TypeVar("T")
+RuleStates = Mapping[tuple[str, str], bytes]
+
+DEFAULT_LIMIT_BYTES = 1 << 30
+"""About a million violations: weeks of a database being away."""
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[ViolationRecord] = msgspec.json.Decoder(ViolationRecord)
+
+
+class SqliteSpool:
+    """Implements `gateway.domain.ports.Spool`; open it with `SqliteSpool.open`, use it as a context or close it.
+
+    WAL with `synchronous=FULL` and group commit: commits that are asked for while the disk syncs share the next sync.
+    Rule states commit with the records they belong to. One event loop, one process: the file is locked.
+    """
+
+    def __init__(self, committer: GroupCommitter) -> None:
+        self._committer = committer
+
+    @classmethod
+    async def open(cls, path: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES, clock: Clock | None = None) -> Self:
+        """Open the spool, made new where there is none.
+
+        A damaged file is renamed to `<name>.damaged-<time>` and a new one started, which is logged as an error.
+
+        Args:
+            path: The SQLite file; its folder is made.
+            limit_bytes: Size that the file never exceeds; a commit that would is refused.
+            clock: Gives the time in the name of a damaged file.
+
+        Raises:
+            SpoolError: It can't be opened: no right or no space, another process has it, a newer gateway wrote it.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SpoolError(f"the spool's folder {path.parent} can't be made: {error.strerror}") from error
+        spool = cls(GroupCommitter(partial(open_spool_file, path, limit_bytes, clock or SystemClock())))
+        try:
+            await spool.depth()
+        except SpoolError:
+            await spool.close()
+            raise
+        return spool
+
+    async def load_rule_states(self) -> RuleStates:
+        """The state of each rule by (camera id, rule id), as last committed."""
+        rows = await self._run(_query("SELECT camera_id, rule_id, state FROM rule_state"))
+        return {(camera_id, rule_id): state for camera_id, rule_id, state in rows}
+
+    async def commit(self, records: Sequence[ViolationRecord], states: RuleStates) -> None:
+        """Keep records and rule states in one transaction; durable when this returns.
+
+        Raises:
+            SpoolError: Nothing of it was kept.
+        """
+        payloads = [(_encoder.encode(record),) for record in records]
+        rows = [(camera_id, rule_id, state) for (camera_id, rule_id), state in states.items()]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT INTO record (payload) VALUES (?)", payloads)
+            connection.executemany("INSERT OR REPLACE INTO rule_state VALUES (?, ?, ?)", rows)
+
+        await self._run(write)
+
+    async def forget_rule_states(self, camera_id: str, rule_id: str | None = None) -> None:
+        """Drop the state of one rule, or of all of a camera's.
+
+        Raises:
+            SpoolError: Nothing was dropped.
+        """
+        await self._run(
+            _query("DELETE FROM rule_state WHERE camera_id = ?1 AND (?2 IS NULL OR rule_id = ?2)", camera_id, rule_id)
+        )
+
+    async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
+        """The oldest records not yet acknowledged, with their sequence numbers.
+
+        Raises:
+            SpoolError: The file can't be read, or holds a record that this gateway doesn't understand.
+        """
+        rows = await self._run(_query("SELECT seq, payload FROM record ORDER BY seq LIMIT ?", limit))
+        return [(seq, _decode(seq, payload)) for seq, payload in rows]
+
+    async def acknowledge(self, through: int) -> None:
+        """Drop every record up to this sequence number: the database has them.
+
+        Raises:
+            SpoolError: Nothing was dropped.
+        """
+        await self._run(_query("DELETE FROM record WHERE seq <= ?", through))
+
+    async def depth(self) -> int:
+        """How many records wait.
+
+        Raises:
+            SpoolError: The file can't be read.
+        """
+        # Numbers are without gaps: records leave at the front only. Both ends are one step in the tree, a count is not.
+        ends = "SELECT (SELECT MIN(seq) FROM record), (SELECT MAX(seq) FROM record)"
+        ((first, last),) = await self._run(_query(ends))
+        return 0 if first is None else int(last - first + 1)
+
+    async def close(self) -> None:
+        """Commit what was asked for and close the file; may be called twice."""
+        await self._committer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._committer.run(operation)
+        except (sqlite3.Error, RuntimeError, OSError) as error:
+            raise SpoolError(f"the spool can't be used: {error}") from error
+
+
+def _query(sql: str, *parameters: object) -> Callable[[sqlite3.Connection], list[Any]]:
+    return lambda connection: connection.execute(sql, parameters).fetchall()
+
+
+def _decode(seq: int, payload: bytes) -> ViolationRecord:
+    try:
+        return _decoder.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise SpoolError(f"record {seq} of the spool can't be understood: {error}") from error

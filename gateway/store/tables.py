@@ -1,0 +1,88 @@
+"""The tables. A change here needs a migration in `piccolo_migrations/`."""
+
+from piccolo.columns import (
+    JSON,
+    BigInt,
+    BigSerial,
+    Boolean,
+    DoublePrecision,
+    ForeignKey,
+    Integer,
+    OnDelete,
+    Text,
+    Timestamptz,
+    Varchar,
+)
+from piccolo.table import Table
+
+ID_LENGTH = 64
+"""Room for a UUID's 36 characters; ids are text, so that any id a caller sends can be compared."""
+
+
+class CameraRow(Table, tablename="camera"):
+    """A camera as configured."""
+
+    id = Varchar(length=ID_LENGTH, primary_key=True)
+    name = Text()
+    url = Text()
+    model = Text()
+    fps = DoublePrecision()
+    enabled = Boolean(default=True)
+    created_at = Timestamptz()
+    updated_at = Timestamptz()
+
+
+class RuleRow(Table, tablename="rule"):
+    """A rule of a camera; goes when the camera goes."""
+
+    id = Varchar(length=ID_LENGTH, primary_key=True)
+    camera_id = ForeignKey(CameraRow, on_delete=OnDelete.cascade, null=False, index=True)
+    revision = Integer(default=1)
+    name = Text()
+    definition = JSON()
+    severity = Text()
+    enabled = Boolean(default=True)
+
+
+class ViolationRow(Table, tablename="violation"):
+    """A violation; stays when its camera or rule goes, so that nothing is referenced."""
+
+    id = Varchar(length=ID_LENGTH, primary_key=True)
+    camera_id = Varchar(length=ID_LENGTH)
+    rule_id = Varchar(length=ID_LENGTH)
+    rule_revision = Integer()
+    rule_name = Text()
+    type = Text()
+    severity = Text()
+    status = Text(index=True)
+    started_at = Timestamptz(index=True)
+    ended_at = Timestamptz(null=True, default=None)
+    label = Text()
+    score = DoublePrecision()
+    box = JSON()
+    resolution_wh = JSON()
+    zone = JSON()
+    track_id = BigInt(null=True, default=None)
+    frame_index = BigInt()
+    model = Text()
+    model_version = Text()
+    model_sha256 = Text()
+    runtime_id = Text()
+    latency_ms = DoublePrecision()
+    evidence = JSON()
+    note = Text()
+    created_at = Timestamptz()
+    updated_at = Timestamptz()
+
+
+class OutboxRow(Table, tablename="outbox"):
+    """An event, written with what it tells of. Trimming must leave the newest row: SQLite counts on from it."""
+
+    number = BigSerial(primary_key=True)
+    type = Text()
+    camera_id = Varchar(length=ID_LENGTH)
+    at = Timestamptz()
+    payload = JSON()
+
+
+TABLES: tuple[type[Table], ...] = (CameraRow, RuleRow, ViolationRow, OutboxRow)

@@ -1,0 +1,67 @@
+"""Violations on record, read and changed by people."""
+
+import datetime as dt
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from piccolo.columns import Column, Where
+from piccolo.query.functions import Count
+
+from gateway.domain.event import Event, EventType
+from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery
+from gateway.store.database_errors import database_call
+from gateway.store.engine import DatabaseEngine
+from gateway.store.outbox import OutboxEntry, write_events
+from gateway.store.rows import only_row, violation_of
+from gateway.store.tables import ViolationRow
+
+
+@database_call
+async def patch_violation(
+    engine: DatabaseEngine, violation_id: str, patch: ViolationPatch, now: dt.datetime
+) -> tuple[Violation, Event]:
+    """Change a violation and write the event in one transaction; `NotFoundError` if there is none."""
+    changes = {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not msgspec.UNSET}
+    async with engine.transaction():
+        update = ViolationRow.update(**changes, updated_at=now).where(ViolationRow.id == violation_id)
+        rows = await update.returning(*ViolationRow.all_columns())
+        patched = violation_of(only_row(rows, "violation", violation_id))
+        (event,) = await write_events(engine, [OutboxEntry(EventType.VIOLATION_UPDATED, patched)], now)
+    return patched, event
+
+
+@database_call
+async def violation(violation_id: str) -> Violation:
+    """One violation; `NotFoundError` if there is none."""
+    rows = await ViolationRow.select().where(ViolationRow.id == violation_id)
+    return violation_of(only_row(rows, "violation", violation_id))
+
+
+@database_call
+async def violations(query: ViolationQuery) -> Sequence[Violation]:
+    """Violations that match, by descending id: newest first."""
+    select = ViolationRow.select().order_by(ViolationRow.id, ascending=False).limit(query.limit)
+    for condition in _conditions(query):
+        select = select.where(condition)
+    return [violation_of(row) for row in await select]
+
+
+@database_call
+async def count_by_status() -> Mapping[str, int]:
+    """Number of violations in each status that occurs."""
+    rows = await ViolationRow.select(ViolationRow.status, Count()).group_by(ViolationRow.status)
+    return {row["status"]: row["count"] for row in rows}
+
+
+def _conditions(query: ViolationQuery) -> list[Where]:
+    comparisons: tuple[tuple[Column, Callable[[Any, Any], Where], object], ...] = (
+        (ViolationRow.camera_id, operator.eq, query.camera_id),
+        (ViolationRow.type, operator.eq, query.type),
+        (ViolationRow.status, operator.eq, query.status),
+        (ViolationRow.started_at, operator.ge, query.started_from),
+        (ViolationRow.started_at, operator.lt, query.started_to),
+        (ViolationRow.id, operator.lt, query.before_id),
+    )
+    return [compare(column, value) for column, compare, value in comparisons if value is not None]
