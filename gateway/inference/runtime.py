@@ -27,6 +27,7 @@ _logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 0.05
 RETRY_LAST_S = 1.0
+LATENCY_SMOOTHING = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +71,7 @@ class TritonRuntime:
         self.transport_reason = shared_memory_reason
         self.contracts: dict[str, ModelContract] = {}
         self.refused: dict[str, str] = {}
+        self.latency_ms: float | None = None
         self._client = TritonClient(grpc_url)
         self._shared_memory_reason = shared_memory_reason
         self._slot_count = slots
@@ -127,7 +129,9 @@ class TritonRuntime:
             int(answer["num_detections"].reshape(-1)[0]),
         )
         detections = to_detections(rows, count, contract, letterbox, frame.resolution_wh)
-        return InferenceResult(detections, contract, self.runtime_id, self._clock.monotonic() - started_s)
+        latency_s = self._clock.monotonic() - started_s
+        self._smooth_latency(latency_s * 1000)
+        return InferenceResult(detections, contract, self.runtime_id, latency_s)
 
     async def load(self, model: str) -> None:
         """Load a model on this server."""
@@ -138,6 +142,10 @@ class TritonRuntime:
         """Unload a model from this server."""
         await self._client.unload(model)
         self.check()
+
+    def _smooth_latency(self, latency_ms: float) -> None:
+        before = latency_ms if self.latency_ms is None else self.latency_ms
+        self.latency_ms = before + (latency_ms - before) * LATENCY_SMOOTHING
 
     async def _send(
         self, contract: ModelContract, frame: Frame, letterbox: Letterbox, outputs: list[str], timeout_s: float

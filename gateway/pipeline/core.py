@@ -1,0 +1,333 @@
+"""The pipeline: starts and stops cameras and runtimes, and answers for them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import uuid_utils
+
+from gateway.domain.camera import Camera, CameraSettings, CameraState, CameraStatus
+from gateway.domain.capability import AdaptationTable, Capability
+from gateway.domain.clock import Clock
+from gateway.domain.ports import EvidenceStore, Source, Spool
+from gateway.domain.rule import Rule
+from gateway.domain.runtime import ModelStatus, RuntimeState, RuntimeStatus
+from gateway.metrics import Metrics
+from gateway.pipeline.frames import FrameLoop
+from gateway.pipeline.judge import Judge, Verdict
+from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.registry import Registered, RuntimeRegistry
+from gateway.pipeline.running import RunningCamera
+from gateway.scheduler import Scheduler
+from gateway.sources import CameraReader
+from gateway.sources.reader import Listener
+
+_logger = logging.getLogger(__name__)
+
+UPKEEP_S = 0.5
+CHECKPOINT_S = 1.0
+QUIESCE_S = 5.0
+
+
+class Pipeline:
+    """Runs cameras against runtimes. Implements `gateway.domain.ports.Control`; used from one event loop.
+
+    Args:
+        spool: Where verdicts become durable.
+        evidence: Where pictures go.
+        metrics: What is counted.
+        clock: Both times.
+        make_source: Makes the source of a camera URL.
+        table: The adaptation table.
+        heartbeat_interval_s: What runtimes are asked to keep to.
+        local_host_id: See `gateway.inference.host`.
+        on_recorded: Called when the spool has something new.
+        workers: Threads that scale frames.
+    """
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        evidence: EvidenceStore,
+        metrics: Metrics,
+        clock: Clock,
+        make_source: Callable[[str], Source],
+        table: AdaptationTable,
+        heartbeat_interval_s: float,
+        local_host_id: str,
+        on_recorded: Callable[[], None],
+        workers: int,
+    ) -> None:
+        self._spool = spool
+        self._metrics = metrics
+        self._clock = clock
+        self._make_source = make_source
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="scale")
+        self._registry = RuntimeRegistry(
+            table=table,
+            heartbeat_interval_s=heartbeat_interval_s,
+            local_host_id=local_host_id,
+            clock=clock,
+            workers=self._workers,
+            on_change=self._runtime_changed,
+        )
+        self._recorder = Recorder(spool, evidence)
+        self._scheduler = Scheduler()
+        self._cameras: dict[str, RunningCamera] = {}
+        self._frames = FrameLoop(
+            scheduler=self._scheduler,
+            registry=self._registry,
+            recorder=self._recorder,
+            cameras=self._cameras,
+            metrics=metrics,
+            clock=clock,
+            spawn=self._spawn,
+            on_recorded=on_recorded,
+        )
+        self._states: dict[tuple[str, str], bytes] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._stopping = asyncio.Event()
+        self._crash = ""
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Run until `stop` is called; `started` is set once cameras and runtimes may come.
+
+        Raises:
+            ExceptionGroup: A stage crashed; `fault` says which from then on.
+        """
+        self._states = dict(await self._spool.load_rule_states())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                upkeep = [
+                    tasks.create_task(self._expire_runtimes(), name="expire-runtimes"),
+                    tasks.create_task(self._checkpoint_rules(), name="checkpoint-rules"),
+                ]
+                started.set()
+                await self._stopping.wait()
+                await self._quiesce(upkeep)
+        except* Exception as group:
+            self._crash = "; ".join(f"{type(e).__name__}: {e}" for e in group.exceptions)
+            raise
+        finally:
+            await self._shut_down()
+
+    def stop(self) -> None:
+        """Take no more frames, give those on their way their verdict, then let `run` return."""
+        self._stopping.set()
+
+    # Runtimes and models
+
+    def register(self, capability: Capability) -> None:
+        """Take a runtime's declaration, its first or a heartbeat."""
+        assert self._tasks is not None
+        self._registry.register(capability, self._tasks)
+
+    def deregister(self, runtime_id: str) -> None:
+        """Let go of a runtime; `NotFoundError` if it isn't registered."""
+        self._registry.deregister(runtime_id)
+
+    def runtimes(self) -> Sequence[RuntimeStatus]:
+        """Every registered runtime."""
+        return [self._runtime_status(registered) for registered in self._registry]
+
+    def models(self) -> Sequence[ModelStatus]:
+        """Every model that a registered runtime has."""
+        return self._registry.models()
+
+    async def load_model(self, name: str) -> None:
+        """Load a model on every runtime that has it; `NotFoundError`, `InferenceError`."""
+        await asyncio.gather(*(connection.load(name) for connection in self._registry.having(name)))
+
+    async def unload_model(self, name: str) -> None:
+        """Unload a model everywhere; `NotFoundError`, `InferenceError`."""
+        await asyncio.gather(*(connection.unload(name) for connection in self._registry.having(name)))
+
+    # Cameras
+
+    def check_camera(self, settings: CameraSettings) -> None:
+        """Refuse settings that no source can be made of: `InvalidInputError`."""
+        self._make_source(settings.url).close()
+
+    async def apply_camera(self, camera: Camera, rules: Sequence[Rule]) -> None:
+        """Start a camera, or bring a running one in line with changed settings and rules."""
+        running = self._cameras.get(camera.id)
+        if running is not None and _same_stream(running.camera.settings, camera.settings):
+            running.camera = camera
+            self._scheduler.subscribe(running.key, camera.settings.fps)
+            await self._replace_rules(running, rules)
+        else:
+            if running is not None:
+                await self._stop(running)
+            if camera.settings.enabled:
+                self._start(camera, rules)
+        self._apply_grants()
+
+    async def remove_camera(self, camera_id: str) -> None:
+        """Stop a camera and end its open episodes."""
+        running = self._cameras.get(camera_id)
+        if running is not None:
+            await self._stop(running)
+            await self._frames.record(running, running.judge.finish())
+        await self._spool.forget_rule_states(camera_id)
+        self._forget_states(camera_id)
+        self._metrics.forget_camera(camera_id)
+        self._apply_grants()
+
+    def camera_status(self, camera_id: str) -> CameraStatus:
+        """How a camera is doing; a camera that isn't running is `disabled`."""
+        running = self._cameras.get(camera_id)
+        if running is None:
+            return CameraStatus(state=CameraState.DISABLED)
+        return running.status(self._scheduler.grant(running.key), self._clock.monotonic())
+
+    def fault(self) -> str:
+        """Why the pipeline can't take frames; empty while it can."""
+        if self._crash:
+            return f"a stage crashed: {self._crash}"
+        return self._recorder.fault if self._tasks is not None else "the pipeline isn't running"
+
+    def _start(self, camera: Camera, rules: Sequence[Rule]) -> None:
+        states = {rule_id: state for (camera_id, rule_id), state in self._states.items() if camera_id == camera.id}
+        judge = Judge(rules, states, lambda: str(uuid_utils.uuid7()), self._clock.utcnow)
+        running = self._cameras[camera.id] = RunningCamera(camera, judge, self._reader)
+        self._scheduler.subscribe(running.key, camera.settings.fps)
+        running.reader.start()
+
+    def _reader(self, running: RunningCamera) -> CameraReader:
+        settings, loop = running.camera.settings, asyncio.get_running_loop()
+        listener = Listener(
+            frame=lambda frame: _call(loop, self._frames.offer, running, frame),
+            state=lambda state, reason: _call(loop, self._camera_state, running, state, reason),
+            crash=lambda error: _call(loop, self._reader_crashed, running, error),
+        )
+        make = self._make_source
+        return CameraReader(running.camera.id, lambda: make(settings.url), settings.fps, listener, self._clock)
+
+    async def _stop(self, running: RunningCamera) -> None:
+        """Stop reading; the states of the camera's rules are kept, so that it can go on."""
+        self._frames.settle_drops(self._scheduler.unsubscribe(running.key))
+        self._cameras.pop(running.camera.id, None)
+        running.reader.stop()
+        await asyncio.to_thread(running.reader.join)
+        async with running.order:
+            states = running.judge.take_changed_states()
+        self._states.update({(running.camera.id, rule_id): state for rule_id, state in states.items()})
+
+    async def _replace_rules(self, running: RunningCamera, rules: Sequence[Rule]) -> None:
+        gone = {rule.id for rule in running.judge.rules} - {rule.id for rule in rules}
+        async with running.order:
+            await self._frames.record(running, running.judge.replace_rules(rules))
+        for rule_id in gone:
+            await self._spool.forget_rule_states(running.camera.id, rule_id)
+            self._forget_states(running.camera.id, rule_id)
+
+    def _forget_states(self, camera_id: str, rule_id: str | None = None) -> None:
+        self._states = {
+            key: state
+            for key, state in self._states.items()
+            if key[0] != camera_id or (rule_id is not None and key[1] != rule_id)
+        }
+
+    def _camera_state(self, running: RunningCamera, state: CameraState, reason: str) -> None:
+        running.state, running.reason = state, reason
+        level = logging.WARNING if state in (CameraState.RETRYING, CameraState.REFUSED) else logging.INFO
+        extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
+        _logger.log(level, "camera %s", state.value, extra={**extra, "reason": reason} if reason else extra)
+        self._frames.ended(running)
+
+    def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:
+        self._spawn(_raise(error), f"camera-{running.camera.id}")
+
+    def _runtime_changed(self, runtime_id: str) -> None:
+        registered = self._registry.get(runtime_id)
+        if registered is None:
+            self._scheduler.remove_runtime(runtime_id)
+        else:
+            connection = registered.connection
+            ready = connection.state is RuntimeState.READY
+            self._scheduler.set_runtime(runtime_id, registered.limits, connection.contracts, ready=ready)
+        self._apply_grants()
+        self._frames.pump()
+
+    def _runtime_status(self, registered: Registered) -> RuntimeStatus:
+        connection = registered.connection
+        in_flight, window = self._scheduler.load(connection.runtime_id)
+        return registered.status(in_flight, window)
+
+    def _apply_grants(self) -> None:
+        """Set each camera's gate to its grant; frames that no runtime serves are still due, and count as dropped."""
+        for running in self._cameras.values():
+            grant = self._scheduler.grant(running.key)
+            if grant == running.grant:
+                continue
+            running.grant = grant
+            running.reader.set_fps(grant.granted_fps or grant.wanted_fps)
+            _logger.info(
+                "rate granted: %g of %g fps",
+                grant.granted_fps,
+                grant.wanted_fps,
+                extra={"camera_id": running.camera.id, "reason": grant.reason},
+            )
+
+    async def _expire_runtimes(self) -> None:
+        while True:
+            await asyncio.sleep(UPKEEP_S)
+            self._registry.expire()
+
+    async def _checkpoint_rules(self) -> None:
+        """Keep open and candidate episodes' progress: a restart goes on with them instead of beginning new ones."""
+        while True:
+            await asyncio.sleep(CHECKPOINT_S)
+            for running in list(self._cameras.values()):
+                async with running.order:
+                    await self._frames.record(running, Verdict())
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        assert self._tasks is not None
+        self._tasks.create_task(work, name=name)
+
+    async def _quiesce(self, upkeep: Sequence["asyncio.Task[None]"]) -> None:
+        await self._stop_readers()
+        deadline_s = self._clock.monotonic() + QUIESCE_S
+        # A stop is rare: polling beats an event that every frame would have to keep.
+        while any(r.pending for r in self._cameras.values()) and self._clock.monotonic() < deadline_s:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        self._frames.stop()
+        for task in (*upkeep, *(registered.task for registered in self._registry)):
+            task.cancel()
+
+    async def _stop_readers(self) -> None:
+        for running in self._cameras.values():
+            running.reader.stop()
+        for running in self._cameras.values():
+            await asyncio.to_thread(running.reader.join)
+
+    async def _shut_down(self) -> None:
+        self._frames.stop()
+        await self._stop_readers()
+        states = {
+            (running.camera.id, rule_id): state
+            for running in self._cameras.values()
+            for rule_id, state in running.judge.take_changed_states().items()
+        }
+        if states and not self._recorder.fault:
+            await self._spool.commit((), states)
+        self._tasks = None
+        self._workers.shutdown(wait=True)
+
+
+def _same_stream(a: CameraSettings, b: CameraSettings) -> bool:
+    return (a.url, a.model, a.enabled) == (b.url, b.model, b.enabled)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
+    """Call in the event loop from a camera's thread; a loop that has ended needs to know nothing more."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function, *args)
+
+
+async def _raise(error: BaseException) -> None:
+    raise error

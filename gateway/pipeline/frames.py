@@ -1,0 +1,194 @@
+"""The way of one frame through scheduler, inference, rules and recorder."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+
+from gateway.domain.camera import CameraState
+from gateway.domain.clock import Clock
+from gateway.domain.frame import Frame
+from gateway.domain.violation import Violation
+from gateway.errors import (
+    InferenceError,
+    InferenceRejectedError,
+    InferenceTimeoutError,
+    ModelContractError,
+    RuntimeUnavailableError,
+)
+from gateway.metrics import Metrics
+from gateway.pipeline.judge import Seen, Verdict
+from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.registry import RuntimeRegistry
+from gateway.pipeline.running import RunningCamera
+from gateway.scheduler import Dispatch, Drop, DropCause, Scheduler
+
+_logger = logging.getLogger(__name__)
+
+_CAUSES: dict[type[InferenceError], DropCause] = {
+    InferenceTimeoutError: DropCause.TIMEOUT,
+    RuntimeUnavailableError: DropCause.UNAVAILABLE,
+    InferenceRejectedError: DropCause.REJECTED,
+    ModelContractError: DropCause.REJECTED,
+}
+
+
+class FrameLoop:
+    """Sends the frames that the scheduler chooses, and has what comes back judged and recorded.
+
+    Args:
+        scheduler: Chooses.
+        registry: Where runtimes are.
+        recorder: Makes verdicts durable.
+        cameras: The running cameras by id; shared with the pipeline that starts and stops them.
+        metrics: What is counted.
+        clock: Both times.
+        spawn: Starts a task that the pipeline owns.
+        on_recorded: Called when the spool has something new.
+    """
+
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        registry: RuntimeRegistry,
+        recorder: Recorder,
+        cameras: dict[str, RunningCamera],
+        metrics: Metrics,
+        clock: Clock,
+        spawn: Callable[[Coroutine[None, None, None], str], None],
+        on_recorded: Callable[[], None],
+    ) -> None:
+        self._scheduler = scheduler
+        self._registry = registry
+        self._recorder = recorder
+        self._cameras = cameras
+        self._metrics = metrics
+        self._clock = clock
+        self._spawn = spawn
+        self._on_recorded = on_recorded
+        self._wake: asyncio.TimerHandle | None = None
+
+    def offer(self, running: RunningCamera, frame: Frame) -> None:
+        """Take a frame that passed its camera's gate."""
+        if self._cameras.get(running.camera.id) is not running:
+            return
+        running.pending += 1
+        if self._recorder.fault:
+            self.settle_drops([Drop(running.key, frame.index, DropCause.NOT_DURABLE)])
+            return
+        self.settle_drops(self._scheduler.offer(running.key, frame, self._clock.monotonic()))
+        self._metrics.frame_queue_depth(running.camera.id, self._scheduler.queue_depth(running.key))
+        self.pump()
+
+    def pump(self) -> None:
+        """Send every frame that may be sent now."""
+        while True:
+            dispatch, drops = self._scheduler.next(self._clock.monotonic())
+            self.settle_drops(drops)
+            if dispatch is None:
+                break
+            self._metrics.frame_queue_depth(dispatch.key[0], self._scheduler.queue_depth(dispatch.key))
+            self._spawn(self._run(dispatch), "frame")
+        self._wake_at(self._scheduler.wake_s)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._wake_at(None)
+
+    def settle_drops(self, drops: Sequence[Drop], detail: str = "") -> None:
+        """Count frames that won't be inferred, by cause and frame number."""
+        for drop in drops:
+            camera_id = drop.key[0]
+            self._metrics.frame_dropped(camera_id, drop.cause.value)
+            running = self._cameras.get(camera_id)
+            extra = {"camera_id": camera_id, "frame_index": drop.frame_index, "cause": drop.cause.value}
+            _logger.debug("frame dropped", extra={**extra, "reason": detail} if detail else extra)
+            if running is not None:
+                running.dropped[drop.cause.value] += 1
+                self._settle(running)
+
+    async def record(self, running: RunningCamera, verdict: Verdict, seen: Seen | None = None) -> None:
+        """Make a verdict durable together with the states of the camera's rules."""
+        states = {(running.camera.id, rule_id): s for rule_id, s in running.judge.take_changed_states().items()}
+        for violation in await self._recorder.record(verdict, seen, states):
+            self._metrics.violation_created(violation.camera_id, violation.type)
+            _log_created(violation, running.camera.settings.name)
+        if verdict:
+            self._on_recorded()
+
+    def ended(self, running: RunningCamera) -> None:
+        """A camera's stream is over: its open episodes end once its last frame has its verdict."""
+        if running.state is CameraState.ENDED and running.pending == 0:
+            self._spawn(self._finish(running), "camera-ended")
+
+    async def _run(self, dispatch: Dispatch) -> None:
+        running = self._cameras.get(dispatch.key[0])
+        seen = await self._infer(dispatch)
+        if seen is None or running is None or self._cameras.get(dispatch.key[0]) is not running:
+            return
+        try:
+            await self._judge(running, seen, dispatch.offered_s)
+        finally:
+            self._settle(running)
+
+    async def _infer(self, dispatch: Dispatch) -> Seen | None:
+        camera_id, model = dispatch.key
+        registered = self._registry.get(dispatch.runtime_id)
+        self._metrics.frame_dispatched(camera_id, model)
+        latency_s: float | None = None
+        try:
+            if registered is None:
+                raise RuntimeUnavailableError(f"runtime {dispatch.runtime_id} is gone")
+            timeout_s = max(0.001, dispatch.deadline_s - self._clock.monotonic())
+            result = await registered.connection.infer(model, dispatch.frame, timeout_s)
+        except InferenceError as error:
+            self._metrics.inference_failed(model, error)
+            self.settle_drops([Drop(dispatch.key, dispatch.frame.index, _CAUSES[type(error)])], str(error))
+            return None
+        else:
+            latency_s = result.latency_s
+            self._metrics.inference_succeeded(model, latency_s)
+            age_s = self._clock.monotonic() - dispatch.offered_s
+            return Seen(dispatch.frame, result.detections, result.contract, result.runtime_id, age_s)
+        finally:
+            self._scheduler.complete(dispatch, latency_s)
+            self.pump()
+
+    async def _judge(self, running: RunningCamera, seen: Seen, offered_s: float) -> None:
+        async with running.order:
+            running.count_inferred(seen.frame.time_s, self._clock.monotonic())
+            verdict = running.judge.judge(seen)
+            if verdict:
+                await self.record(running, verdict, seen)
+            self._metrics.frame_judged(self._clock.monotonic() - offered_s)
+
+    def _settle(self, running: RunningCamera) -> None:
+        running.pending -= 1
+        self.ended(running)
+
+    async def _finish(self, running: RunningCamera) -> None:
+        async with running.order:
+            await self.record(running, running.judge.finish())
+
+    def _wake_at(self, wake_s: float | None) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if wake_s is not None:
+            delay_s = max(0.0, wake_s - self._clock.monotonic())
+            self._wake = asyncio.get_running_loop().call_later(delay_s, self.pump)
+
+
+def _log_created(violation: Violation, camera: str) -> None:
+    _logger.info(
+        "violation created",
+        extra={
+            "violation_id": violation.id,
+            "camera_id": violation.camera_id,
+            "camera": camera,
+            "rule": violation.rule_name,
+            "label": violation.label,
+            "confidence": round(violation.score, 3),
+            "evidence": violation.evidence.name or violation.evidence.missing_reason,
+        },
+    )

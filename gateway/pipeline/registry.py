@@ -1,0 +1,200 @@
+"""The runtimes that have declared themselves, and a connection to each."""
+
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from gateway.domain.capability import AdaptationTable, Capability, RuntimeLimits, adapt
+from gateway.domain.clock import Clock
+from gateway.domain.model import ModelContract
+from gateway.domain.runtime import ModelStatus, RuntimeState, RuntimeStatus
+from gateway.errors import InvalidInputError, NotFoundError
+from gateway.inference import TritonRuntime
+
+_logger = logging.getLogger(__name__)
+
+MISSED_HEARTBEATS = 3
+SLOTS_PER_BATCH = 12
+
+
+@dataclass(slots=True, eq=False)
+class Registered:
+    """A runtime as it declared itself last, and the connection to it."""
+
+    capability: Capability
+    limits: RuntimeLimits
+    connection: TritonRuntime
+    task: "asyncio.Task[None]"
+    heartbeat_s: float
+    heartbeat_at: dt.datetime
+
+    def status(self, in_flight: int, window: int) -> RuntimeStatus:
+        """How the runtime is doing, with `in_flight` of `window` frames on their way to it."""
+        return RuntimeStatus(
+            capability=self.capability,
+            limits=self.limits,
+            state=self.connection.state,
+            reason=self.connection.reason,
+            transport=self.connection.transport,
+            transport_reason=self.connection.transport_reason,
+            in_flight=in_flight,
+            window=window,
+            latency_ms=self.connection.latency_ms,
+            last_heartbeat_at=self.heartbeat_at,
+        )
+
+
+class RuntimeRegistry:
+    """Keeps one connection per declared runtime and forgets runtimes that miss three heartbeats.
+
+    Args:
+        table: The adaptation table.
+        heartbeat_interval_s: What runtimes are asked to keep to.
+        local_host_id: Runtimes that declare the same are reached through shared memory.
+        clock: For intervals.
+        workers: Where frames are scaled.
+        on_change: Called with a runtime's id when its state, limits or models have changed, or it is gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: AdaptationTable,
+        heartbeat_interval_s: float,
+        local_host_id: str,
+        clock: Clock,
+        workers: Executor,
+        on_change: Callable[[str], None],
+    ) -> None:
+        self._table = table
+        self._expiry_s = heartbeat_interval_s * MISSED_HEARTBEATS
+        self._host_id = local_host_id
+        self._clock = clock
+        self._workers = workers
+        self._on_change = on_change
+        self._runtimes: dict[str, Registered] = {}
+
+    def __iter__(self) -> Iterator[Registered]:
+        return iter(list(self._runtimes.values()))
+
+    def get(self, runtime_id: str) -> Registered | None:
+        """One runtime; None when it isn't registered."""
+        return self._runtimes.get(runtime_id)
+
+    def register(self, capability: Capability, tasks: asyncio.TaskGroup) -> None:
+        """Take a declaration: a new runtime, a moved one, or a heartbeat.
+
+        Raises:
+            InvalidInputError: The adaptation table has no row for its hardware.
+        """
+        if capability.hardware_type not in self._table:
+            raise InvalidInputError(f"the adaptation table has no row for hardware_type {capability.hardware_type}")
+        limits = adapt(capability, self._table)
+        known = self._runtimes.get(capability.runtime_id)
+        if known is not None and _address(known.capability) != _address(capability):
+            known.task.cancel()
+            known = None
+        if known is None:
+            self._runtimes[capability.runtime_id] = self._connect(capability, limits, tasks)
+            _logger.info("runtime registered", extra=_summary(capability))
+            self._on_change(capability.runtime_id)
+            return
+        changed = (known.capability.supported_models, known.limits) != (capability.supported_models, limits)
+        known.capability, known.limits = capability, limits
+        known.heartbeat_s, known.heartbeat_at = self._clock.monotonic(), self._clock.utcnow()
+        if changed:
+            known.connection.check()
+            self._on_change(capability.runtime_id)
+
+    def deregister(self, runtime_id: str, reason: str = "it said goodbye") -> None:
+        """Forget a runtime; `NotFoundError` if it isn't registered."""
+        registered = self._runtimes.pop(runtime_id, None)
+        if registered is None:
+            raise NotFoundError(f"no runtime {runtime_id} is registered")
+        _logger.info("runtime gone", extra={"runtime_id": runtime_id, "reason": reason})
+        registered.task.cancel()
+        self._on_change(runtime_id)
+
+    def expire(self) -> None:
+        """Forget the runtimes whose last heartbeat is too old."""
+        oldest_s = self._clock.monotonic() - self._expiry_s
+        for registered in self:
+            if registered.heartbeat_s < oldest_s:
+                reason = f"no heartbeat for {self._expiry_s:g} s"
+                self.deregister(registered.capability.runtime_id, reason)
+
+    def having(self, model: str) -> list[TritonRuntime]:
+        """Ready connections to the runtimes that have a model in their repository.
+
+        Raises:
+            NotFoundError: No registered runtime has it.
+        """
+        found = [
+            r.connection
+            for r in self
+            if r.connection.state is RuntimeState.READY
+            and (model in r.connection.contracts or model in r.connection.refused)
+        ]
+        if not found:
+            raise NotFoundError(f"no runtime that is ready has a model {model}")
+        return found
+
+    def models(self) -> list[ModelStatus]:
+        """Every model of every registered runtime, by name."""
+        names = {name for r in self for name in (*r.connection.contracts, *r.connection.refused)}
+        return [self._model(name) for name in sorted(names)]
+
+    def _model(self, name: str) -> ModelStatus:
+        contract: ModelContract | None = None
+        loaded_on: list[str] = []
+        available_on: list[str] = []
+        reasons: list[str] = []
+        for registered in self:
+            connection = registered.connection
+            if name in connection.contracts:
+                contract = connection.contracts[name]
+                loaded_on.append(connection.runtime_id)
+            if name in connection.contracts or name in connection.refused:
+                available_on.append(connection.runtime_id)
+            if name in connection.refused:
+                reasons.append(connection.refused[name])
+        reason = "" if contract is not None else "; ".join(dict.fromkeys(reasons))
+        return ModelStatus(
+            name=name, loaded_on=tuple(loaded_on), available_on=tuple(available_on), contract=contract, reason=reason
+        )
+
+    def _connect(self, capability: Capability, limits: RuntimeLimits, tasks: asyncio.TaskGroup) -> Registered:
+        connection = TritonRuntime(
+            capability.runtime_id,
+            capability.grpc_url,
+            shared_memory_reason=self._why_inline(capability),
+            slots=limits.batch_size * SLOTS_PER_BATCH,
+            clock=self._clock,
+            workers=self._workers,
+            on_change=lambda: self._on_change(capability.runtime_id),
+        )
+        task = tasks.create_task(connection.run(), name=f"runtime-{capability.runtime_id}")
+        return Registered(capability, limits, connection, task, self._clock.monotonic(), self._clock.utcnow())
+
+    def _why_inline(self, capability: Capability) -> str:
+        if not capability.shared_memory:
+            return "the runtime declares no shared memory"
+        if not self._host_id or capability.host_id != self._host_id:
+            return "the runtime is on another host, or has a /dev/shm of its own"
+        return ""
+
+
+def _address(capability: Capability) -> tuple[str, bool, str | None]:
+    return capability.grpc_url, capability.shared_memory, capability.host_id
+
+
+def _summary(capability: Capability) -> dict[str, object]:
+    return {
+        "runtime_id": capability.runtime_id,
+        "hardware_type": capability.hardware_type.value,
+        "grpc_url": capability.grpc_url,
+        "max_fps": capability.max_fps,
+    }

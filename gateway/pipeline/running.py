@@ -1,0 +1,80 @@
+"""A camera that is running: its reader, its rules, and how it is doing."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
+
+from gateway.domain.camera import Camera, CameraState, CameraStatus
+from gateway.domain.clock import from_unix
+from gateway.pipeline.judge import Judge
+from gateway.scheduler import Grant, SubscriptionKey
+from gateway.sources import CameraReader
+
+RATE_WINDOW_S = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class RunningCamera:
+    """What the pipeline keeps of one camera while it runs.
+
+    Attributes:
+        camera: Its settings.
+        judge: Its rules and how far each has come.
+        reader: The thread that reads it.
+        grant: What it was granted last.
+        state: What its source is doing.
+        reason: Why, in words for a person.
+        pending: Frames offered to the scheduler whose fate isn't known yet.
+        inferred: Frames inferred since it was started.
+        dropped: Frames dropped since then, by cause.
+        order: Held while a frame's verdict is made durable, so that verdicts keep the frames' order.
+    """
+
+    camera: Camera
+    judge: Judge
+    make_reader: InitVar[Callable[["RunningCamera"], CameraReader]]
+    reader: CameraReader = field(init=False)
+    grant: Grant | None = None
+    state: CameraState = CameraState.CONNECTING
+    reason: str = ""
+    pending: int = 0
+    inferred: int = 0
+    last_time_s: float | None = None
+    dropped: Counter[str] = field(default_factory=Counter[str])
+    order: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _inferred_at_s: deque[float] = field(default_factory=deque[float])
+
+    def __post_init__(self, make_reader: Callable[["RunningCamera"], CameraReader]) -> None:
+        """Make the reader, which tells this camera what it does."""
+        self.reader = make_reader(self)
+
+    @property
+    def key(self) -> SubscriptionKey:
+        """Its subscription with the scheduler."""
+        return self.camera.id, self.camera.settings.model
+
+    def count_inferred(self, time_s: float, now_s: float) -> None:
+        """A frame of frame time `time_s` came back at `now_s` (monotonic)."""
+        self.inferred += 1
+        self.last_time_s = time_s
+        self._inferred_at_s.append(now_s)
+        self._forget_old(now_s)
+
+    def status(self, grant: Grant, now_s: float) -> CameraStatus:
+        """How it is doing at `now_s` (monotonic)."""
+        self._forget_old(now_s)
+        return CameraStatus(
+            state=self.state,
+            reason=self.reason or grant.reason,
+            wanted_fps=grant.wanted_fps,
+            granted_fps=round(grant.granted_fps, 3),
+            achieved_fps=round(len(self._inferred_at_s) / RATE_WINDOW_S, 2),
+            frames_inferred=self.inferred,
+            frames_dropped=dict(self.dropped),
+            last_frame_at=None if self.last_time_s is None else from_unix(self.last_time_s),
+        )
+
+    def _forget_old(self, now_s: float) -> None:
+        while self._inferred_at_s and self._inferred_at_s[0] < now_s - RATE_WINDOW_S:
+            self._inferred_at_s.popleft()
