@@ -1,0 +1,90 @@
+"""Composition root of `ruth-triton serve`: the only place where its parts are made and joined."""
+
+import asyncio
+import contextlib
+import functools
+import os
+import signal
+from collections.abc import AsyncGenerator, Mapping
+
+from triton_agent.command import known_options, server_command
+from triton_agent.hardware import detect
+from triton_agent.leftovers import region_prefix, sweep_dead_agents
+from triton_agent.locate import Installation, find
+from triton_agent.logs import Log
+from triton_agent.registration import Registration
+from triton_agent.runtime import Runtime
+from triton_agent.server import TritonServer, check_ports
+from triton_agent.settings import Declared, Gateway, HardwareMode, Serving, runtime_id
+from triton_agent.supervisor import Supervisor
+from triton_agent.triton_api import TritonApi
+
+
+async def serve(
+    serving: Serving, mode: HardwareMode, gateway: Gateway | None, env: Mapping[str, str], log: Log
+) -> None:
+    """Serve until SIGTERM or SIGINT; afterwards no process, no shared memory and no registration is left.
+
+    Args:
+        serving: What to serve and where.
+        mode: What the operator says about the hardware.
+        gateway: Where to register; None: nowhere.
+        env: Environment variables.
+        log: Where events and tritonserver's lines go.
+
+    Raises:
+        AgentError: It can't be served here; nothing was started.
+        ServerFailedError: tritonserver ended and is not to be started again.
+    """
+    installation = find(env)
+    known = known_options(installation)
+    hardware = detect(mode)
+    declared = Declared.from_environment(env)
+    check_ports(serving.endpoint)
+    for prefix in sweep_dead_agents():
+        log.warning("cleaned up after an agent that was killed", region_prefix=prefix)
+    api = TritonApi(serving.endpoint.http_url)
+    runtime = Runtime(
+        runtime_id(env, serving.endpoint.grpc_port),
+        serving.endpoint,
+        declared,
+        functools.partial(detect, hardware.kind),
+        api,
+    )
+    start = functools.partial(_start, installation, serving, hardware.kind, known, log)
+    supervisor = Supervisor(start, api, runtime, serving.on_failure, log)
+    async with _registered(gateway, runtime, log):
+        await supervisor.run(_stop_on_signals())
+
+
+async def _start(
+    installation: Installation, serving: Serving, kind: HardwareMode, known: frozenset[str], log: Log
+) -> TritonServer:
+    prefix = region_prefix(os.getpid())
+    command = server_command(installation, serving, kind, prefix, known)
+    log.debug("starting tritonserver", command=command)
+    return await TritonServer.start(command, installation.environment, log, prefix)
+
+
+@contextlib.asynccontextmanager
+async def _registered(gateway: Gateway | None, runtime: Runtime, log: Log) -> AsyncGenerator[None]:
+    """Keep the runtime registered during the block, and withdraw it behind."""
+    if gateway is None:
+        yield
+        return
+    registration = Registration(gateway, runtime, log)
+    beating = asyncio.create_task(registration.run())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beating
+        await registration.withdraw()
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

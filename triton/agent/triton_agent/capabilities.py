@@ -1,0 +1,106 @@
+"""The capability declaration: what a runtime says about itself, and all that the gateway knows of hardware."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+
+from triton_agent.hardware import Hardware
+from triton_agent.host import host_id
+from triton_agent.settings import Declared, Endpoint, HardwareMode
+from triton_agent.triton_api import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a class of hardware is good for, unless it was measured or the operator says otherwise."""
+
+    max_fps: int
+    max_concurrent_streams: int
+    batch_size: int
+
+
+LIMITS = {
+    HardwareMode.CPU: Limits(max_fps=30, max_concurrent_streams=5, batch_size=1),
+    HardwareMode.GPU: Limits(max_fps=100, max_concurrent_streams=10, batch_size=4),
+    HardwareMode.JETSON: Limits(max_fps=50, max_concurrent_streams=3, batch_size=2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The body of `POST /api/internal/runtime/register`, field for field.
+
+    Attributes:
+        runtime_id: Stable name of this runtime.
+        hardware_type: `cpu`, `gpu` or `jetson`.
+        supports_gpu: Whether models can run on a GPU.
+        gpu_name: None for a CPU, as the next two.
+        gpu_memory_mb: MiB.
+        cuda_version: Like `12.4`.
+        supported_models: Every version of every model that Triton knows of.
+        max_fps: Frames per second in all.
+        max_concurrent_streams: Cameras at once.
+        inference_batch_size: Frames in one request.
+        memory_available_mb: MiB that are free now.
+        version: This agent's version.
+        grpc_url: `host:port` of Triton's gRPC interface.
+        metrics_url: Address of Triton's Prometheus metrics.
+        host_id: Equal for processes with a common `/dev/shm` (see `host.host_id`).
+        shared_memory: Whether clients on the same host may register system shared memory.
+        measured: By model: measured frames/s and p95 latency; empty until measured.
+    """
+
+    runtime_id: str
+    hardware_type: str
+    supports_gpu: bool
+    gpu_name: str | None
+    gpu_memory_mb: int | None
+    cuda_version: str | None
+    supported_models: Sequence[ServedModel]
+    max_fps: int
+    max_concurrent_streams: int
+    inference_batch_size: int
+    memory_available_mb: int
+    version: str
+    grpc_url: str
+    metrics_url: str
+    host_id: str | None
+    shared_memory: bool
+    measured: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """The declaration as plain values, ready to be sent."""
+        return asdict(self)
+
+
+def declare(
+    runtime_id: str,
+    hardware: Hardware,
+    declared: Declared,
+    endpoint: Endpoint,
+    models: Sequence[ServedModel],
+    *,
+    shared_memory: bool,
+) -> Capabilities:
+    """Put a declaration together from what was detected, configured and asked of Triton."""
+    limits = LIMITS[hardware.kind]
+    host = endpoint.reachable_host
+    this_host = host_id()
+    return Capabilities(
+        runtime_id=runtime_id,
+        hardware_type=hardware.kind.value,
+        supports_gpu=hardware.kind is not HardwareMode.CPU,
+        gpu_name=hardware.gpu_name,
+        gpu_memory_mb=hardware.gpu_memory_mb,
+        cuda_version=hardware.cuda_version,
+        supported_models=tuple(models),
+        max_fps=declared.max_fps or limits.max_fps,
+        max_concurrent_streams=declared.max_concurrent_streams or limits.max_concurrent_streams,
+        inference_batch_size=declared.batch_size or limits.batch_size,
+        memory_available_mb=hardware.memory_available_mb,
+        version=version("ruth-ai"),
+        grpc_url=f"{host}:{endpoint.grpc_port}",
+        metrics_url=f"http://{host}:{endpoint.metrics_port}/metrics",
+        host_id=this_host,
+        shared_memory=shared_memory and this_host is not None,
+    )

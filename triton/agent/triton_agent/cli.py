@@ -1,0 +1,178 @@
+"""`ruth-triton`: parse, call, exit status. The only place of the agent that prints."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from triton_agent.errors import AgentError, MissingError, UnreachableError, UsageError
+from triton_agent.settings import (
+    AutoComplete,
+    Declared,
+    Endpoint,
+    Gateway,
+    HardwareMode,
+    ModelControl,
+    OnFailure,
+    Serving,
+    positive,
+    runtime_id,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        0 done, 1 it can't be used as it is, 2 wrong usage, 3 something needed is missing.
+    """
+    env = os.environ
+    try:
+        arguments = _parser(env).parse_args(argv)
+        verb = {
+            "serve": _serve,
+            "capabilities": _capabilities,
+            "install": _install,
+            "perf-analyzer": _perf_analyzer,
+        }[arguments.verb]
+        return verb(arguments, env)
+    except AgentError as error:
+        print(f"ruth-triton: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ruth-triton", description="Runs NVIDIA's tritonserver for Ruth AI.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    serve = verbs.add_parser("serve", help="start tritonserver, watch it, register it with the gateway")
+    _add_endpoint(serve, env)
+    serve.add_argument("--model-repository", type=Path, required=True, metavar="DIR")
+    serve.add_argument("--gateway", default=env.get("RUTH_AI_GATEWAY_URL"), metavar="URL")
+    serve.add_argument("--model-control", type=ModelControl, choices=list(ModelControl), default=ModelControl.EXPLICIT)
+    serve.add_argument("--load-model", action="append", default=[], metavar="NAME", help="only this model (repeatable)")
+    serve.add_argument("--model-config-name", metavar="NAME", help="use configs/NAME.pbtxt where a model has it")
+    serve.add_argument("--no-auto-complete", action="store_true", help="refuse incomplete model configurations")
+    serve.add_argument(
+        "--no-restart", action="store_true", help="exit with Triton's reason when it can't serve or dies"
+    )
+    capabilities = verbs.add_parser("capabilities", help="print what would be declared to the gateway")
+    _add_endpoint(capabilities, env)
+    capabilities.add_argument("--json", action="store_true", help="as one JSON object")
+    install = verbs.add_parser("install", help="install the local tritonserver")
+    install.add_argument("--perf-analyzer", action="store_true", help="NVIDIA's perf_analyzer, too")
+    perf = verbs.add_parser("perf-analyzer", help="run NVIDIA's perf_analyzer: ruth-triton perf-analyzer -- -m MODEL …")
+    perf.add_argument("arguments", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _add_endpoint(parser: argparse.ArgumentParser, env: Mapping[str, str]) -> None:
+    hardware = env.get("AI_RUNTIME_HARDWARE") or HardwareMode.AUTO
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--advertise-host", default=env.get("RUTH_AI_RUNTIME_HOST"), help="name others reach it under")
+    parser.add_argument("--grpc-port", type=_port, default=positive(env, "AI_RUNTIME_PORT") or 8001)
+    parser.add_argument("--http-port", type=_port, default=positive(env, "AI_RUNTIME_HTTP_PORT") or 8000)
+    parser.add_argument("--metrics-port", type=_port, default=8002)
+    parser.add_argument("--hardware", type=HardwareMode, choices=list(HardwareMode), default=hardware)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise argparse.ArgumentTypeError(f"{port} is no port: 1 to 65535")
+    return port
+
+
+def _endpoint(arguments: argparse.Namespace) -> Endpoint:
+    endpoint = Endpoint(
+        arguments.host,
+        arguments.grpc_port,
+        arguments.http_port,
+        arguments.metrics_port,
+        arguments.advertise_host,
+    )
+    if len(set(endpoint.ports.values())) < len(endpoint.ports):
+        raise UsageError(f"the three ports must differ: {endpoint.ports}")
+    return endpoint
+
+
+def _serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from triton_agent.agent import serve
+    from triton_agent.logs import Log
+
+    if not arguments.model_repository.is_dir():
+        raise AgentError(f"--model-repository {arguments.model_repository} is not a folder")
+    serving = Serving(
+        model_repository=arguments.model_repository.resolve(),
+        endpoint=_endpoint(arguments),
+        model_control=arguments.model_control,
+        load_models=tuple(arguments.load_model),
+        auto_complete=AutoComplete.OFF if arguments.no_auto_complete else AutoComplete.WHEN_NEEDED,
+        on_failure=OnFailure.EXIT if arguments.no_restart else OnFailure.RESTART,
+        model_config_name=arguments.model_config_name,
+    )
+    gateway = Gateway.from_environment(arguments.gateway, env) if arguments.gateway else None
+    asyncio.run(serve(serving, arguments.hardware, gateway, env, Log.from_environment(env)))
+    return 0
+
+
+def _capabilities(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from triton_agent.capabilities import declare
+    from triton_agent.hardware import detect
+    from triton_agent.triton_api import TritonApi
+
+    endpoint = _endpoint(arguments)
+    api = TritonApi(endpoint.http_url)
+    try:
+        models, shared_memory = api.models(), api.accepts_shared_memory()
+    except UnreachableError:
+        models, shared_memory = (), True  # no server is running: nothing is served yet
+    capabilities = declare(
+        runtime_id(env, endpoint.grpc_port),
+        detect(arguments.hardware),
+        Declared.from_environment(env),
+        endpoint,
+        models,
+        shared_memory=shared_memory,
+    ).as_json()
+    if arguments.json:
+        print(json.dumps(capabilities))
+    else:
+        print("\n".join(f"{name}: {value}" for name, value in capabilities.items()))
+    return 0
+
+
+def _install(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from triton_agent.install import install_perf_analyzer, install_tritonserver
+    from triton_agent.locate import local_home
+
+    home = local_home(env)
+    install_tritonserver(home, _say)
+    if arguments.perf_analyzer:
+        install_perf_analyzer(home, _say)
+    return 0
+
+
+def _say(message: str) -> None:
+    print(f"ruth-triton: {message}", file=sys.stderr, flush=True)
+
+
+def _perf_analyzer(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from triton_agent.locate import local_home
+
+    home = local_home(env).resolve() / "perf_analyzer"
+    program = home / "bin/perf_analyzer"
+    if not program.is_file():
+        raise MissingError(f"no perf_analyzer in {home}: run `ruth-triton install --perf-analyzer`")
+    options = arguments.arguments[1:] if arguments.arguments[:1] == ["--"] else arguments.arguments
+    paths = os.pathsep.join(filter(None, [str(home), env.get("LD_LIBRARY_PATH")]))
+    sys.stdout.flush()
+    os.execve(program, [str(program), *options], {**env, "LD_LIBRARY_PATH": paths})  # noqa: S606 # no shell is wanted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

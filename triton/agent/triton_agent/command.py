@@ -1,0 +1,121 @@
+"""The command line of tritonserver: a pure function of the settings and of the options that the server has."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from triton_agent.errors import MissingError
+from triton_agent.locate import Installation
+from triton_agent.settings import AutoComplete, HardwareMode, ModelControl, OnFailure, Serving
+
+EXIT_TIMEOUT_S = 5
+OPTION = re.compile(r"^\s*--([a-z0-9-]+)", re.MULTILINE)
+TENSORS = re.compile(r"\b(input|output)\s*:?\s*[\[{]")
+COMMENT = re.compile(r"#.*")
+PYTHON_BACKENDS = ("python", "onnxruntime")
+
+
+def known_options(installation: Installation) -> frozenset[str]:
+    """Names of the options that this tritonserver has, from its `--help` (20 ms, so asked at every start).
+
+    Raises:
+        MissingError: It can't be executed on this machine.
+    """
+    try:
+        done = subprocess.run([installation.server, "--help"], check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise MissingError(f"{installation.server} can't be executed: {error.strerror}") from error
+    options = frozenset(OPTION.findall(done.stdout + done.stderr))
+    if "model-repository" not in options:
+        reason = done.stderr.strip() or f"exit status {done.returncode}"
+        raise MissingError(f"{installation.server} does not run here: {reason.splitlines()[-1]}")
+    return options
+
+
+def server_command(
+    installation: Installation,
+    serving: Serving,
+    hardware: HardwareMode,
+    region_prefix: str,
+    known: frozenset[str],
+) -> list[str]:
+    """Arguments to start tritonserver with, the executable first.
+
+    Options that this server does not know are left out: `known` is the difference between its versions.
+
+    Args:
+        installation: The tritonserver to start.
+        serving: What it serves.
+        hardware: What it runs on; without a GPU, pools and metrics of one are turned off.
+        region_prefix: Beginning of the names of its Python backends' shared-memory regions.
+        known: Names of its options.
+    """
+    options = [
+        *_endpoint(serving),
+        *_models(serving),
+        ("exit-timeout-secs", EXIT_TIMEOUT_S),
+        ("allow-client-shm", "true"),
+        ("allow-sagemaker", "false"),
+        ("allow-vertex-ai", "false"),
+        ("metrics-interval-ms", 1000),
+        *(("backend-config", f"{name},shm-region-prefix-name={region_prefix}") for name in PYTHON_BACKENDS),
+    ]
+    if installation.backends is not None:
+        options.append(("backend-directory", installation.backends))
+    if hardware is HardwareMode.CPU:
+        options += [("allow-gpu-metrics", "false"), ("pinned-memory-pool-byte-size", 0)]
+    arguments = [f"--{name}={value}" for name, value in options if name in known]
+    if not needs_auto_complete(serving):
+        arguments.append("--disable-auto-complete-config")
+    return [str(installation.server), *arguments]
+
+
+def needs_auto_complete(serving: Serving) -> bool:
+    """Whether any configuration in the repository leaves its inputs or outputs to be derived.
+
+    Where none does, auto-complete is turned off for the whole server: with a Python-based backend it costs 1.3 s for
+    each model at every start, and what it may fill in behind one's back (a batch size of 4) nobody asked for.
+    """
+    if serving.auto_complete is AutoComplete.OFF:
+        return False
+    models = [path for path in serving.model_repository.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    wanted = [path for path in models if not serving.load_models or path.name in serving.load_models]
+    return any(not _is_complete(path, serving.model_config_name) for path in wanted)
+
+
+def _is_complete(model: Path, config_name: str | None) -> bool:
+    named = model / "configs" / f"{config_name}.pbtxt"
+    path = named if config_name and named.is_file() else model / "config.pbtxt"
+    if not path.is_file():
+        return False
+    text = COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace"))
+    return {"input", "output"} <= set(TENSORS.findall(text))
+
+
+def _endpoint(serving: Serving) -> list[tuple[str, object]]:
+    where = serving.endpoint
+    return [
+        ("http-address", where.host),
+        ("http-port", where.http_port),
+        ("http-thread-count", 4),
+        ("grpc-address", where.host),
+        ("grpc-port", where.grpc_port),
+        ("metrics-address", where.host),
+        ("metrics-port", where.metrics_port),
+    ]
+
+
+def _models(serving: Serving) -> list[tuple[str, object]]:
+    """What to load. A model that can't be loaded must not take the others down, unless the caller asked to be told."""
+    strict = "true" if serving.on_failure is OnFailure.EXIT else "false"
+    options: list[tuple[str, object]] = [
+        ("model-repository", serving.model_repository),
+        ("model-control-mode", serving.model_control),
+        ("exit-on-error", strict),
+        ("strict-readiness", strict),
+    ]
+    if serving.model_control is ModelControl.EXPLICIT:
+        options += [("load-model", name) for name in serving.load_models or ("*",)]
+    if serving.model_config_name:
+        options.append(("model-config-name", serving.model_config_name))
+    return options

@@ -1,0 +1,64 @@
+"""The few questions that the agent asks a running Triton over its HTTP interface."""
+
+from dataclasses import dataclass
+
+from triton_agent.errors import UnreachableError
+from triton_agent.rest import call
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One version of a model in Triton's repository index.
+
+    Attributes:
+        model_id: Its name.
+        version: The version; empty while Triton has loaded none.
+        loaded: Whether it can be called now.
+    """
+
+    model_id: str
+    version: str
+    loaded: bool
+
+
+class TritonApi:
+    """Asks the server at one address; blocking, so call it in a thread.
+
+    Args:
+        url: `http://host:port`.
+        timeout_s: Limit for each call.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 1.0) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+
+    def ready(self) -> bool:
+        """Whether the server says it is ready; False as long as nothing answers."""
+        try:
+            return call("GET", f"{self._url}/v2/health/ready", timeout_s=self._timeout_s).status == 200
+        except UnreachableError:
+            return False
+
+    def models(self) -> tuple[ServedModel, ...]:
+        """Every model of the repository, with the versions that Triton knows.
+
+        Raises:
+            UnreachableError: Triton does not answer, or answers with an error.
+        """
+        url = f"{self._url}/v2/repository/index"
+        reply = call("POST", url, body={}, timeout_s=self._timeout_s)
+        if reply.status != 200:
+            raise UnreachableError(f"{url}: HTTP {reply.status}")
+        return tuple(
+            ServedModel(entry["name"], entry.get("version", ""), entry.get("state") == "READY") for entry in reply.body
+        )
+
+    def accepts_shared_memory(self) -> bool:
+        """Whether clients may register system shared memory: newer servers list the extension and refuse all the same.
+
+        Raises:
+            UnreachableError: Triton does not answer.
+        """
+        url = f"{self._url}/v2/systemsharedmemory/status"
+        return call("GET", url, timeout_s=self._timeout_s).status == 200
