@@ -8,14 +8,10 @@ _SENSITIVE_NAME = (
     r"(?:token|password|passwd|passphrase|pwd|pass|secret|credentials?|signature|(?:api|access|secret|private)[_-]?key)"
 )
 
-# The first way ends the password at the last "@" before the path, as URL parsers do. The second one catches a password
-# with an unescaped "/", "?" or "#", which people type and parsers then refuse with the password in their message; it
-# leaves `host:8080/a@b` alone, where the digits are a port. Repeats are bounded to keep hostile text from being slow.
-_USERINFO = re.compile(
-    r"""(?P<user>://[^\s/?\#@:\["'<>]*):
-        (?:[^\s/?\#"'<>]{0,2000}|(?!\d{1,5}(?:[/?\#\s]|$))[^\s"'<>]{0,2000})@""",
-    re.VERBOSE,
-)
+# A password is taken to end at the last "@" of the word, beyond the host if need be: people type "/", "?", "#" and "@"
+# in passwords unescaped, and libraries echo them decoded. Only `host:8080/a@b` is left alone, where the digits are a
+# port. Repeats are bounded to keep hostile text from being slow.
+_USERINFO = re.compile(r"""(?P<user>://[^\s/?#:\["'<>]*):(?!\d{1,5}(?:[/?#\s]|$))[^\s"'<>]{0,2000}@""")
 _ENCODED_USERINFO = re.compile(
     r"(?P<user>%3A%2F%2F(?:(?!%3A|%2F|%40)[^\s&]){0,500}%3A)[^\s&]{0,2000}%40", re.IGNORECASE
 )

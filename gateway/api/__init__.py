@@ -1,0 +1,1 @@
+"""The HTTP interface: one module per noun, thin handlers, errors as problem details."""

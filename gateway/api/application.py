@@ -1,0 +1,100 @@
+"""The ASGI application: which handlers stand where, and what surrounds them."""
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import License, Tag
+from litestar.types import ControllerRouterHandler, Message, Scope
+
+from gateway.api.cameras import CameraController
+from gateway.api.configuration import Configuration
+from gateway.api.events import stream_events
+from gateway.api.health import HealthController, root_liveness
+from gateway.api.metrics import metrics
+from gateway.api.models import ModelController
+from gateway.api.problems import answer_http_exception, answer_ruth_error, answer_unexpected
+from gateway.api.rules import RuleController
+from gateway.api.runtimes import RuntimeRegistrationController, bearer_token_guard, list_runtimes
+from gateway.api.services import Services
+from gateway.api.tracing import TraceMiddleware
+from gateway.api.violations import ViolationController
+from gateway.errors import RuthError
+
+MAX_BODY_BYTES = 1_000_000
+"""Enough for any JSON of this interface; a handler that takes pictures sets its own limit."""
+
+TAGS = (
+    Tag("cameras", "Where pictures come from."),
+    Tag("rules", "What counts as a violation."),
+    Tag("violations", "What was seen."),
+    Tag("events", "What happens, as it happens."),
+    Tag("models", "What runtimes can run."),
+    Tag("runtimes", "Where models run."),
+    Tag("health", "Whether everything is well."),
+    Tag("metrics", "What is counted and measured."),
+    Tag("internal", "Between the parts of Ruth AI."),
+)
+
+
+def build_app(services: Services) -> Litestar:
+    """Build the HTTP interface over the gateway's parts; whoever built them starts and stops them."""
+    configuration = Configuration(services.store, services.control, services.metrics)
+    return Litestar(
+        route_handlers=[
+            Router("/api/v1", route_handlers=_public_handlers()),
+            Router(
+                "/api/internal",
+                route_handlers=[RuntimeRegistrationController],
+                guards=[bearer_token_guard(services.runtime_token)],
+            ),
+            root_liveness,
+            metrics,
+        ],
+        dependencies={
+            "services": Provide(lambda: services, sync_to_thread=False),
+            "configuration": Provide(lambda: configuration, sync_to_thread=False),
+        },
+        exception_handlers={
+            RuthError: answer_ruth_error,
+            HTTPException: answer_http_exception,
+            Exception: answer_unexpected,
+        },
+        middleware=[TraceMiddleware()],
+        before_send=[add_security_headers],
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=_openapi(services.version),
+        logging_config=None,
+    )
+
+
+async def add_security_headers(message: Message, _: Scope) -> None:
+    """Keep browsers from guessing content types, on every answer."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
+
+
+def _public_handlers() -> list[ControllerRouterHandler]:
+    return [
+        HealthController,
+        list_runtimes,
+        ModelController,
+        CameraController,
+        RuleController,
+        ViolationController,
+        stream_events,
+    ]
+
+
+def _openapi(version: str) -> OpenAPIConfig:
+    """The document alone: every page that Litestar could render it with loads its scripts from the internet."""
+    return OpenAPIConfig(
+        title="Ruth AI gateway",
+        version=version,
+        description="Cameras, rules and the violations seen. Errors are problem details (RFC 9457); times are UTC.",
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        tags=list(TAGS),
+        path="/schema",
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), YamlRenderPlugin()],
+    )

@@ -1,0 +1,115 @@
+"""`/metrics`: what was counted, and what is the case at the moment of asking."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from litestar import Response, get
+from litestar.params import FromHeader
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from gateway.api.services import Injected, Services
+from gateway.domain.camera import CameraState, CameraStatus
+from gateway.domain.runtime import RuntimeStatus
+from gateway.errors import DatabaseError
+from gateway.health import ComponentHealth, HealthStatus
+
+T = TypeVar("T")
+
+DATABASE_TIMEOUT_S = 1.0
+HEALTH_VALUES = {HealthStatus.HEALTHY: 1.0, HealthStatus.DEGRADED: 0.5, HealthStatus.UNHEALTHY: 0.0}
+
+
+@get(
+    "/metrics", operation_id="get_metrics", summary="Metrics for Prometheus", tags=["metrics"], media_type="text/plain"
+)
+async def metrics(services: Injected, accept: FromHeader[str] = "") -> Response[bytes]:
+    """In the text format that the caller accepts: Prometheus' or OpenMetrics."""
+    encode, media_type = choose_encoder(accept)
+    return Response(encode(Scrape(services.metrics.registry, await observe(services))), media_type=media_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is the case now.
+
+    Attributes:
+        cameras: How each camera on record is doing, by id; empty while the database is away.
+        violations_by_status: How many are on record; empty while the database is away.
+        runtimes: How each runtime is doing.
+        components: How the parts are.
+    """
+
+    cameras: Mapping[str, CameraStatus]
+    violations_by_status: Mapping[str, int]
+    runtimes: Sequence[RuntimeStatus]
+    components: Mapping[str, ComponentHealth]
+
+
+async def observe(services: Services) -> Observation:
+    """Look at everything once; a database that is away or slow costs its own figures, not the others."""
+    cameras, counts, report = await asyncio.gather(
+        _or_default(services.store.cameras(), ()),
+        _or_default(services.store.count_by_status(), {}),
+        services.health.report(),
+    )
+    return Observation(
+        cameras={camera.id: services.control.camera_status(camera.id) for camera in cameras},
+        violations_by_status=counts,
+        runtimes=services.control.runtimes(),
+        components=report.components,
+    )
+
+
+class Scrape(Collector):
+    """One answer to Prometheus: the counters and one observation."""
+
+    def __init__(self, counters: CollectorRegistry, observation: Observation) -> None:
+        self._counters = counters
+        self._observation = observation
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric family."""
+        yield from self._counters.collect()
+        yield from camera_families(self._observation.cameras)
+        violations = _family("violations_by_status", "Violations on record.", "status")
+        for status, count in self._observation.violations_by_status.items():
+            violations.add_metric([status], count)
+        yield violations
+        health = _family("component_health", "1 healthy, 0.5 degraded, 0 unhealthy.", "component")
+        for name, component in self._observation.components.items():
+            health.add_metric([name], HEALTH_VALUES[component.status])
+        yield health
+        in_flight = _family("inference_queue_depth", "Frames sent to runtimes and not answered yet.")
+        in_flight.add_metric([], sum(runtime.in_flight for runtime in self._observation.runtimes))
+        yield in_flight
+
+
+def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
+    """What is the case of each camera."""
+    active = _family("streams_active", "1 while the camera delivers frames.", "camera_id")
+    state = _family("stream_state", "1 for the state that the camera is in.", "camera_id", "state")
+    fps = _family("camera_fps", "Frames per second wanted, granted and achieved.", "camera_id", "kind")
+    for camera_id, status in cameras.items():
+        active.add_metric([camera_id], status.state is CameraState.LIVE)
+        for each in CameraState:
+            state.add_metric([camera_id, each], status.state is each)
+        fps.add_metric([camera_id, "wanted"], status.wanted_fps)
+        fps.add_metric([camera_id, "granted"], status.granted_fps)
+        fps.add_metric([camera_id, "achieved"], status.achieved_fps)
+    return active, state, fps
+
+
+def _family(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"ruth_ai_{name}", documentation, labels=labels)
+
+
+async def _or_default(answer: Awaitable[T], default: T) -> T:
+    try:
+        async with asyncio.timeout(DATABASE_TIMEOUT_S):
+            return await answer
+    except (TimeoutError, DatabaseError):
+        return default

@@ -1,0 +1,46 @@
+"""What the handlers work with: given to `build_app` once, handed to each handler by Litestar."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from gateway.api.configuration import Configuration
+from gateway.domain.ports import Control, EventBus, EvidenceStore, Store
+from gateway.health import HealthCheck
+from gateway.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts of the gateway that HTTP reaches.
+
+    Attributes:
+        store: Cameras, rules, violations, outbox.
+        evidence: Pictures of violations.
+        bus: Events of this process.
+        control: The pipeline.
+        health: How the parts are.
+        metrics: What is counted.
+        runtime_token: Bearer token that runtimes show when they register; None lets every caller register.
+        heartbeat_interval_s: How often a runtime is to repeat its registration.
+        version: Of this program.
+    """
+
+    store: Store
+    evidence: EvidenceStore
+    bus: EventBus
+    control: Control
+    health: HealthCheck
+    metrics: Metrics
+    runtime_token: str | None = None
+    heartbeat_interval_s: float = 5.0
+    version: str
+
+
+Injected: TypeAlias = NamedDependency[SkipValidation[Services]]
+"""Annotates a handler's `services` argument."""
+
+InjectedConfiguration: TypeAlias = NamedDependency[SkipValidation[Configuration]]
+"""Annotates the `configuration` argument of a handler that changes cameras or rules."""

@@ -1,0 +1,135 @@
+"""Violations: the list, what people say of each, and the evidence."""
+
+import datetime as dt
+import uuid
+from http import HTTPStatus
+from typing import Annotated, TypeAlias
+
+from litestar import Controller, Response, get, patch
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
+
+from gateway.api.page import Page, ViolationId
+from gateway.api.problems import documented
+from gateway.api.services import Injected
+from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationStatus
+from gateway.errors import InvalidInputError, NotFoundError
+
+READING_PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+MAX_PAGE = 500
+IMMUTABLE = "private, max-age=31536000, immutable"
+
+From: TypeAlias = Annotated[
+    dt.datetime | None, QueryParameter(name="from", description="Started at or after this time (RFC 3339).")
+]
+To: TypeAlias = Annotated[
+    dt.datetime | None, QueryParameter(name="to", description="Started before this time (RFC 3339).")
+]
+Cursor: TypeAlias = Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")]
+Limit: TypeAlias = Annotated[int, QueryParameter(description="Length of the page.", ge=1, le=MAX_PAGE)]
+IfNoneMatch: TypeAlias = Annotated[
+    str | None, HeaderParameter(name="If-None-Match", description="ETags that the caller has.")
+]
+
+
+class ViolationController(Controller):
+    """The record of what was forbidden and seen."""
+
+    path = "/violations"
+    tags = ("violations",)
+
+    @get(
+        operation_id="list_violations",
+        summary="Violations, newest first",
+        responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    )
+    async def list_violations(
+        self,
+        services: Injected,
+        camera_id: FromQuery[str | None] = None,
+        type: FromQuery[str | None] = None,  # noqa: A002
+        status: FromQuery[ViolationStatus | None] = None,
+        started_from: From = None,
+        started_to: To = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> Page[Violation]:
+        """Those that match every filter; a cursor goes on where its page ended, whatever was added since."""
+        query = ViolationQuery(
+            camera_id=camera_id,
+            type=type,
+            status=status,
+            started_from=_aware("from", started_from),
+            started_to=_aware("to", started_to),
+            before_id=_cursor(cursor),
+            limit=limit + 1,
+        )
+        return paginate(list(await services.store.violations(query)), limit)
+
+    @get("/{violation_id:str}", operation_id="get_violation", summary="One violation", responses=READING_PROBLEMS)
+    async def get_violation(self, violation_id: ViolationId, services: Injected) -> Violation:
+        """With its whole provenance: rule revision, model, its hash, runtime, frame."""
+        return await services.store.violation(violation_id)
+
+    @patch(
+        "/{violation_id:str}",
+        operation_id="patch_violation",
+        summary="Set a violation's status or note",
+        responses=documented(HTTPStatus.BAD_REQUEST) | READING_PROBLEMS,
+    )
+    async def patch_violation(
+        self, violation_id: ViolationId, data: JSONBody[ViolationPatch], services: Injected
+    ) -> Violation:
+        """Listeners hear of it as `violation.updated`."""
+        violation, event = await services.store.patch_violation(violation_id, _some_change(data))
+        services.bus.publish([event])
+        services.metrics.event_created(event.camera_id, event.type)
+        return violation
+
+    @get(
+        "/{violation_id:str}/evidence.jpg",
+        media_type="image/jpeg",
+        operation_id="get_violation_evidence",
+        summary="The picture of a violation, with its box and zone drawn",
+        description="Never changes; its ETag is the file's sha256. 404 tells why where there is none.",
+        responses={HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")} | READING_PROBLEMS,
+    )
+    async def get_evidence(
+        self, violation_id: ViolationId, services: Injected, if_none_match: IfNoneMatch = None
+    ) -> Response[bytes]:
+        """The file as it was hashed."""
+        evidence = (await services.store.violation(violation_id)).evidence
+        if not evidence.name:
+            raise NotFoundError(
+                f"violation {violation_id} has no picture: {evidence.missing_reason or 'none was kept'}"
+            )
+        headers = {"ETag": f'"{evidence.sha256}"', "Cache-Control": IMMUTABLE}
+        if evidence.sha256 in (if_none_match or ""):
+            return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(await services.evidence.get(evidence.name), headers=headers)
+
+
+def paginate(violations: list[Violation], limit: int) -> Page[Violation]:
+    """Cut a page of `limit` from a result that was asked for one more, which tells whether the list goes on."""
+    page = violations[:limit]
+    return Page(items=page, next_cursor=page[-1].id if len(violations) > limit else None)
+
+
+def _aware(name: str, time: dt.datetime | None) -> dt.datetime | None:
+    if time is not None and time.tzinfo is None:
+        raise InvalidInputError(f"`{name}` needs its offset from UTC, such as 2026-01-31T08:00:00Z")
+    return time
+
+
+def _cursor(cursor: str | None) -> str | None:
+    """Cursors are opaque to callers; that one is the last id of its page is nobody's business but ours."""
+    try:
+        return None if cursor is None else str(uuid.UUID(cursor))
+    except ValueError as error:
+        raise InvalidInputError("`cursor` is not one that this list gave; leave it out to start again") from error
+
+
+def _some_change(patch: ViolationPatch) -> ViolationPatch:
+    if patch == ViolationPatch():
+        raise InvalidInputError("nothing to change; give `status`, `note` or both")
+    return patch
