@@ -87,7 +87,7 @@ class TritonRuntime:
         try:
             while True:
                 try:
-                    await self._connect()
+                    await self.connect()
                 except InferenceError as error:
                     self._lose(str(error))
                     await asyncio.sleep(random.uniform(retry_s / 2, retry_s))  # noqa: S311 - jitter
@@ -96,7 +96,7 @@ class TritonRuntime:
                 retry_s = RETRY_FIRST_S
                 await self._check.wait()
         finally:
-            await self._close()
+            await self.close()
 
     def check(self) -> None:
         """Look again at the server: something about it has changed or failed."""
@@ -185,7 +185,12 @@ class TritonRuntime:
         else:
             slots.quarantine(slot, self._clock.monotonic())
 
-    async def _connect(self) -> None:
+    async def connect(self) -> None:
+        """Look at the server, read its models' contracts and register shared memory; `run` does so by itself.
+
+        Raises:
+            InferenceError: The server isn't ready.
+        """
         self._check.clear()
         if not await self._client.is_ready():
             raise RuntimeUnavailableError("the inference server is still starting")
@@ -262,7 +267,8 @@ class TritonRuntime:
             self._slots.close()
             self._slots = None
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Let go of shared memory and of the connection."""
         if self._slots is not None and self.state is RuntimeState.READY:
             try:
                 await self._client.unregister(self._slots.name)

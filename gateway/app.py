@@ -1,0 +1,212 @@
+"""The composition root: the only place that chooses implementations, wires them, and starts and stops them."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import socket
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import uvicorn
+
+from gateway.api.application import build_app
+from gateway.api.services import Services
+from gateway.domain.clock import Clock, SystemClock
+from gateway.errors import ConfigurationError, RuthError
+from gateway.events.bus import MemoryEventBus
+from gateway.health import HealthCheck
+from gateway.inference.host import host_id
+from gateway.inference.shared_memory import remove_leftovers
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.settings import Settings
+from gateway.sources import open_source
+from gateway.store.drain import Drain
+from gateway.store.engine import make_engine
+from gateway.store.evidence import EvidenceFolder
+from gateway.store.migrate import migrate
+from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.spool import SqliteSpool
+
+_logger = logging.getLogger(__name__)
+
+STOP_S = 10.0
+LEAST_FREE_BYTES = 100_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The gateway's parts, open and wired, nothing running yet."""
+
+    store: PiccoloStore
+    spool: SqliteSpool
+    bus: MemoryEventBus
+    drain: Drain
+    pipeline: Pipeline
+    services: Services
+
+
+async def serve(settings: Settings) -> int:
+    """Run the gateway until a signal; returns the exit status.
+
+    Raises:
+        RuthError: It can't start; the message says why and what would do.
+    """
+    _check_machine(settings)
+    async with open_parts(settings, SystemClock()) as parts:
+        return await _run(settings, parts)
+
+
+@contextlib.asynccontextmanager
+async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
+    """Open database, spool and evidence store, wire the rest to them, and close them in the end."""
+    engine = make_engine(settings.database_url, settings.data_dir, pool_size=settings.database_pool_size)
+    for migration in await migrate(engine):
+        _logger.info("database migrated", extra={"migration": migration})
+    async with contextlib.AsyncExitStack() as stack:
+        store = await PiccoloStore.open(engine, clock)
+        stack.push_async_callback(store.close)
+        spool = await stack.enter_async_context(await SqliteSpool.open(settings.data_dir / "spool.db", clock=clock))
+        yield _wire(settings, clock, store, spool)
+
+
+def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool) -> Parts:
+    metrics, bus = Metrics(), MemoryEventBus()
+    evidence = EvidenceFolder(settings.data_dir / "evidence")
+    drain = Drain(spool, store, bus)
+    pipeline = Pipeline(
+        spool=spool,
+        evidence=evidence,
+        metrics=metrics,
+        clock=clock,
+        make_source=lambda url: open_source(url, clock),
+        table=settings.adaptation,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        local_host_id=host_id(),
+        on_recorded=drain.wake,
+        workers=settings.workers,
+    )
+    release = version("ruth-ai")
+    services = Services(
+        store=store,
+        evidence=evidence,
+        bus=bus,
+        control=pipeline,
+        health=HealthCheck(store, pipeline, clock, release),
+        metrics=metrics,
+        runtime_token=settings.runtime_token,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        version=release,
+    )
+    return Parts(store, spool, bus, drain, pipeline, services)
+
+
+async def _run(settings: Settings, parts: Parts) -> int:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build_app(parts.services),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=3,
+        )
+    )
+    started = asyncio.Event()
+    pipeline = asyncio.create_task(parts.pipeline.run(started), name="pipeline")
+    drain = asyncio.create_task(parts.drain.run(), name="drain")
+    for stage in (pipeline, drain):
+        stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
+    try:
+        if await _first(started, pipeline):
+            await _start_cameras(parts)
+            _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
+        await http
+    finally:
+        await _stop(parts, pipeline, drain)
+    return _report_crashes(pipeline, drain)
+
+
+async def _serve_http(server: uvicorn.Server, bus: MemoryEventBus) -> None:
+    """Serve until a signal; listeners to events are let go first, or their connections would hold the server up."""
+    closing = asyncio.create_task(_close_when_exiting(server, bus))
+    try:
+        await server.serve()
+    finally:
+        closing.cancel()
+        bus.close()
+
+
+async def _close_when_exiting(server: uvicorn.Server, bus: MemoryEventBus) -> None:
+    while not server.should_exit:  # noqa: ASYNC110 - uvicorn has a flag, no event
+        await asyncio.sleep(0.1)
+    bus.close()
+
+
+async def _first(started: asyncio.Event, pipeline: "asyncio.Task[None]") -> bool:
+    """Wait until the pipeline has started, or has ended instead."""
+    waiter = asyncio.create_task(started.wait())
+    await asyncio.wait({waiter, pipeline}, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    return started.is_set()
+
+
+async def _start_cameras(parts: Parts) -> None:
+    for camera in await parts.store.cameras():
+        try:
+            await parts.pipeline.apply_camera(camera, await parts.store.rules(camera.id))
+        except RuthError as error:
+            _logger.error("camera not started", extra={"camera_id": camera.id, "reason": str(error)})  # noqa: TRY400
+
+
+async def _stop(parts: Parts, pipeline: "asyncio.Task[None]", drain: "asyncio.Task[None]") -> None:
+    """Let frames on their way get their verdict and the spool empty itself, but not for ever: it is kept on disk."""
+    parts.pipeline.stop()
+    await asyncio.wait({pipeline}, timeout=STOP_S / 2)
+    pipeline.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_S / 4):
+            while await parts.spool.depth() and parts.drain.healthy:
+                await asyncio.sleep(0.02)
+    drain.cancel()
+    await asyncio.wait({pipeline, drain})
+
+
+def _report_crashes(*stages: "asyncio.Task[None]") -> int:
+    crashed = [stage for stage in stages if not stage.cancelled() and stage.exception() is not None]
+    for stage in crashed:
+        _logger.error("stage %s crashed; the gateway ends", stage.get_name(), exc_info=stage.exception())
+    return 1 if crashed else 0
+
+
+def _check_machine(settings: Settings) -> None:
+    """Find out now what would otherwise fail later, and less clearly."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the data folder {settings.data_dir} can't be made: {error.strerror}") from error
+    _check_space(settings.data_dir)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {settings.port} on {settings.host} can't be taken ({error.strerror}); "
+                "end what holds it, or choose another with --port or RUTH_AI_PORT"
+            ) from error
+    for name in remove_leftovers():
+        _logger.info("shared memory of a killed gateway removed", extra={"region": name})
+
+
+def _check_space(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise ConfigurationError(
+            f"{folder} has {free // 1_000_000} MB free; the gateway needs {LEAST_FREE_BYTES // 1_000_000} MB to be safe"
+        )

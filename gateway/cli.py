@@ -1,0 +1,153 @@
+"""`ruth-gateway`: parse, call, exit status. The only place that prints.
+
+Exit status: 0 done, 1 what was given can't be used, 2 wrong usage, 3 something needed is missing.
+"""
+
+import argparse
+import asyncio
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from gateway.domain.rule import RuleSettings, ZonePresence
+from gateway.errors import ConfigurationError, DatabaseError, InvalidInputError, RuntimeUnavailableError, RuthError
+from gateway.masking import mask_secrets
+from gateway.settings import Settings, load_process_settings
+
+DONE, UNUSABLE, MISSING = 0, 1, 3
+
+_MISSING_ERRORS = (RuntimeUnavailableError, DatabaseError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    verb: Callable[[argparse.Namespace, Settings], int] = options.verb
+    try:
+        settings = load_process_settings(options.config)
+        return verb(options, settings)
+    except RuthError as error:
+        print(f"ruth-gateway: {mask_secrets(str(error))}", file=sys.stderr)
+        return MISSING if isinstance(error, _MISSING_ERRORS) else UNUSABLE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ruth-gateway", description="Cameras to frames to Triton to rules to violations to events."
+    )
+    parser.add_argument("--version", action="version", version=version("ruth-ai"))
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add(verbs, "serve", _serve, "run the service").add_argument("--port", type=int, help="port of the API")
+    _add_replay(_add(verbs, "replay", _replay, "run a recorded clip through Triton and the rules"))
+    _add(verbs, "migrate", _migrate, "bring the database's tables up to date")
+    _add(verbs, "doctor", _doctor, "check what the service needs and say what to do")
+    return parser
+
+
+def _add(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",  # pyright: ignore[reportPrivateUsage] - its only name
+    name: str,
+    call: Callable[[argparse.Namespace, Settings], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; the environment overrides them")
+    parser.set_defaults(verb=call)
+    return parser
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--video", type=Path, required=True, metavar="FILE", help="the clip")
+    parser.add_argument("--model", required=True, metavar="NAME", help="a model that Triton has loaded")
+    parser.add_argument("--triton", metavar="HOST:PORT", help="Triton's gRPC address (default: AI_RUNTIME_URL)")
+    parser.add_argument(
+        "--rules",
+        type=Path,
+        metavar="FILE",
+        help="rules in TOML (default: any person anywhere in the picture for 1 s, gap 2 s)",
+    )
+    parser.add_argument(
+        "--fps", type=_positive, metavar="N", help="frames per second to look at (default: every frame)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    from gateway.app import serve
+    from gateway.logs import configure_logging
+
+    if options.port is not None:
+        settings = msgspec.structs.replace(settings, port=options.port)
+    configure_logging(settings.log_level, settings.log_format)
+    return asyncio.run(serve(settings))
+
+
+def _replay(options: argparse.Namespace, settings: Settings) -> int:
+    from gateway.domain.clock import SystemClock
+    from gateway.pipeline.replay import ReplayReport, replay
+    from gateway.sources.file import FileSource
+    from gateway.sources.urls import Pace
+
+    rules = _read_rules(options.rules)
+    clock = SystemClock()
+    source = FileSource(options.video, loop=False, pace=Pace.MAX, clock=clock)
+    triton = options.triton or settings.runtime_url
+    report: ReplayReport = asyncio.run(replay(source, rules, options.model, triton, options.fps, clock))
+    if options.json:
+        print(msgspec.json.encode(report).decode())
+        return DONE
+    print(f"{report.frames_decoded} frames decoded, {report.frames_inferred} inferred")
+    for violation in report.violations:
+        print(
+            f"{violation.started_at_s:9.2f} to {violation.ended_at_s:9.2f} s  {violation.type}  "
+            f"{violation.rule}: {violation.label} {violation.score:.2f}"
+        )
+    print(f"{len(report.violations)} violations")
+    return DONE
+
+
+def _read_rules(path: Path | None) -> list[RuleSettings]:
+
+    if path is None:
+        return [RuleSettings(name="a person in the picture", definition=ZonePresence())]
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return msgspec.convert(content.get("rules"), list[RuleSettings])
+    except OSError as error:
+        raise ConfigurationError(f"the rules {path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"the rules {path} aren't TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise InvalidInputError(f"the rules {path} can't be used: {error}; give a list of [[rules]]") from error
+
+
+def _migrate(_: argparse.Namespace, settings: Settings) -> int:
+    from gateway.store.engine import make_engine
+    from gateway.store.migrate import migrate
+
+    engine = make_engine(settings.database_url, settings.data_dir, pool_size=1)
+    ran = asyncio.run(migrate(engine))
+    print("\n".join(f"migrated: {migration}" for migration in ran) or "up to date")
+    return DONE
+
+
+def _doctor(_: argparse.Namespace, settings: Settings) -> int:
+    from gateway.doctor import examine
+
+    findings = asyncio.run(examine(settings))
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {mask_secrets(finding.detail)}")
+    return DONE if all(finding.ok for finding in findings) else MISSING

@@ -1,0 +1,175 @@
+"""A recorded clip through Triton and the rules: every gated frame, in order, nothing dropped, the same each time."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from gateway.domain.clock import Clock
+from gateway.domain.detections import Detections
+from gateway.domain.frame import Frame
+from gateway.domain.ports import Source
+from gateway.domain.rule import RuleSettings
+from gateway.inference import TritonRuntime
+from gateway.rules import Closed, EpisodeState, Observation, Opened, Transition, evaluate, finish
+from gateway.sampling import FpsGate
+
+FRAME_TIMEOUT_S = 60.0
+
+
+class ReplayedObject(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One object: its box is x1, y1, x2, y2 in source pixels, its keypoints x, y, score."""
+
+    label: str
+    score: float
+    box: tuple[float, ...]
+    keypoints: tuple[tuple[float, ...], ...] = ()
+
+
+class ReplayedFrame(msgspec.Struct, frozen=True):
+    """What was seen in one frame; `pts_s` counts from the clip's first frame, in seconds."""
+
+    frame: int
+    pts_s: float
+    objects: tuple[ReplayedObject, ...]
+
+
+class ReplayedViolation(msgspec.Struct, kw_only=True):
+    """One violation; times in seconds from the clip's first frame."""
+
+    type: str
+    rule: str
+    started_at_s: float
+    ended_at_s: float
+    label: str
+    score: float
+    track_id: int | None = None
+
+
+class ReplayReport(msgspec.Struct, kw_only=True):
+    """All that a replay found."""
+
+    frames_decoded: int = 0
+    frames_inferred: int = 0
+    detections: list[ReplayedFrame] = []
+    violations: list[ReplayedViolation] = []
+
+
+async def replay(
+    source: Source, rules: Sequence[RuleSettings], model: str, grpc_url: str, fps: float | None, clock: Clock
+) -> ReplayReport:
+    """Run a clip from its beginning to its end.
+
+    One frame is on its way at a time: a batch of several would make a score depend, in its last digits, on its company.
+
+    Args:
+        source: The clip, giving frames as fast as it can.
+        rules: What to judge by.
+        model: Triton's name of the model.
+        grpc_url: `host:port` of Triton.
+        fps: Frames per second to look at; None for every frame.
+        clock: For latencies.
+
+    Raises:
+        SourceError: The clip can't be read.
+        RuntimeUnavailableError: Triton can't be reached.
+        InferenceError: The model isn't loaded, or a frame failed.
+    """
+    with ThreadPoolExecutor(2, thread_name_prefix="replay") as workers:
+        runtime = TritonRuntime(
+            grpc_url,
+            grpc_url,
+            shared_memory_reason="",
+            slots=2,
+            clock=clock,
+            workers=workers,
+            on_change=lambda: None,
+        )
+        try:
+            await asyncio.to_thread(source.open, 0.0)
+            await runtime.connect()
+            return await _run(source, rules, model, runtime, None if fps is None else FpsGate(fps))
+        finally:
+            await runtime.close()
+            source.close()
+
+
+async def _run(
+    source: Source, rules: Sequence[RuleSettings], model: str, runtime: TritonRuntime, gate: FpsGate | None
+) -> ReplayReport:
+    report = ReplayReport()
+    episodes = [_Episodes(rule) for rule in rules]
+    upcoming = asyncio.create_task(asyncio.to_thread(source.read))
+    while (frame := await upcoming) is not None:
+        upcoming = asyncio.create_task(asyncio.to_thread(source.read))
+        report.frames_decoded += 1
+        if gate is not None and not gate.admit(frame.time_s):
+            continue
+        result = await runtime.infer(model, frame, FRAME_TIMEOUT_S)
+        report.frames_inferred += 1
+        report.detections.append(_describe(frame, result.detections))
+        for episode in episodes:
+            episode.observe(Observation(frame.time_s, frame.resolution_wh, result.detections))
+    report.violations = sorted(
+        (violation for episode in episodes for violation in episode.finish()), key=lambda v: (v.started_at_s, v.rule)
+    )
+    return report
+
+
+class _Episodes:
+    """One rule's episodes over the clip."""
+
+    def __init__(self, rule: RuleSettings) -> None:
+        self._rule = rule
+        self._state = EpisodeState()
+        self._violations: list[ReplayedViolation] = []
+
+    def observe(self, observation: Observation) -> None:
+        self._state, transitions = evaluate(self._rule.definition, self._state, observation)
+        self._take(transitions)
+
+    def finish(self) -> list[ReplayedViolation]:
+        self._state, transitions = finish(self._state)
+        self._take(transitions)
+        return self._violations
+
+    def _take(self, transitions: Sequence[Transition]) -> None:
+        for transition in transitions:
+            if isinstance(transition, Opened):
+                self._violations.append(self._begin(transition))
+            else:
+                self._end(self._violations[-1], transition)
+
+    def _begin(self, opened: Opened) -> ReplayedViolation:
+        return ReplayedViolation(
+            type=self._rule.definition.type,
+            rule=self._rule.name,
+            started_at_s=round(opened.started_s, 3),
+            ended_at_s=round(opened.started_s, 3),
+            label=opened.hit.label,
+            score=round(opened.hit.score, 4),
+        )
+
+    @staticmethod
+    def _end(violation: ReplayedViolation, closed: Closed) -> None:
+        violation.ended_at_s = round(closed.ended_s, 3)
+        violation.label = closed.best.label
+        violation.score = round(closed.best.score, 4)
+
+
+def _describe(frame: Frame, detections: Detections) -> ReplayedFrame:
+    objects = tuple(
+        ReplayedObject(
+            label=detections.label(i),
+            score=round(float(detections.score[i]), 4),
+            box=_rounded(detections.xyxy[i].tolist()),
+            keypoints=tuple(_rounded(point) for point in detections.keypoints[i].tolist()),
+        )
+        for i in range(len(detections))
+    )
+    return ReplayedFrame(frame.index, round(frame.pts_s, 3), objects)
+
+
+def _rounded(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(round(v, 2) for v in values)

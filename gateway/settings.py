@@ -1,0 +1,177 @@
+"""Settings: frozen, built once, passed in.
+
+Priority: environment, `.env`, configuration file (`--config ruth.toml`), profile, default. A variable `NAME_FILE` names
+a file that holds the value of `NAME` (a Docker secret). The names are those of the infrastructure design.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from dotenv import dotenv_values
+
+from gateway.domain.capability import DEFAULT_ADAPTATION, AdaptationRow, AdaptationTable, HardwareType
+from gateway.errors import ConfigurationError
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+
+
+class Profile(StrEnum):
+    """Which set of defaults applies."""
+
+    DEV = "dev"
+    TEST = "test"
+    PROD_CPU = "prod-cpu"
+    PROD_GPU = "prod-gpu"
+    EDGE_JETSON = "edge-jetson"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a gateway can be told; the environment variable of each field stands in `VARIABLES`.
+
+    Attributes:
+        profile: Where defaults come from.
+        environment: Name of the environment, for people.
+        log_level: Least important level that is logged.
+        log_format: `json`, or `text` for people.
+        host: Address to listen on.
+        port: Port of the API.
+        data_dir: Folder of the spool, the evidence and, without `database_url`, the database.
+        database_url: PostgreSQL or SQLite; None for SQLite in `data_dir`.
+        database_pool_size: Connections to the database at most.
+        runtime_url: `host:port` of a Triton that `doctor` checks and `replay` uses unless told otherwise.
+        runtime_token: What a runtime must show to register; None lets any runtime register (only in dev and test).
+        heartbeat_interval_s: What runtimes are asked to keep to; three misses and a runtime is out.
+        workers: Threads that scale frames.
+        adaptation: Limits per declared kind of hardware.
+    """
+
+    profile: Profile = Profile.DEV
+    environment: str = "development"
+    log_level: Literal["debug", "info", "warn", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    data_dir: Path = Path("data")
+    database_url: str | None = None
+    database_pool_size: Count = 10
+    runtime_url: str = "127.0.0.1:8001"
+    runtime_token: str | None = None
+    heartbeat_interval_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
+    workers: Count = 2
+    adaptation: AdaptationTable = {}
+
+
+VARIABLES: Mapping[str, str] = {
+    "profile": "RUTH_AI_PROFILE",
+    "environment": "RUTH_AI_ENV",
+    "log_level": "RUTH_AI_LOG_LEVEL",
+    "log_format": "RUTH_AI_LOG_FORMAT",
+    "host": "RUTH_AI_HOST",
+    "port": "RUTH_AI_PORT",
+    "data_dir": "RUTH_AI_DATA_DIR",
+    "database_url": "DATABASE_URL",
+    "database_pool_size": "DATABASE_POOL_SIZE",
+    "runtime_url": "AI_RUNTIME_URL",
+    "runtime_token": "RUTH_AI_RUNTIME_TOKEN",
+    "heartbeat_interval_s": "RUTH_AI_HEARTBEAT_S",
+    "workers": "RUTH_AI_SCALE_WORKERS",
+}
+
+_PRODUCTION: Mapping[str, Any] = {"environment": "production", "host": "0.0.0.0"}  # noqa: S104 - a container's port
+_PROFILES: Mapping[Profile, Mapping[str, Any]] = {
+    Profile.DEV: {},
+    Profile.TEST: {"environment": "test"},
+    Profile.PROD_CPU: _PRODUCTION,
+    Profile.PROD_GPU: {**_PRODUCTION, "workers": 4},
+    Profile.EDGE_JETSON: _PRODUCTION,
+}
+
+
+def load_settings(config: Path | None, env: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
+    """Build the settings.
+
+    Args:
+        config: A TOML file whose keys are field names of `Settings`, and tables `[adaptation.cpu]` and so on.
+        env: The process's environment.
+        dotenv: A file of variables that the environment overrides; it need not exist.
+
+    Raises:
+        ConfigurationError: A value can't be used; names the variable or key, never a secret's value.
+    """
+    variables = {**{k: v for k, v in dotenv_values(dotenv).items() if v is not None}, **env}
+    stated: dict[str, Any] = {**_from_file(config), **_from_variables(variables)}
+    profile = _convert("profile", stated.get("profile", Profile.DEV), Profile)
+    values = {**_PROFILES[profile], **stated, "adaptation": _adaptation(stated.get("adaptation", {}))}
+    fields = {f.name: f.type for f in msgspec.structs.fields(Settings)}
+    settings = Settings(**{name: _convert(name, value, fields[name]) for name, value in values.items()})
+    if settings.runtime_token is None and profile not in (Profile.DEV, Profile.TEST):
+        raise ConfigurationError(
+            f"the profile {profile} needs RUTH_AI_RUNTIME_TOKEN (or RUTH_AI_RUNTIME_TOKEN_FILE): "
+            "without it anyone who reaches the port could register a runtime"
+        )
+    return settings
+
+
+def load_process_settings(config: Path | None = None) -> Settings:
+    """Build the settings of this process, from its own environment and `.env`."""
+    return load_settings(config, os.environ)
+
+
+def _from_file(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        content = tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"the configuration {config} can't be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"the configuration {config} isn't TOML: {error}") from error
+    unknown = sorted(set(content) - {*VARIABLES, "adaptation"})
+    if unknown:
+        known = ", ".join([*VARIABLES, "adaptation"])
+        raise ConfigurationError(f"the configuration {config} has unknown keys {', '.join(unknown)}; there are {known}")
+    return content
+
+
+def _from_variables(variables: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, variable in VARIABLES.items():
+        secret = variables.get(f"{variable}_FILE")
+        if value := variables.get(variable):
+            found[name] = value
+        elif secret:
+            try:
+                found[name] = Path(secret).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{variable}_FILE names {secret}, which can't be read: {error.strerror}"
+                ) from error
+    return found
+
+
+def _adaptation(stated: Mapping[str, Any]) -> AdaptationTable:
+    table = dict(DEFAULT_ADAPTATION)
+    for hardware, row in stated.items():
+        kind = _convert("adaptation", hardware, HardwareType)
+        try:
+            merged = {**msgspec.structs.asdict(table[kind]), **row}
+            table[kind] = msgspec.convert(merged, AdaptationRow)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise ConfigurationError(f"adaptation.{hardware} can't be used: {error}") from error
+    return table
+
+
+def _convert(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - as msgspec.convert
+    if name == "adaptation" and isinstance(value, dict):
+        return value
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        where = VARIABLES.get(name, name)
+        raise ConfigurationError(f"{where} can't be used: {error}") from error
