@@ -171,7 +171,14 @@ def _convert(name: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - as m
     if name == "adaptation" and isinstance(value, dict):
         return value
     try:
-        return msgspec.convert(value, kind, strict=False)
+        return msgspec.convert(value, kind, strict=False, dec_hook=_to_path)
     except msgspec.ValidationError as error:
         where = VARIABLES.get(name, name)
         raise ConfigurationError(f"{where} can't be used: {error}") from error
+
+
+def _to_path(kind: type, value: object) -> Path:
+    """Convert the one kind of field that msgspec doesn't know."""
+    if kind is not Path or not isinstance(value, str | Path):
+        raise TypeError(f"expected a path, got {type(value).__name__}")
+    return Path(value)
