@@ -1,6 +1,5 @@
 """Which database: made from its URL, and given to the tables."""
 
-import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,7 +8,6 @@ from piccolo.querystring import QueryString
 from piccolo.table import Table
 
 from gateway.errors import ConfigurationError
-from gateway.store import piccolo_conf
 from gateway.store.postgres_engine import PooledPostgresEngine
 from gateway.store.sqlite_engine import PooledSQLiteEngine
 from gateway.store.tables import TABLES
@@ -17,7 +15,6 @@ from gateway.store.tables import TABLES
 DatabaseEngine = PooledSQLiteEngine | PooledPostgresEngine
 
 DEFAULT_POOL_SIZE = 10
-_PICCOLO_CONF = "gateway.store.piccolo_conf"
 
 
 def make_engine(database_url: str | None, data_dir: Path, *, pool_size: int = DEFAULT_POOL_SIZE) -> DatabaseEngine:
@@ -49,8 +46,6 @@ def bind_tables(engine: DatabaseEngine) -> None:
     tables: tuple[type[Table], ...] = (*TABLES, Migration)
     for table in tables:
         table._meta.db = engine  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # where Piccolo has it
-    os.environ["PICCOLO_CONF"] = _PICCOLO_CONF
-    piccolo_conf.DB = engine
 
 
 async def lock_until_commit(engine: DatabaseEngine, key: int) -> None:

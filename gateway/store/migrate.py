@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import os
 import pkgutil
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
@@ -11,7 +12,7 @@ from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.apps.migrations.tables import Migration
 
 from gateway.errors import DatabaseError
-from gateway.store import piccolo_migrations
+from gateway.store import piccolo_conf, piccolo_migrations
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, bind_tables, lock_until_commit
 
@@ -79,6 +80,8 @@ def _migrations() -> dict[str, _MigrationModule]:
 async def _history(engine: DatabaseEngine) -> list[str]:
     """The ids that ran, in order; makes Piccolo's table for them. Holds off other processes until the commit."""
     bind_tables(engine)
+    piccolo_conf.DB = engine
+    os.environ["PICCOLO_CONF"] = piccolo_conf.__name__
     await lock_until_commit(engine, _MIGRATION_LOCK)
     await Migration.create_table(if_not_exists=True)
     return sorted(await Migration.get_migrations_which_ran(app_name=APP_NAME))

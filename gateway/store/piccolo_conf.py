@@ -1,6 +1,6 @@
 """Where Piccolo looks for the database (`PICCOLO_CONF=gateway.store.piccolo_conf`).
 
-The program sets `DB` by `gateway.store.engine.bind_tables`. Piccolo's own command line, which writes new migrations
+`gateway.store.migrate` sets `DB`. Piccolo's own command line, which writes new migrations
 (`piccolo migrations new gateway --auto`), compares tables with migrations alone and gets an empty database in memory.
 """
 

@@ -74,7 +74,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise SpoolError(
-            f"the spool {path} has format {version}, this gateway knows {SCHEMA_VERSION}; use the newer one"
+            f"a newer gateway wrote the spool {path} (format {version}, not {SCHEMA_VERSION}): use that one"
         )
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":

@@ -1,0 +1,336 @@
+"""What `Store` promises, on SQLite and on PostgreSQL."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.domain.camera import CameraSettings
+from gateway.domain.clock import SystemClock
+from gateway.domain.event import EventType
+from gateway.domain.ports import Store
+from gateway.domain.rule import RuleSettings, Severity, ZonePresence
+from gateway.domain.violation import ViolationOpened, ViolationPatch, ViolationQuery, ViolationStatus
+from gateway.errors import NotFoundError
+from gateway.store.engine import make_engine
+from gateway.store.migrate import migrate
+from gateway.store.piccolo_store import PiccoloStore
+from tests.support.postgres import PrivatePostgres, private_postgres
+from tests.support.violations import NOON, a_violation, closed, opened
+
+YARD = CameraSettings(name="Yard", url="rtsp://10.0.0.1/main", model="people", fps=2.5)
+RULE = RuleSettings(
+    name="Nobody in the yard",
+    definition=ZonePresence(zone=((0.1, 0.2), (0.9, 0.2), (0.5, 0.95)), min_duration_s=1.5),
+    severity=Severity.CRITICAL,
+)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PrivatePostgres]:
+    with private_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    url = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else None
+    engine = make_engine(url, tmp_path, pool_size=4)
+    await migrate(engine)
+    opened_store = await PiccoloStore.open(engine, SystemClock())
+    yield opened_store
+    await opened_store.close()
+
+
+async def test_the_database_answers(store: Store) -> None:
+    await store.ping()
+
+
+async def test_a_camera_is_kept_with_all_its_settings(store: Store) -> None:
+    created = await store.create_camera(YARD)
+
+    assert created.settings == YARD
+    assert await store.camera(created.id) == created
+    assert created.created_at.tzinfo is not None
+
+
+async def test_cameras_are_listed_oldest_first(store: Store) -> None:
+    ids = [(await store.create_camera(YARD)).id for _ in range(5)]
+
+    assert [camera.id for camera in await store.cameras()] == ids
+
+
+async def test_a_camera_can_be_changed_and_keeps_its_time_of_creation(store: Store) -> None:
+    created = await store.create_camera(YARD)
+    settings = msgspec.structs.replace(YARD, name="Gate", enabled=False)
+
+    updated = await store.update_camera(created.id, settings)
+
+    assert updated.settings == settings
+    assert updated.created_at == created.created_at
+    assert updated.updated_at >= created.updated_at
+    assert await store.camera(created.id) == updated
+
+
+async def test_a_rule_comes_back_as_it_was_given(store: Store) -> None:
+    camera = await store.create_camera(YARD)
+
+    rule = await store.create_rule(camera.id, RULE)
+
+    assert rule.settings == RULE
+    assert rule.revision == 1
+    assert await store.rule(camera.id, rule.id) == rule
+
+
+async def test_each_change_of_a_rule_raises_its_revision(store: Store) -> None:
+    camera = await store.create_camera(YARD)
+    rule = await store.create_rule(camera.id, RULE)
+
+    await store.update_rule(camera.id, rule.id, RULE)
+    updated = await store.update_rule(camera.id, rule.id, msgspec.structs.replace(RULE, enabled=False))
+
+    assert updated.revision == 3
+    assert not updated.settings.enabled
+    assert await store.rule(camera.id, rule.id) == updated
+
+
+async def test_rules_are_listed_for_one_camera_or_for_all(store: Store) -> None:
+    first, second = await store.create_camera(YARD), await store.create_camera(YARD)
+    rules = [await store.create_rule(camera.id, RULE) for camera in (first, second, first)]
+
+    assert list(await store.rules()) == rules
+    assert list(await store.rules(first.id)) == [rules[0], rules[2]]
+
+
+async def test_deleting_a_camera_takes_its_rules_and_leaves_its_violations(store: Store) -> None:
+    camera, other = await store.create_camera(YARD), await store.create_camera(YARD)
+    await store.create_rule(camera.id, RULE)
+    kept = await store.create_rule(other.id, RULE)
+    record = opened(camera_id=camera.id)
+    await store.apply([record])
+
+    await store.delete_camera(camera.id)
+
+    assert list(await store.rules()) == [kept]
+    assert await store.violation(record.violation.id) == record.violation
+
+
+async def test_a_rule_can_be_deleted(store: Store) -> None:
+    camera = await store.create_camera(YARD)
+    rule = await store.create_rule(camera.id, RULE)
+
+    await store.delete_rule(camera.id, rule.id)
+
+    assert not await store.rules()
+
+
+async def test_what_is_not_there_is_not_found(store: Store) -> None:
+    camera, other = await store.create_camera(YARD), await store.create_camera(YARD)
+    rule = await store.create_rule(camera.id, RULE)
+    calls = [
+        store.camera("none"),
+        store.update_camera("none", YARD),
+        store.delete_camera("none"),
+        store.create_rule("none", RULE),
+        store.rule(other.id, rule.id),
+        store.update_rule(other.id, rule.id, RULE),
+        store.delete_rule(other.id, rule.id),
+        store.violation("none"),
+        store.patch_violation("none", ViolationPatch(note="x")),
+    ]
+
+    for call in calls:
+        with pytest.raises(NotFoundError):
+            await call
+
+
+async def test_a_violation_comes_back_field_by_field(store: Store) -> None:
+    full = a_violation(ended_at=NOON + dt.timedelta(seconds=2), note="a ladder")
+    bare = a_violation(track_id=None)
+    await store.apply([ViolationOpened(violation=full), ViolationOpened(violation=bare)])
+
+    assert await store.violation(full.id) == full
+    assert await store.violation(bare.id) == bare
+
+
+async def test_records_applied_again_change_nothing_and_give_no_event(store: Store) -> None:
+    record = opened()
+    batch = [record, closed(record.violation), opened()]
+
+    first = await store.apply(batch)
+    stored = await store.violation(record.violation.id)
+    second = await store.apply(batch)
+
+    assert [event.type for event in first] == [
+        EventType.VIOLATION_OPENED,
+        EventType.VIOLATION_CLOSED,
+        EventType.VIOLATION_OPENED,
+    ]
+    assert list(second) == []
+    assert await store.violation(record.violation.id) == stored
+    assert await store.last_event_number() == first[-1].number
+
+
+async def test_a_record_that_comes_twice_in_a_batch_gives_one_event(store: Store) -> None:
+    record = opened()
+    end = closed(record.violation)
+
+    events = await store.apply([record, record, end, end])
+
+    assert [event.type for event in events] == [EventType.VIOLATION_OPENED, EventType.VIOLATION_CLOSED]
+
+
+async def test_an_end_sets_time_and_peak_score_once(store: Store) -> None:
+    record = opened()
+    await store.apply([record])
+
+    await store.apply([closed(record.violation, after_s=5, score=0.9)])
+    await store.apply([closed(record.violation, after_s=50, score=0.1)])
+
+    violation = await store.violation(record.violation.id)
+    assert violation.ended_at == NOON + dt.timedelta(seconds=5)
+    assert violation.score == 0.9
+
+
+async def test_the_end_of_an_unknown_violation_is_passed_over(store: Store) -> None:
+    assert list(await store.apply([closed(a_violation()), opened()])) != []
+
+
+async def test_a_batch_larger_than_a_statement_is_one_transaction(store: Store) -> None:
+    records = [opened() for _ in range(1100)]
+
+    events = await store.apply(records)
+
+    assert [event.payload["id"] for event in events] == [record.violation.id for record in records]
+    assert await store.count_by_status() == {"open": 1100}
+
+
+async def test_a_label_with_a_nul_character_does_not_hold_up_the_others(store: Store) -> None:
+    await store.apply([opened(label="per\0son"), opened()])
+
+    assert await store.count_by_status() == {"open": 2}
+
+
+async def test_a_patch_changes_what_it_names_and_writes_an_event(store: Store) -> None:
+    record = opened()
+    (first,) = await store.apply([record])
+
+    patched, event = await store.patch_violation(
+        record.violation.id, ViolationPatch(status=ViolationStatus.ACKNOWLEDGED)
+    )
+    again, _ = await store.patch_violation(record.violation.id, ViolationPatch(note="seen"))
+
+    assert patched.status is ViolationStatus.ACKNOWLEDGED
+    assert again.status is ViolationStatus.ACKNOWLEDGED
+    assert again.note == "seen"
+    assert again.updated_at > record.violation.updated_at
+    assert await store.violation(record.violation.id) == again
+    assert event.type is EventType.VIOLATION_UPDATED
+    assert event.number > first.number
+    assert event.payload["status"] == "acknowledged"
+
+
+async def test_a_violation_applied_again_keeps_what_a_person_changed(store: Store) -> None:
+    record = opened()
+    await store.apply([record])
+    await store.patch_violation(record.violation.id, ViolationPatch(status=ViolationStatus.RESOLVED))
+
+    await store.apply([record, closed(record.violation)])
+
+    assert (await store.violation(record.violation.id)).status is ViolationStatus.RESOLVED
+
+
+async def test_violations_are_listed_newest_first_by_pages(store: Store) -> None:
+    records = [opened() for _ in range(7)]
+    await store.apply(records)
+    expected = [record.violation for record in reversed(records)]
+
+    first = await store.violations(ViolationQuery(limit=4))
+    second = await store.violations(ViolationQuery(limit=4, before_id=first[-1].id))
+
+    assert [*first, *second] == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (ViolationQuery(camera_id="b"), [1]),
+        (ViolationQuery(type="fall"), [2]),
+        (ViolationQuery(status=ViolationStatus.DISMISSED), [3]),
+        (ViolationQuery(started_from=NOON + dt.timedelta(seconds=2)), [3, 2]),
+        (ViolationQuery(started_to=NOON + dt.timedelta(seconds=2)), [1, 0]),
+        (ViolationQuery(started_from=NOON, started_to=NOON + dt.timedelta(milliseconds=1)), [0]),
+        (ViolationQuery(camera_id="b", type="fall"), []),
+        (ViolationQuery(started_from=NOON.astimezone(dt.timezone(dt.timedelta(hours=5)))), [3, 2, 1, 0]),
+    ],
+)
+async def test_violations_can_be_filtered(store: Store, query: ViolationQuery, expected: list[int]) -> None:
+    changes: list[dict[str, object]] = [{}, {"camera_id": "b"}, {"type": "fall"}, {"status": ViolationStatus.DISMISSED}]
+    records = [
+        opened(**change, started_at=NOON + dt.timedelta(seconds=second)) for second, change in enumerate(changes)
+    ]
+    await store.apply(records)
+
+    found = await store.violations(query)
+
+    assert [violation.id for violation in found] == [records[index].violation.id for index in expected]
+
+
+async def test_violations_are_counted_by_status(store: Store) -> None:
+    await store.apply([opened(), opened(), opened(status=ViolationStatus.RESOLVED)])
+
+    assert await store.count_by_status() == {"open": 2, "resolved": 1}
+
+
+async def test_events_are_read_back_as_they_were_given_out(store: Store) -> None:
+    assert await store.last_event_number() == 0
+    record = opened()
+    written = [*await store.apply([record, opened()]), *await store.apply([closed(record.violation)])]
+
+    assert list(await store.events_after(0, 10)) == written
+    assert list(await store.events_after(written[0].number, 1)) == [written[1]]
+    assert list(await store.events_after(written[-1].number, 10)) == []
+    assert await store.last_event_number() == written[-1].number
+    assert written[0].payload == msgspec.json.decode(msgspec.json.encode(record.violation))
+
+
+async def test_writers_at_once_number_their_events_without_a_double(store: Store) -> None:
+    batches = [[opened() for _ in range(5)] for _ in range(12)]
+
+    results = await asyncio.gather(*(store.apply(batch) for batch in batches))
+
+    numbers = sorted(event.number for events in results for event in events)
+    assert numbers == sorted(set(numbers))
+    assert [event.number for event in await store.events_after(0, 100)] == numbers
+
+
+async def test_an_event_never_appears_below_one_already_seen(store: Store) -> None:
+    seen: list[int] = []
+
+    async def watch() -> None:
+        while len(seen) < 60:
+            seen.extend(event.number for event in await store.events_after(seen[-1] if seen else 0, 100))
+
+    await asyncio.gather(watch(), *(store.apply([opened()]) for _ in range(60)))
+
+    assert seen == [event.number for event in await store.events_after(0, 100)]
+
+
+async def _cancelled_after(turns: int, call: Coroutine[Any, Any, object]) -> None:
+    task = asyncio.create_task(call)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_cancelled_write_leaves_the_store_usable(store: Store) -> None:
+    for delay_turns in range(0, 60, 3):
+        await _cancelled_after(delay_turns, store.apply([opened() for _ in range(20)]))
+
+    assert (await store.count_by_status()).get("open", 0) % 20 == 0
+    await asyncio.gather(*(store.apply([opened()]) for _ in range(8)))

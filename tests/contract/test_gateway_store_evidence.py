@@ -1,0 +1,61 @@
+"""What `EvidenceStore` promises."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.ports import EvidenceStore
+from gateway.errors import InvalidInputError, NotFoundError
+from gateway.store.evidence import EvidenceFolder
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> EvidenceStore:
+    return EvidenceFolder(tmp_path / "evidence")
+
+
+@pytest.mark.parametrize("name", ["0197.jpg", "2026/03/01/0197-ab_c.jpg"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\x00picture\xff\xd9", bytes(300_000)])
+async def test_what_was_put_is_got_and_its_hash_is_told(evidence: EvidenceStore, name: str, content: bytes) -> None:
+    assert await evidence.put(name, content) == hashlib.sha256(content).hexdigest()
+    assert await evidence.get(name) == content
+
+
+async def test_a_name_put_again_holds_the_newer_file(evidence: EvidenceStore) -> None:
+    await evidence.put("a.jpg", b"old")
+    await evidence.put("a.jpg", b"new")
+
+    assert await evidence.get("a.jpg") == b"new"
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a/b.jpg", "a"])
+async def test_a_file_that_is_not_there_is_not_found(evidence: EvidenceStore, name: str) -> None:
+    await evidence.put("a/other.jpg", b"x")
+
+    with pytest.raises(NotFoundError):
+        await evidence.get(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/etc/passwd",
+        "../up.jpg",
+        "a/../../up.jpg",
+        "a//b.jpg",
+        ".incoming/x",
+        "a/.b",
+        "a\\b",
+        "a\0b",
+        "a\n",
+        "a/",
+        "x" * 300,
+    ],
+)
+async def test_a_name_that_is_no_plain_path_is_refused(evidence: EvidenceStore, name: str) -> None:
+    with pytest.raises(InvalidInputError):
+        await evidence.put(name, b"x")
+    with pytest.raises(InvalidInputError):
+        await evidence.get(name)

@@ -1,0 +1,101 @@
+"""What `Spool` promises."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.ports import Spool
+from gateway.store.spool import SqliteSpool
+from tests.support.violations import closed, opened
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
+    async with await SqliteSpool.open(tmp_path / "spool.db") as opened_spool:
+        yield opened_spool
+
+
+async def test_a_new_spool_is_empty(spool: Spool) -> None:
+    assert await spool.depth() == 0
+    assert list(await spool.oldest(10)) == []
+    assert await spool.load_rule_states() == {}
+
+
+async def test_records_come_back_in_the_order_they_were_committed(spool: Spool) -> None:
+    first = opened()
+    records = [first, opened(track_id=None), closed(first.violation)]
+
+    await spool.commit(records[:2], {})
+    await spool.commit(records[2:], {})
+
+    assert [record for _, record in await spool.oldest(10)] == records
+    assert await spool.depth() == 3
+
+
+async def test_only_as_many_records_come_as_were_asked_for(spool: Spool) -> None:
+    records = [opened() for _ in range(5)]
+    await spool.commit(records, {})
+
+    assert [record for _, record in await spool.oldest(2)] == records[:2]
+
+
+async def test_acknowledged_records_are_gone_and_the_others_stay(spool: Spool) -> None:
+    records = [opened() for _ in range(5)]
+    await spool.commit(records, {})
+    batch = await spool.oldest(3)
+
+    await spool.acknowledge(batch[-1][0])
+
+    assert [record for _, record in await spool.oldest(10)] == records[3:]
+    assert await spool.depth() == 2
+
+
+async def test_an_acknowledgement_that_comes_late_drops_nothing_newer(spool: Spool) -> None:
+    await spool.commit([opened()], {})
+    ((number, _),) = await spool.oldest(1)
+    await spool.acknowledge(number)
+    newer = opened()
+    await spool.commit([newer], {})
+
+    await spool.acknowledge(number)
+
+    assert [record for _, record in await spool.oldest(10)] == [newer]
+
+
+async def test_the_last_state_of_a_rule_is_kept(spool: Spool) -> None:
+    await spool.commit([], {("a", "1"): b"old", ("a", "2"): b"x"})
+    await spool.commit([opened()], {("a", "1"): b"new", ("b", "1"): b"\x00\xff"})
+
+    assert await spool.load_rule_states() == {("a", "1"): b"new", ("a", "2"): b"x", ("b", "1"): b"\x00\xff"}
+
+
+async def test_states_can_be_forgotten_for_a_rule_or_for_a_camera(spool: Spool) -> None:
+    await spool.commit([], {("a", "1"): b"1", ("a", "2"): b"2", ("b", "1"): b"3", ("c", "1"): b"4"})
+
+    await spool.forget_rule_states("a")
+    await spool.forget_rule_states("b", "1")
+    await spool.forget_rule_states("c", "other")
+
+    assert await spool.load_rule_states() == {("c", "1"): b"4"}
+
+
+async def test_commits_at_once_are_all_kept(spool: Spool) -> None:
+    records = [opened() for _ in range(300)]
+
+    await asyncio.gather(*(spool.commit([record], {("a", "1"): b"x"}) for record in records))
+
+    kept = [record.violation.id for _, record in await spool.oldest(1000)]
+    assert kept == [record.violation.id for record in records]
+
+
+async def test_a_commit_whose_caller_gave_up_does_not_hold_up_the_next(spool: Spool) -> None:
+    impatient = asyncio.create_task(spool.commit([opened()], {}))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.gather(impatient, return_exceptions=True)
+
+    await spool.commit([opened()], {})
+
+    assert await spool.depth() == 2

@@ -1,0 +1,113 @@
+"""Migrations forwards and back, on both databases."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from piccolo.apps.migrations.auto.diffable_table import DiffableTable
+from piccolo.apps.migrations.auto.schema_differ import SchemaDiffer
+from piccolo.apps.migrations.auto.schema_snapshot import SchemaSnapshot
+from piccolo.apps.migrations.tables import Migration
+from piccolo.querystring import QueryString
+
+from gateway.errors import DatabaseError
+from gateway.store import migrate as migrations
+from gateway.store.engine import DatabaseEngine, make_engine
+from gateway.store.migrate import migrate, migrate_back
+from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.tables import TABLES
+from tests.support.postgres import PrivatePostgres, private_postgres
+from tests.support.violations import opened
+
+REPLICA = """
+import asyncio, sys
+from pathlib import Path
+from gateway.store.engine import make_engine
+from gateway.store.migrate import migrate
+
+async def main():
+    engine = make_engine(sys.argv[1], Path(sys.argv[2]))
+    print(len(await migrate(engine)))
+    await engine.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PrivatePostgres]:
+    with private_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres").new_database())
+    return f"sqlite:///{tmp_path}/nested/ruth.db"
+
+
+async def _tables(engine: DatabaseEngine) -> set[str]:
+    sql = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
+        "postgres": "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'",
+    }[engine.engine_type]
+    return {row["name"] for row in await engine.run_querystring(QueryString(sql))}
+
+
+async def test_forwards_back_and_forwards_again(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = make_engine(url, tmp_path)
+
+    ran = await migrate(engine)
+    assert {"camera", "rule", "violation", "outbox"} <= await _tables(engine)
+    assert await migrate(engine) == []
+    assert await migrate_back(engine, to=ran[0]) == ran[:0:-1]
+    assert await migrate(engine) == ran[1:]
+    assert await migrate_back(engine) == ran[::-1]
+    assert await _tables(engine) == {"migration"}
+    assert await migrate(engine) == ran
+
+    store = await PiccoloStore.open(engine)
+    await store.apply([opened()])
+    await store.close()
+    assert capsys.readouterr().out == ""
+
+
+def test_replicas_that_start_at_once_migrate_once(url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", REPLICA, url, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    replicas = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+
+    outputs = [replica.communicate()[0].strip() for replica in replicas]
+
+    assert [replica.returncode for replica in replicas] == [0, 0]
+    assert sorted(outputs) == ["0", "2"]
+
+
+async def test_a_database_of_a_newer_gateway_is_left_as_it_is(url: str, tmp_path: Path) -> None:
+    engine = make_engine(url, tmp_path)
+    await migrate(engine)
+    await Migration.insert(Migration(name="9999-01-01T00:00:00:000000", app_name="gateway"))
+
+    with pytest.raises(DatabaseError, match="9999"):
+        await migrate(engine)
+
+    await engine.close()
+
+
+async def test_the_migrations_lead_to_the_tables_as_they_are_declared() -> None:
+    managers = [await module.forwards() for module in migrations._migrations().values()]
+    declared = [
+        DiffableTable(
+            class_name=table.__name__, tablename=table._meta.tablename, columns=table._meta.non_default_columns
+        )
+        for table in TABLES
+    ]
+
+    differ = SchemaDiffer(schema=declared, schema_snapshot=SchemaSnapshot(managers).get_snapshot(), auto_input="y")
+
+    changes = [statement for alter in differ.get_alter_statements() for statement in alter.statements]
+    assert changes == [], "run `PICCOLO_CONF=gateway.store.piccolo_conf piccolo migrations new gateway --auto`"

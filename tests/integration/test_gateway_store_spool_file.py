@@ -1,0 +1,158 @@
+"""The spool's file: what is in it after a restart, and when it is damaged, full, shared or read-only."""
+
+import contextlib
+import logging
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.clock import SystemClock
+from gateway.errors import SpoolError
+from gateway.store.group_commit import GroupCommitter
+from gateway.store.spool import SqliteSpool
+from gateway.store.spool_file import open_spool_file
+from tests.support.violations import opened
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
+
+
+async def _fill(spool: SqliteSpool) -> int:
+    """Commit tens of records until the spool refuses; how many it kept."""
+    kept = 0
+    with contextlib.suppress(SpoolError):
+        while kept < 10_000:
+            await spool.commit([opened() for _ in range(10)], {("a", "1"): b"%d" % kept})
+            kept += 10
+    return kept
+
+
+async def test_records_and_states_are_there_after_a_restart(tmp_path: Path) -> None:
+    record = opened()
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        await spool.commit([record], {("a", "1"): b"state"})
+
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        assert [kept for _, kept in await spool.oldest(10)] == [record]
+        assert await spool.load_rule_states() == {("a", "1"): b"state"}
+
+
+async def test_the_file_is_synced_at_each_commit(tmp_path: Path) -> None:
+    connection = open_spool_file(tmp_path / "spool.db", 1 << 20, SystemClock())
+    full = 2
+    assert connection.execute("PRAGMA synchronous").fetchone() == (full,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+@pytest.mark.parametrize("damage", ["text", "overwritten pages", "truncated"])
+async def test_a_damaged_file_is_put_aside_and_a_new_one_started(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "spool.db"
+    async with await SqliteSpool.open(path) as spool:
+        await spool.commit([opened() for _ in range(200)], {})
+    whole = path.read_bytes()
+    spoiled = {
+        "text": b"this is no database, whatever its name says\n" * 100,
+        "overwritten pages": whole[:4096] + b"\xa5" * (len(whole) - 4096),
+        "truncated": whole[: len(whole) // 2 + 100],
+    }[damage]
+    path.write_bytes(spoiled)
+
+    with caplog.at_level(logging.ERROR):
+        async with await SqliteSpool.open(path) as spool:
+            await spool.commit([opened()], {})
+            assert await spool.depth() == 1
+
+    (aside,) = _files(tmp_path, "spool.db.damaged-*")
+    assert aside.read_bytes() == spoiled
+    assert aside.name in caplog.text
+
+
+async def test_a_damaged_write_ahead_log_costs_only_what_it_held(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    async with await SqliteSpool.open(path) as spool:
+        await spool.commit([opened()], {})
+    path.with_name("spool.db-wal").write_bytes(b"\xa5" * 5000)
+
+    async with await SqliteSpool.open(path) as spool:
+        assert await spool.depth() == 1
+
+
+async def test_a_second_gateway_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    async with await SqliteSpool.open(tmp_path / "spool.db"):
+        with pytest.raises(SpoolError, match="used by another process"):
+            await SqliteSpool.open(tmp_path / "spool.db")
+
+
+async def test_a_file_of_a_newer_gateway_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+    with pytest.raises(SpoolError, match="a newer gateway"):
+        await SqliteSpool.open(path)
+
+    assert _files(tmp_path, "*") == [path]
+
+
+async def test_a_folder_that_can_not_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(SpoolError, match="can't be made"):
+        await SqliteSpool.open(tmp_path / "file" / "spool.db")
+
+
+async def test_a_full_spool_refuses_keeps_what_it_has_and_goes_on_when_drained(tmp_path: Path) -> None:
+    async with await SqliteSpool.open(tmp_path / "spool.db", limit_bytes=256 * 1024) as spool:
+        kept = await _fill(spool)
+        with pytest.raises(SpoolError, match="full"):
+            await spool.commit([opened() for _ in range(10)], {})
+
+        assert await spool.depth() == kept
+        assert await spool.load_rule_states() == {("a", "1"): b"%d" % (kept - 10)}
+        batch = await spool.oldest(100)
+        await spool.acknowledge(batch[-1][0])
+        await spool.commit([opened()], {})
+        assert await spool.depth() == kept - 100 + 1
+
+
+async def test_a_closed_spool_says_so(tmp_path: Path) -> None:
+    spool = await SqliteSpool.open(tmp_path / "spool.db")
+    await spool.close()
+    await spool.close()
+
+    with pytest.raises(SpoolError, match="closed"):
+        await spool.commit([opened()], {})
+
+
+async def test_a_record_that_can_not_be_understood_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    connection = open_spool_file(path, 1 << 20, SystemClock())
+    connection.execute("INSERT INTO record (payload) VALUES ('{}')")
+    connection.close()
+
+    async with await SqliteSpool.open(path) as spool:
+        with pytest.raises(SpoolError, match="record 1 "):
+            await spool.oldest(1)
+
+
+async def test_after_a_failure_the_connection_is_another_one(tmp_path: Path) -> None:
+    connections: list[sqlite3.Connection] = []
+
+    def connect() -> sqlite3.Connection:
+        connections.append(open_spool_file(tmp_path / "spool.db", 1 << 20, SystemClock()))
+        return connections[-1]
+
+    committer = GroupCommitter(connect)
+    await committer.run(lambda connection: connection.execute("CREATE TABLE kept (x)"))
+    with pytest.raises(sqlite3.OperationalError):
+        await committer.run(lambda connection: connection.execute("INSERT INTO nowhere VALUES (1)"))
+    await committer.run(lambda connection: connection.execute("INSERT INTO kept VALUES (1)"))
+    await committer.close()
+
+    assert len(connections) == 2

@@ -1,0 +1,52 @@
+"""Violations to keep."""
+
+import datetime as dt
+
+import uuid_utils
+
+from gateway.domain.rule import WHOLE_PICTURE, Severity
+from gateway.domain.violation import Evidence, Violation, ViolationClosed, ViolationOpened
+
+NOON = dt.datetime(2026, 3, 1, 12, 0, 0, 123000, dt.UTC)
+
+
+def a_violation(**changes: object) -> Violation:
+    """A violation with a new id, every optional field filled."""
+    fields: dict[str, object] = {
+        "id": str(uuid_utils.uuid7()),
+        "camera_id": "camera-1",
+        "rule_id": "rule-1",
+        "rule_revision": 3,
+        "rule_name": "Nobody in the yard",
+        "type": "zone_presence",
+        "severity": Severity.HIGH,
+        "started_at": NOON,
+        "label": "person",
+        "score": 0.8125,
+        "box": (10.5, 20.25, 110.0, 220.1),
+        "resolution_wh": (1280, 720),
+        "zone": WHOLE_PICTURE,
+        "track_id": 7,
+        "frame_index": 4_000_000_000,
+        "model": "people",
+        "model_version": "1",
+        "model_sha256": "ab" * 32,
+        "runtime_id": "runtime-1",
+        "latency_ms": 12.7,
+        "evidence": Evidence(name="a/b.jpg", sha256="cd" * 32),
+        "note": "",
+        "created_at": NOON,
+        "updated_at": NOON,
+    }
+    return Violation(**(fields | changes))  # type: ignore[arg-type]
+
+
+def opened(**changes: object) -> ViolationOpened:
+    """A record of a new violation."""
+    return ViolationOpened(violation=a_violation(**changes))
+
+
+def closed(violation: Violation, after_s: float = 5.0, score: float = 0.9) -> ViolationClosed:
+    """The record of a violation's end."""
+    end = violation.started_at + dt.timedelta(seconds=after_s)
+    return ViolationClosed(id=violation.id, ended_at=end, score=score, at=end + dt.timedelta(seconds=1))
