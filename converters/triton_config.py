@@ -10,7 +10,18 @@ from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2
 
 from converters.errors import ModelError
-from converters.spec import CONTRACT, COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, ModelSpec, Serving, Target
+from converters.spec import (
+    CONTRACT,
+    COUNT_NAME,
+    DETECTIONS_NAME,
+    INPUT_NAME,
+    Letterbox,
+    ModelSpec,
+    Precision,
+    Serving,
+    Target,
+    Task,
+)
 
 BACKEND = "onnxruntime"
 MODEL_FILE = "model.onnx"
@@ -24,11 +35,14 @@ class Identity:
 
     Attributes:
         name: Model name in the repository.
+        version: The version to serve. Naming it makes the rename of config.pbtxt the one instant at which a new
+            version takes over, and a rollback the same step backwards.
         source_sha256: Hex digest of the file it was made from.
         model_sha256: Hex digest of the published `model.onnx`.
     """
 
     name: str
+    version: int
     source_sha256: str
     model_sha256: str
 
@@ -56,9 +70,50 @@ def parse(text: str) -> dict[str, Any]:
     return json_format.MessageToDict(config, preserving_proto_field_name=True)
 
 
+def renamed(config: dict[str, Any], name: str) -> str:
+    """Return the text of a parsed config.pbtxt under another name, with one instance."""
+    groups = [{**group, "count": 1} for group in config["instance_group"]]
+    changed = {**config, "name": name, "instance_group": groups}
+    return text_format.MessageToString(json_format.ParseDict(changed, _empty_config()))
+
+
 def parameters_of(config: dict[str, Any]) -> dict[str, str]:
     """Return the parameters of a parsed config.pbtxt."""
     return {key: str(value.get("string_value", "")) for key, value in config.get("parameters", {}).items()}
+
+
+def served_versions(config: dict[str, Any]) -> list[int]:
+    """Return the versions that a parsed config.pbtxt names, ascending; none where it asks for the latest."""
+    policy = config.get("version_policy", {})
+    return sorted(int(version) for version in policy.get("specific", {}).get("versions", []))
+
+
+def spec_of(config: dict[str, Any]) -> ModelSpec:
+    """Return the ModelSpec that a parsed config.pbtxt was rendered from.
+
+    Raises:
+        ModelError: It does not hold what the contract asks for.
+    """
+    values = parameters_of(config)
+    try:
+        rows, width = (int(size) for size in config["input"][0]["dims"])
+        return ModelSpec(
+            task=Task(values["ruth.task"]),
+            height=rows * 2 // 3,
+            width=width,
+            letterbox=Letterbox(values["ruth.letterbox"]),
+            pad_luma=int(values["ruth.pad"]),
+            labels=tuple(json.loads(values["ruth.labels"])),
+            keypoints=tuple(json.loads(values["ruth.keypoints"])),
+            score_threshold=float(values["ruth.score_threshold"]),
+            nms_iou=float(values["ruth.nms_iou"]),
+            max_detections=int(config["output"][0]["dims"][0]),
+            precision=Precision(values["ruth.precision"]),
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        raise ModelError(
+            f"config.pbtxt does not meet contract {CONTRACT} ({error!r}); publish the model again"
+        ) from error
 
 
 def model_config(spec: ModelSpec, serving: Serving, identity: Identity) -> dict[str, Any]:
@@ -76,7 +131,7 @@ def model_config(spec: ModelSpec, serving: Serving, identity: Identity) -> dict[
             {"name": COUNT_NAME, "data_type": "TYPE_INT32", "dims": [1]},
         ],
         "instance_group": [{"kind": _KIND[serving.target], "count": serving.instances}],
-        "version_policy": {"latest": {"num_versions": 1}},
+        "version_policy": {"specific": {"versions": [identity.version]}},
         "dynamic_batching": _batching(serving),
         "parameters": {key: {"string_value": value} for key, value in values.items()},
     }
@@ -119,4 +174,5 @@ def _runtime_parameters(serving: Serving) -> dict[str, str]:
 
 
 def _empty_config() -> Message:
-    return model_config_pb2.ModelConfig()  # pyright: ignore[reportAttributeAccessIssue]  # made at import
+    config: Message = model_config_pb2.ModelConfig()  # pyright: ignore[reportAttributeAccessIssue]  # made at import
+    return config

@@ -26,6 +26,8 @@ BATCH_SIZES = (1, 2, 3, 5)
 PROBE_THRESHOLDS = (0.1, 0.03, 0.01, 0.003)
 """Lower thresholds to try, in turn, until the pictures yield rows enough to compare."""
 ENOUGH_ROWS = 20
+_SAME_OBJECT_PX = 16.0
+"""Rows further apart than this are different objects, not one object measured differently."""
 
 Rows = list[NDArray[np.float32]]
 Runner = Callable[[NDArray[np.uint8]], Rows]
@@ -102,8 +104,8 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
         ModelError: They disagree by more than the tolerance, or the graph can't run a batch.
     """
     frames = frames_of(pictures, built.spec)
-    threshold, expected = _expected(built, frames)
-    run = onnx_runner(at_threshold(built.model, threshold))
+    threshold, expected = enough_rows(lambda floor: built.reference(frames, floor), built.spec.score_threshold)
+    run = onnx_runner(at_threshold(built.model, threshold).SerializeToString())
     judge = Judge(built.spec, built.tolerance, threshold)
     same_pixels = Difference()
     for batch in BATCH_SIZES:
@@ -135,13 +137,13 @@ def at_threshold(model: onnx.ModelProto, score_threshold: float) -> onnx.ModelPr
     return changed
 
 
-def onnx_runner(model: onnx.ModelProto) -> Runner:
+def onnx_runner(model: bytes) -> Runner:
     """Return a function that runs a fused model with ONNX Runtime.
 
     Raises (the function):
         ModelError: The graph can't run the batch it is given.
     """
-    fused = session(model.SerializeToString())
+    fused = session(model)
 
     def run(frames: NDArray[np.uint8]) -> Rows:
         try:
@@ -184,27 +186,24 @@ class Judge:
         return total
 
     def _one(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> Difference:
+        """Pair each expected row with the nearest free row of its class, best first."""
         free = list(range(len(found)))
-        box_px = score = 0.0
+        pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         lonely: list[NDArray[np.float32]] = []
         for row in expected:
-            rivals = [index for index in free if found[index, 5] == row[5]]
-            if not rivals:
+            partner = _nearest(row, found, free)
+            if partner is None:
                 lonely.append(row)
-                continue
-            edges = np.abs(found[rivals, :4] - row[:4]).max(axis=1)
-            edges = edges + np.abs(found[rivals, 4] - row[4])
-            nearest = rivals[int(edges.argmin())]
-            if np.abs(found[nearest, :4] - row[:4]).max() > max(16.0, self.tolerance.box_px):
-                lonely.append(row)
-                continue
-            free.remove(nearest)
-            box_px = max(box_px, float(np.abs(found[nearest, :4] - row[:4]).max()))
-            score = max(score, float(abs(found[nearest, 4] - row[4])))
-        matched = len(found) - len(free)
+            else:
+                free.remove(partner)
+                pairs.append((row, found[partner]))
         lonely += [found[index] for index in free]
-        unmatched = sum(not self._excused(row, expected, found) for row in lonely)
-        return Difference(rows=matched, unmatched=unmatched, box_px=box_px, score=score)
+        return Difference(
+            rows=len(pairs),
+            unmatched=sum(not self._excused(row, expected, found) for row in lonely),
+            box_px=max((_edge_px(row, other) for row, other in pairs), default=0.0),
+            score=max((float(abs(row[4] - other[4])) for row, other in pairs), default=0.0),
+        )
 
     def _excused(self, row: NDArray[np.float32], expected: NDArray[np.float32], found: NDArray[np.float32]) -> bool:
         """A row may lack a partner at the very threshold, or at the end of a full table."""
@@ -214,15 +213,26 @@ class Judge:
         return bool(row[4] <= floor + margin)
 
 
-def _expected(built: BuiltModel, frames: NDArray[np.uint8]) -> tuple[float, Rows]:
-    """Return the reference's rows, at a threshold that yields enough of them."""
-    thresholds = [built.spec.score_threshold, *(t for t in PROBE_THRESHOLDS if t < built.spec.score_threshold)]
-    rows: Rows = []
-    for threshold in thresholds:
-        rows = built.reference(frames, threshold)
+def _edge_px(row: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the largest difference of a box edge or keypoint coordinate, in pixels."""
+    far = np.abs(row - other)
+    return float(max(far[:4].max(), far[6::3].max(initial=0), far[7::3].max(initial=0)))
+
+
+def _nearest(row: NDArray[np.float32], found: NDArray[np.float32], free: Sequence[int]) -> int | None:
+    """Return the free row of the same class whose box and score are nearest, None where none is near."""
+    near = [index for index in free if found[index, 5] == row[5] and _edge_px(row, found[index]) <= _SAME_OBJECT_PX]
+    return min(near, key=lambda index: _edge_px(row, found[index]) + abs(row[4] - found[index, 4]), default=None)
+
+
+def enough_rows(rows_at: Callable[[float], Rows], score_threshold: float) -> tuple[float, Rows]:
+    """Lower a threshold until the pictures yield rows enough to compare; return it and the rows."""
+    rows = rows_at(score_threshold)
+    for lower in (probe for probe in PROBE_THRESHOLDS if probe < score_threshold):
         if sum(map(len, rows)) >= ENOUGH_ROWS:
-            return threshold, rows
-    return thresholds[-1], rows
+            break
+        score_threshold, rows = lower, rows_at(lower)
+    return score_threshold, rows
 
 
 def _at_every_index(run: Runner, frames: NDArray[np.uint8], batch: int) -> Rows:
@@ -243,4 +253,4 @@ def _from_rgb(built: BuiltModel, pictures: PictureSet, frames: NDArray[np.uint8]
     threshold = built.spec.score_threshold
     expected = built.picture_reference(np.stack(canvases), threshold)
     judge = Judge(built.spec, Tolerance(box_px=1.0, score=0.01), threshold)
-    return judge.compare(expected, onnx_runner(built.model)(frames))
+    return judge.compare(expected, onnx_runner(built.model.SerializeToString())(frames))

@@ -1,0 +1,213 @@
+"""`ruth-convert`: parse, call, exit status. The only place that prints: results on stdout, the rest on stderr."""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, NoReturn
+
+from converters.arguments import labels_of, parser, serving_of
+from converters.errors import ConvertError
+
+_INTERRUPTED = 130
+
+Verb = Callable[[argparse.Namespace, "Progress"], int]
+
+
+class Progress:
+    """Stage names with elapsed seconds on stderr; on a terminal the current one is a live line."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._start = time.monotonic()
+        self._pending = False
+
+    def __call__(self, stage: str) -> None:
+        """Say what begins."""
+        self.close()
+        text = f"{time.monotonic() - self._start:6.1f} s  {stage}"
+        print(text, file=sys.stderr, end=" ..." if self._live else "\n", flush=True)
+        self._pending = self._live
+
+    def close(self) -> None:
+        """End the live line."""
+        if self._pending:
+            print(f"\r{time.monotonic() - self._start:6.1f} s", file=sys.stderr, flush=True)
+        self._pending = False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status: 0 done, 1 unusable, 2 wrong usage, 3 something is missing."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parsed = parser(_VERBS).parse_args(given, argparse.Namespace(given=given))
+    progress = Progress(live=sys.stderr.isatty())
+    signal.signal(signal.SIGTERM, _interrupted)
+    verb = _VERBS[parsed.verb]
+    try:
+        return verb(parsed, progress)
+    except ConvertError as error:
+        progress.close()
+        print(f"ruth-convert: {error}", file=sys.stderr)
+        if parsed.json:
+            _print_json({"error": str(error), "exit_status": error.exit_status})
+        return error.exit_status
+    except KeyboardInterrupt:
+        progress.close()
+        print("ruth-convert: interrupted; nothing was published", file=sys.stderr)
+        return _INTERRUPTED
+    finally:
+        progress.close()
+
+
+def _interrupted(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _inspect(parsed: argparse.Namespace, _progress: Progress) -> int:
+    from converters.families import recognise
+    from converters.fuse import opset_of
+    from converters.onnx_file import read_onnx
+
+    file = read_onnx(parsed.model)
+    verdicts = recognise(file)
+    fitting = [name for name, verdict in verdicts.items() if verdict.fits]
+    result = {
+        "file": file.name,
+        "sha256": file.sha256,
+        "bytes": len(file.data),
+        "ir_version": file.model.ir_version,
+        "opset": opset_of(file.model),
+        "operators": len(file.model.graph.node),
+        "inputs": [str(tensor) for tensor in file.inputs],
+        "outputs": [str(tensor) for tensor in file.outputs],
+        "families": {name: asdict(verdict) for name, verdict in verdicts.items()},
+        "family": fitting[0] if len(fitting) == 1 else None,
+    }
+    if parsed.json:
+        _print_json(result)
+    else:
+        for key in ("file", "sha256", "bytes", "ir_version", "opset", "operators"):
+            print(f"{key:<11} {result[key]}")
+        print("\n".join([f"input       {tensor}" for tensor in file.inputs]))
+        print("\n".join([f"output      {tensor}" for tensor in file.outputs]))
+        for name, verdict in verdicts.items():
+            print(f"{'is' if verdict.fits else 'is not':<11} {name}: {verdict.why}")
+    return 0
+
+
+def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
+    from converters.families import BuildOptions
+    from converters.publish import convert_onnx
+
+    options = BuildOptions(
+        labels=labels_of(parsed.labels),
+        score_threshold=parsed.score_threshold,
+        nms_iou=parsed.nms_iou,
+        max_detections=parsed.max_detections,
+        licence=parsed.licence,
+    )
+    _print_publication(convert_onnx(parsed.model, parsed.family, options, _request(parsed), progress), parsed)
+    return 0
+
+
+def _builtin(parsed: argparse.Namespace, progress: Progress) -> int:
+    from converters import builtin_hog
+    from converters.publish import publish
+
+    progress(f"build {builtin_hog.NAME}")
+    _print_publication(publish(builtin_hog.build(), _request(parsed), progress), parsed)
+    return 0
+
+
+def _list(parsed: argparse.Namespace, _progress: Progress) -> int:
+    from converters.published import list_models
+
+    models = list_models(parsed.repository)
+    if parsed.json:
+        _print_json({"models": [asdict(model) for model in models]})
+        return 0
+    for model in models:
+        facts = model.problem or f"{model.task or 'outside the contract'}  {model.canvas}  {model.precision}"
+        print(f"{model.name:<24} {model.version or '-':>4}  {facts}")
+    return 0
+
+
+def _verify(parsed: argparse.Namespace, progress: Progress) -> int:
+    from converters.published import verify_published
+
+    difference = verify_published(parsed.repository, parsed.name, parsed.pictures, progress)
+    progress.close()
+    if parsed.json:
+        _print_json({"name": parsed.name, "triton": asdict(difference)})
+    else:
+        print(f"{parsed.name} is as it was published; Triton against ONNX Runtime: {difference}")
+    return 0
+
+
+def _lint(parsed: argparse.Namespace, progress: Progress) -> int:
+    from converters.published import lint
+
+    findings = lint(parsed.directory, progress)
+    progress.close()
+    if parsed.json:
+        _print_json({"models": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            print(f"{finding.name}: {finding.problem or 'sound'}")
+    return int(any(finding.problem for finding in findings))
+
+
+def _request(parsed: argparse.Namespace) -> Any:  # noqa: ANN401  # publish.Request, imported late
+    from converters.publish import Request
+
+    return Request(
+        name=parsed.name,
+        repository=parsed.repository,
+        serving=serving_of(parsed),
+        pictures=parsed.pictures,
+        command=["ruth-convert", *parsed.given],
+        now=datetime.now(UTC),
+        dry_run=parsed.dry_run,
+    )
+
+
+def _print_publication(publication: Any, parsed: argparse.Namespace) -> None:  # noqa: ANN401
+    if parsed.json:
+        _print_json(asdict(publication))
+        return
+    print(f"{publication.name} version {publication.version}: {publication.outcome}, {publication.folder}")
+    print(f"family  {publication.family}: {publication.why}")
+    if publication.parity is None:
+        return
+    print(
+        f"parity  {publication.parity.same_pixels} (same pixels, scores from {publication.parity.score_threshold:g}, "
+        f"batches of {', '.join(map(str, publication.parity.batch_sizes))})"
+    )
+    if publication.parity.from_rgb is not None:
+        print(f"        {publication.parity.from_rgb} (original fed RGB that never was NV12)")
+    print(f"triton  {publication.triton}")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
+
+
+_VERBS: dict[str, Verb] = {
+    "inspect": _inspect,
+    "onnx": _onnx,
+    "builtin": _builtin,
+    "list": _list,
+    "verify": _verify,
+    "lint": _lint,
+}

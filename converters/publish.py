@@ -1,0 +1,173 @@
+"""From a built model to a published one: verify, stage, load in a real Triton, compare, publish. In that order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from converters import families, manifest, triton_config
+from converters.onnx_file import read_onnx
+from converters.pictures import PictureSet, load_pictures, render_pictures
+from converters.repository import Content, Repository, digest
+from converters.spec import BuiltModel, Serving, checked_name
+from converters.trial import try_in_triton
+from converters.verify import Difference, Parity, verify
+
+Report = Callable[[str], None]
+"""Told what begins, in words for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for.
+
+    Attributes:
+        name: Model name in the repository.
+        repository: Folder that Triton serves from.
+        serving: How Triton is to run it.
+        pictures: Folder of pictures to verify with; None renders some.
+        command: The command line, for the manifest.
+        now: Aware time of the publication.
+        dry_run: Do everything but publish.
+    """
+
+    name: str
+    repository: Path
+    serving: Serving
+    pictures: Path | None
+    command: Sequence[str]
+    now: datetime
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What came of a request.
+
+    Attributes:
+        name: Model name.
+        version: The published version, or the one that was up to date.
+        folder: Where it lies; where it would, after a dry run.
+        outcome: `published`, `up to date` or `dry run`.
+        family: Family or builtin.
+        why: What showed the family.
+        model_sha256: Hex digest of `model.onnx`.
+        parity: Figures against the original; None when up to date.
+        triton: Figures of Triton against ONNX Runtime; None when up to date.
+    """
+
+    name: str
+    version: int
+    folder: Path
+    outcome: str
+    family: str
+    why: str
+    model_sha256: str
+    parity: Parity | None = None
+    triton: Difference | None = None
+
+
+def convert_onnx(
+    model: Path, family: str, options: families.BuildOptions, request: Request, report: Report
+) -> Publication:
+    """Convert an ONNX file and publish it.
+
+    Raises:
+        ConvertError: It can't be used, or something needed is missing; nothing was published.
+    """
+    checked_name(request.name)
+    report(f"read {model.name}")
+    file = read_onnx(model)
+    chosen, recognition = families.choose(file, family)
+    report(f"fuse as {chosen.name}: {recognition.why}")
+    return publish(chosen.build(file, options), request, report)
+
+
+def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
+    """Verify a built model, try it in a real Triton and publish it, or find that it is published already.
+
+    Raises:
+        ConvertError: It disagrees with its original, Triton can't run it, or there is no Triton; nothing was published.
+    """
+    name = checked_name(request.name)
+    repository = Repository(request.repository)
+    data = built.model.SerializeToString(deterministic=True)
+    current = _up_to_date(repository, name, built, request.serving, data)
+    if current is not None:
+        return current
+    pictures = load_pictures(request.pictures) if request.pictures else render_pictures()
+    report(f"verify against the original on {len(pictures.names)} pictures")
+    parity = verify(built, pictures)
+    with repository.locked(lambda: report("wait for another ruth-convert")) as stage:
+        version = max(repository.versions(name), default=0) + 1
+        record = _record(built, request, version, digest(data), parity, pictures)
+        config = triton_config.render(built.spec, request.serving, _identity(record))
+        stage.write(name, version, Content(model=data, config=config, manifest=manifest.render(record)))
+        report("load in a real Triton and compare")
+        through_triton = try_in_triton(stage.root, name, version, pictures)
+        folder = repository.root / name / str(version)
+        if not request.dry_run:
+            report(f"publish {folder}")
+            folder = stage.publish(name, version)
+    return Publication(
+        name=name,
+        version=version,
+        folder=folder,
+        outcome="dry run" if request.dry_run else "published",
+        family=built.source.family,
+        why=built.source.why,
+        model_sha256=record.model_sha256,
+        parity=parity,
+        triton=through_triton,
+    )
+
+
+def _up_to_date(
+    repository: Repository, name: str, built: BuiltModel, serving: Serving, data: bytes
+) -> Publication | None:
+    """Return the served version if it is byte for byte what would be published: same graph, same configuration."""
+    if repository.config(name) is None or not repository.versions(name):
+        return None
+    version = repository.served_version(name)
+    identity = triton_config.Identity(
+        name=name, version=version, source_sha256=built.source.sha256, model_sha256=digest(data)
+    )
+    wanted = triton_config.render(built.spec, serving, identity)
+    if repository.config(name) != wanted or repository.model_bytes(name, version) != data:
+        return None
+    return Publication(
+        name=name,
+        version=version,
+        folder=repository.root / name / str(version),
+        outcome="up to date",
+        family=built.source.family,
+        why=built.source.why,
+        model_sha256=identity.model_sha256,
+    )
+
+
+def _identity(record: manifest.Record) -> triton_config.Identity:
+    return triton_config.Identity(
+        name=record.name,
+        version=record.version,
+        source_sha256=record.source.sha256,
+        model_sha256=record.model_sha256,
+    )
+
+
+def _record(
+    built: BuiltModel, request: Request, version: int, model_sha256: str, parity: Parity, pictures: PictureSet
+) -> manifest.Record:
+    return manifest.Record(
+        name=request.name,
+        version=version,
+        created_at=request.now,
+        command=request.command,
+        converter=triton_config.converter_version(),
+        source=built.source,
+        spec=built.spec,
+        serving=request.serving,
+        model_sha256=model_sha256,
+        parity=parity.as_record(),
+        pictures={"names": pictures.names, "sha256": pictures.sha256, "synthetic": pictures.synthetic},
+    )

@@ -1,0 +1,228 @@
+"""The model repository on disk: what is published, a stage beside it, and the step from one to the other.
+
+    model_repository/people/config.pbtxt           names the one version that is served
+    model_repository/people/3/{model.onnx,manifest.json}
+    .model_repository.staging/…                    beside it: Triton takes every folder inside for a model
+
+A version becomes the served one by one rename: of the whole folder for a new model, of config.pbtxt for a new version
+of a known one. A process killed at any instant leaves the old state or the new one.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from converters import triton_config
+from converters.errors import ModelError
+from converters.manifest import MANIFEST_FILE
+
+CONFIG_FILE = "config.pbtxt"
+_LOCK_FILE = ".ruth-convert.lock"
+_LOCK_TIMEOUT_S = 60.0
+_LOCK_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """The files of one version.
+
+    Attributes:
+        model: `model.onnx`.
+        config: Text of config.pbtxt.
+        manifest: Text of manifest.json.
+    """
+
+    model: bytes
+    config: str
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A model repository; the folder need not exist yet.
+
+    Attributes:
+        root: The folder that Triton is given.
+    """
+
+    root: Path
+
+    def names(self) -> list[str]:
+        """Return the names of the folders that Triton would take for models, sorted."""
+        if not self.root.is_dir():
+            return []
+        return sorted(path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def versions(self, name: str) -> list[int]:
+        """Return the version numbers of a model, ascending."""
+        folder = self.root / name
+        found = folder.iterdir() if folder.is_dir() else ()
+        return sorted(int(path.name) for path in found if path.name.isdecimal() and path.is_dir())
+
+    def config(self, name: str) -> str | None:
+        """Return the text of a model's config.pbtxt, None where it has none."""
+        try:
+            return (self.root / name / CONFIG_FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"{self.root / name / CONFIG_FILE} can't be read ({error})") from error
+
+    def served_version(self, name: str) -> int:
+        """Return the version that a model's configuration names, else its highest.
+
+        Raises:
+            ModelError: There is no such model, version or model file.
+        """
+        text = self.config(name)
+        versions = self.versions(name)
+        if text is None or not versions:
+            known = ", ".join(self.names()) or "none"
+            raise ModelError(f"{self.root} holds no model {name!r}; there are: {known}")
+        named = triton_config.served_versions(triton_config.parse(text))
+        version = named[-1] if named else versions[-1]
+        if version not in versions:
+            raise ModelError(f"{name} is configured for version {version}, which is not there; publish it again")
+        return version
+
+    def model_bytes(self, name: str, version: int) -> bytes:
+        """Return the model file of a version.
+
+        Raises:
+            ModelError: It can't be read.
+        """
+        path = self.root / name / str(version) / triton_config.MODEL_FILE
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path} can't be read ({error.strerror}); publish {name} again") from error
+
+    @contextmanager
+    def locked(self, waiting: Callable[[], None]) -> Generator["Stage"]:
+        """Hold the repository against other publishers and give a clean stage, which is gone afterwards.
+
+        Args:
+            waiting: Called once if another publisher holds it.
+
+        Raises:
+            ModelError: Another publisher holds it for longer than a minute, or the folder can't be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / _LOCK_FILE).open("a")
+        except OSError as error:
+            raise ModelError(f"{self.root} can't be written ({error.strerror}); choose another --repository") from error
+        with lock:
+            _acquire(lock.fileno(), self.root, waiting)
+            stage = Stage(self)
+            stage.clear()
+            try:
+                yield stage
+            finally:
+                stage.clear()
+
+    def stage_root(self) -> Path:
+        """Return the folder beside the repository, or hidden in it where that is another file system."""
+        beside = self.root.resolve().parent
+        same = beside.stat().st_dev == self.root.stat().st_dev and os.access(beside, os.W_OK)
+        return beside / f".{self.root.resolve().name}.staging" if same else self.root / ".staging"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A repository of one model that nobody serves yet, on the file system of the real one.
+
+    Attributes:
+        repository: Where it will be published.
+    """
+
+    repository: Repository
+
+    @property
+    def root(self) -> Path:
+        """The folder that a trial Triton is given."""
+        return self.repository.stage_root()
+
+    def clear(self) -> None:
+        """Remove it, and whatever a killed publisher left in it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def write(self, name: str, version: int, content: Content) -> None:
+        """Write the model to the stage and through to the disk.
+
+        Raises:
+            ModelError: The disk is full or can't be written.
+        """
+        folder = self.root / name
+        try:
+            (folder / str(version)).mkdir(parents=True)
+            _write(folder / str(version) / triton_config.MODEL_FILE, content.model)
+            _write(folder / str(version) / MANIFEST_FILE, content.manifest.encode())
+            _write(folder / CONFIG_FILE, content.config.encode())
+            _sync_folder(folder / str(version))
+            _sync_folder(folder)
+        except OSError as error:
+            raise ModelError(f"{self.root} can't be written ({error.strerror}); free some space there") from error
+
+    def publish(self, name: str, version: int) -> Path:
+        """Move the staged model into the repository and return its folder there."""
+        staged, target = self.root / name, self.repository.root / name
+        if not target.exists():
+            staged.rename(target)
+        else:
+            _remove_unserved(target / str(version))
+            (staged / str(version)).rename(target / str(version))
+            _sync_folder(target)
+            (staged / CONFIG_FILE).replace(target / CONFIG_FILE)  # from here on the new version is the served one
+            _sync_folder(target)
+        _sync_folder(self.repository.root)
+        return target / str(version)
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of a file's content in hex."""
+    return sha256(data).hexdigest()
+
+
+def _acquire(descriptor: int, root: Path, waiting: Callable[[], None]) -> None:
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ModelError(f"another ruth-convert is publishing into {root}; wait for it, then repeat") from None
+            if not told:
+                waiting()
+                told = True
+            time.sleep(_LOCK_POLL_S)
+        else:
+            return
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unserved(folder: Path) -> None:
+    """Remove a version that a killed publisher moved in without getting as far as the configuration."""
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,76 @@
+"""A model of a stage in a real Triton: loaded as it will be served, and asked the same as ONNX Runtime.
+
+Rendered pictures hold no object, and two empty answers agree about nothing. So a probe goes in beside the model: the
+same graph with a score threshold low enough that the pictures yield rows to compare.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from converters import triton_config
+from converters.errors import ModelError
+from converters.pictures import PictureSet
+from converters.repository import CONFIG_FILE
+from converters.spec import Tolerance
+from converters.triton_server import TrialServer, trial_server
+from converters.verify import Difference, Judge, Rows, at_threshold, enough_rows, frames_of, onnx_runner, rows_of
+
+_PROBE_SUFFIX = "_probe"
+
+
+def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> Difference:
+    """Compare Triton's answers with ONNX Runtime's on the same graph, frame by frame and in a full batch.
+
+    Args:
+        root: A stage that holds the model; a probe is added to it.
+        name: The model.
+        version: Its version.
+        pictures: What to ask.
+
+    Raises:
+        ModelError: Triton can't load or run the model, or answers otherwise.
+        MissingError: There is no Triton.
+    """
+    text = (root / name / CONFIG_FILE).read_text(encoding="utf-8")
+    config = triton_config.parse(text)
+    spec = triton_config.spec_of(config)
+    model = (root / name / str(version) / triton_config.MODEL_FILE).read_bytes()
+    frames = frames_of(pictures, spec)
+    graph = onnx.load_model_from_string(model)
+
+    def rows_at(threshold: float) -> Rows:
+        return onnx_runner(at_threshold(graph, threshold).SerializeToString())(frames)
+
+    threshold, many = enough_rows(rows_at, spec.score_threshold)
+    probe = name + _PROBE_SUFFIX
+    _add_probe(root, probe, version, triton_config.renamed(config, probe), at_threshold(graph, threshold))
+    judge = Judge(spec, Tolerance(), spec.score_threshold)
+    batch = int(config["max_batch_size"])
+    with trial_server(root, (name, probe)) as server:
+        own = _ask(server, name, frames, onnx_runner(model)(frames), judge, batch)
+        low = _ask(server, probe, frames, many, replace(judge, score_threshold=threshold), batch)
+    difference = own.merged(low)
+    if not difference.within(judge.tolerance):
+        raise ModelError(f"Triton's answers differ from ONNX Runtime's: {difference}")
+    return difference
+
+
+def _ask(
+    server: TrialServer, name: str, frames: NDArray[np.uint8], expected: Rows, judge: Judge, batch: int
+) -> Difference:
+    one_by_one = [rows_of(*server.infer(name, frame[None]))[0] for frame in frames]
+    members = np.resize(np.arange(len(frames)), batch)
+    together = rows_of(*server.infer(name, frames[members]))
+    singly = judge.compare(expected, one_by_one)
+    return singly.merged(judge.compare([expected[index] for index in members], together))
+
+
+def _add_probe(root: Path, probe: str, version: int, config: str, model: onnx.ModelProto) -> None:
+    folder = root / probe / str(version)
+    folder.mkdir(parents=True)
+    (folder / triton_config.MODEL_FILE).write_bytes(model.SerializeToString())
+    (root / probe / CONFIG_FILE).write_text(config, encoding="utf-8")

@@ -1,0 +1,160 @@
+"""A real Triton for a trial: starts `ruth-triton serve` on a folder, asks it, ends it."""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+import tritonclient.grpc as triton
+from numpy.typing import NDArray
+
+from converters.errors import MissingError, ModelError
+from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME
+
+READY_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 20.0
+INFER_TIMEOUT_S = 60.0
+_POLL_S = 0.05
+_GATEWAY_VARIABLE = "RUTH_AI_GATEWAY_URL"
+"""Left out of a trial's environment: a gateway must not schedule onto it."""
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_MISSING = 3
+"""Exit status of `ruth-triton` when it has no tritonserver."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialServer:
+    """A running Triton with its models loaded.
+
+    Attributes:
+        grpc_url: `host:port`.
+    """
+
+    grpc_url: str
+
+    def infer(self, name: str, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return `detections` `[b, m, 6 + 3K]` and `num_detections` `[b, 1]` of NV12 frames `[b, H * 3 / 2, W]`.
+
+        Raises:
+            ModelError: Triton refuses or fails the request.
+        """
+        tensor = triton.InferInput(INPUT_NAME, list(frames.shape), "UINT8")
+        tensor.set_data_from_numpy(np.ascontiguousarray(frames))
+        with triton.InferenceServerClient(self.grpc_url) as client:
+            try:
+                answer: Any = client.infer(name, [tensor], client_timeout=INFER_TIMEOUT_S)
+            except triton.InferenceServerException as error:
+                raise ModelError(f"Triton loaded {name} but can't run it: {error.message()}") from error
+        return answer.as_numpy(DETECTIONS_NAME), answer.as_numpy(COUNT_NAME)
+
+
+@contextmanager
+def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServer]:
+    """Serve models of a folder by a Triton of its own, on free loopback ports.
+
+    Raises:
+        MissingError: There is no `ruth-triton`, or no tritonserver for it.
+        ModelError: Triton can't load one of them; the message holds its reason.
+    """
+    http, grpc, metrics = _free_ports(3)
+    command = [
+        *(_ruth_triton(), "serve", "--model-repository", str(repository), "--model-control", "explicit"),
+        *(f"--load-model={name}" for name in names),
+        *("--no-auto-complete", "--no-restart"),
+        *("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
+    ]
+    environment = {key: value for key, value in os.environ.items() if key != _GATEWAY_VARIABLE}
+    with TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches it through us, once
+            env=environment,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  # one prctl call; no thread of ours holds a lock here
+        )
+        try:
+            deadline = time.monotonic() + READY_TIMEOUT_S
+            for name in names:
+                _wait_until_ready(process, f"http://127.0.0.1:{http}/v2/models/{name}/ready", log, deadline)
+            yield TrialServer(f"127.0.0.1:{grpc}")
+        finally:
+            _stop(process)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this child when its parent is killed outright."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _ruth_triton() -> str:
+    """Return the agent of this very environment, else the one on PATH."""
+    beside = Path(sys.executable).parent
+    found = shutil.which("ruth-triton", path=str(beside)) or shutil.which("ruth-triton")
+    if found is None:
+        raise MissingError(
+            "ruth-triton is not installed; install this project with its agent: pip install ruth-ai[agent]"
+        )
+    return found
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: IO[bytes], deadline: float) -> None:
+    while time.monotonic() < deadline:
+        status = process.poll()
+        if status == _MISSING:
+            raise MissingError(f"{_last_lines(log)}\nno Triton to try the model in: run `ruth-triton install`")
+        if status is not None:
+            raise ModelError(f"Triton can't load it (status {status}):\n{_last_lines(log)}")
+        if _answers(url):
+            return
+        time.sleep(_POLL_S)
+    raise ModelError(f"Triton did not get ready within {READY_TIMEOUT_S:g} s:\n{_last_lines(log)}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # a loopback URL made here
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _last_lines(log: IO[bytes], lines: int = 12) -> str:
+    log.seek(0)
+    return "\n".join(log.read().decode(errors="replace").strip().splitlines()[-lines:])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the agent and, if it does not end, its whole process group."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that were free on the loopback a moment ago, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
