@@ -21,7 +21,7 @@ Tensors: TypeAlias = dict[str, npt.NDArray[Any]]
 Config: TypeAlias = dict[str, Any]
 
 DEFAULT_MAX_BATCH_SIZE = 4  # what the official backend's auto-complete fills in
-TYPE_OF_ONNX = {
+TYPE_OF_ONNX = {  # what DLPack and numpy can both express: no strings, no bfloat16
     "tensor(bool)": "TYPE_BOOL",
     "tensor(uint8)": "TYPE_UINT8",
     "tensor(uint16)": "TYPE_UINT16",
@@ -34,7 +34,6 @@ TYPE_OF_ONNX = {
     "tensor(float16)": "TYPE_FP16",
     "tensor(float)": "TYPE_FP32",
     "tensor(double)": "TYPE_FP64",
-    "tensor(string)": "TYPE_STRING",
 }
 
 
@@ -134,7 +133,7 @@ class TritonPythonModel:
                 return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))]
             return [response for call in calls for response in self._answer([call])]
         return [
-            pb_utils.InferenceResponse([pb_utils.Tensor(name, share[name]) for name in call.wanted])
+            pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(name, share[name]) for name in call.wanted])
             for call, share in zip(calls, shares, strict=True)
         ]
 
@@ -211,7 +210,7 @@ def check_signature(path: Path, config: Config, session: Any) -> None:
             if tensor is None:
                 raise ValueError(f"{path} has no {role} '{declared['name']}', only {sorted(known)}")
             shape = batch_axis + (declared.get("reshape") or {"shape": declared["dims"]})["shape"]
-            if TYPE_OF_ONNX.get(tensor.type) != declared["data_type"] or not compatible(shape, tensor.shape):
+            if data_type(tensor) != declared["data_type"] or not compatible(shape, tensor.shape):
                 raise ValueError(
                     f"{role} '{declared['name']}' is {declared['data_type']} {shape} in the configuration, but "
                     f"{tensor.type} {tensor.shape} in {path}"
@@ -229,14 +228,28 @@ def described(tensor: Any, batching: bool) -> Config:
     """A tensor of the graph as an entry of a model configuration, without the batch axis when there is one."""
     shape = tensor.shape[1:] if batching else tensor.shape
     dims = [axis if isinstance(axis, int) else -1 for axis in shape]
-    return {"name": tensor.name, "data_type": TYPE_OF_ONNX.get(tensor.type, "TYPE_INVALID"), "dims": dims or [1]}
+    return {"name": tensor.name, "data_type": data_type(tensor), "dims": dims or [1]}
+
+
+def data_type(tensor: Any) -> str:
+    """Triton's name for the type of a tensor of the graph.
+
+    Raises:
+        ValueError: This backend can't pass such tensors.
+    """
+    if tensor.type not in TYPE_OF_ONNX:
+        raise ValueError(f"'{tensor.name}' is a {tensor.type}, which only NVIDIA's own onnxruntime backend can serve")
+    return TYPE_OF_ONNX[tensor.type]
 
 
 def read(request: Any) -> Call:
-    """A request as arrays; numbers are views of Triton's shared memory, strings become `str` objects."""
-    feeds = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-    texts = {name: np.vectorize(bytes.decode, [object])(a) for name, a in feeds.items() if a.dtype == object}
-    return Call(feeds | texts, tuple(request.requested_output_names()))
+    """A request as arrays that are views of Triton's shared memory.
+
+    Through DLPack, not `as_numpy`: Triton's bindings up to 24.10 were built for numpy 1, and with numpy 2 they read every
+    element size as zero: inputs full of their first element, outputs of no bytes.
+    """
+    feeds = {tensor.name(): np.from_dlpack(tensor) for tensor in request.inputs()}
+    return Call(feeds, tuple(request.requested_output_names()))
 
 
 def groups(calls: Sequence[Call]) -> Iterable[list[int]]:

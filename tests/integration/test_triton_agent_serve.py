@@ -1,0 +1,188 @@
+"""`ruth-triton serve` with a real tritonserver: crashes, kills, refusals, registration."""
+
+import contextlib
+import http.server
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tests.support.triton_models import CENSUS_TENSORS, census, publish
+from tests.support.triton_server import eventually, free_ports, running_triton
+
+CONFIG = "max_batch_size: 8\ninstance_group { kind: KIND_CPU count: 1 }\n" + CENSUS_TENSORS
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("repository")
+    publish(folder, "census", census(), CONFIG)
+    return folder
+
+
+class GatewayHandler(http.server.BaseHTTPRequestHandler):
+    """Puts every request in the server's queue and answers with the server's status."""
+
+    def do_POST(self):
+        self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def do_DELETE(self):
+        self.answer(None)
+
+    def answer(self, body):
+        self.server.seen.put((self.command, self.path, self.headers["Authorization"], body))
+        reply = json.dumps(self.server.reply).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@contextlib.contextmanager
+def gateway(port=0, status=201, reply=None):
+    with http.server.HTTPServer(("127.0.0.1", port), GatewayHandler) as server:
+        server.seen, server.status, server.reply = queue.Queue(), status, reply or {"runtime_id": "r"}
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def declared(server, condition):
+    """The first registration that meets the condition."""
+    while True:
+        method, path, token, body = server.seen.get(timeout=20)
+        if method == "POST" and condition(body):
+            return path, token, body
+
+
+def loaded(body):
+    return {model["model_id"]: model["loaded"] for model in body["supported_models"]}
+
+
+def run(*arguments, **env):
+    command = [sys.executable, "-m", "triton_agent.cli", *map(str, arguments)]
+    return subprocess.run(command, env={**os.environ, **env}, check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_a_killed_server_is_back_with_nothing_left_of_the_first(repository):
+    with running_triton(repository) as triton:
+        first = triton.server_pid()
+        before = set(triton.processes())
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: not set(triton.processes()) & before - {triton.pid}, 10)
+        triton.wait_ready()
+        assert triton.server_pid() != first
+        assert len(triton.leftovers()[1]) == 1
+
+
+def test_a_killed_agent_takes_everything_with_it(repository):
+    with running_triton(repository) as triton:
+        assert triton.leftovers()[0]
+        os.kill(triton.pid, signal.SIGKILL)
+        triton.process.wait()
+        eventually(lambda: triton.leftovers() == ({}, []), 10)
+
+
+def test_a_killed_keeper_is_noticed_and_cleaned_up_after(repository):
+    with running_triton(repository) as triton:
+        keeper = next(pid for pid, line in triton.processes().items() if "keeper.py" in line)
+        before = set(triton.processes())
+        os.kill(keeper, signal.SIGKILL)
+        eventually(lambda: not set(triton.processes()) & before, 10)
+        triton.wait_ready()
+
+
+def test_what_an_agent_killed_together_with_its_keeper_left_is_swept_by_the_next(repository):
+    with running_triton(repository) as triton:
+        keeper = next(pid for pid, line in triton.processes().items() if "keeper.py" in line)
+        for pid in (triton.pid, keeper):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in (keeper, triton.pid):
+            os.kill(pid, signal.SIGKILL)
+        triton.process.wait()
+        with running_triton(repository):
+            eventually(lambda: triton.leftovers() == ({}, []), 10)
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_command_with_tritons_reason(tmp_path):
+    publish(tmp_path, "broken", b"this is no model", CONFIG)
+    http, grpc, metrics = free_ports(3)
+    ports = [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+    done = run("serve", f"--model-repository={tmp_path}", "--no-restart", *ports)
+    assert done.returncode == 1
+    assert f"{tmp_path}/broken/1/model.onnx" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_named_before_anything_is_started(repository):
+    http, grpc, metrics = free_ports(3)
+    with socket.create_server(("127.0.0.1", grpc)):
+        options = [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+        done = run("serve", f"--model-repository={repository}", *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"port {grpc} on 127.0.0.1 is already in use" in done.stderr
+    assert "--grpc-port" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_missing_tritonserver_is_named_with_the_command_that_installs_it(repository, tmp_path):
+    done = run("serve", f"--model-repository={repository}", RUTH_TRITON_HOME=str(tmp_path))
+    assert done.returncode == 3
+    assert str(tmp_path) in done.stderr
+    assert "ruth-triton install" in done.stderr
+
+
+def test_a_runtime_registers_beats_tells_of_a_crash_and_withdraws(repository):
+    env = {"RUTH_AI_RUNTIME_TOKEN": "secret", "RUTH_AI_HEARTBEAT_S": "30", "RUTH_AI_RUNTIME_ID": "runtime/1"}
+    with gateway(reply={"runtime_id": "runtime/1", "heartbeat_interval_s": 0.2}) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        with running_triton(repository, env=env, gateway=url) as triton:
+            path, token, body = declared(server, lambda body: loaded(body) == {"census": True})
+            assert (path, token) == ("/api/internal/runtime/register", "Bearer secret")
+            assert body["grpc_url"] == triton.grpc_url
+            assert (body["hardware_type"], body["max_fps"], body["inference_batch_size"]) == ("cpu", 30, 1)
+            assert body["shared_memory"] is True
+            os.kill(triton.server_pid(), signal.SIGKILL)
+            declared(server, lambda body: loaded(body) == {"census": False})
+            declared(server, lambda body: loaded(body) == {"census": True})
+        *_, last = list(server.seen.queue)
+        assert last == ("DELETE", "/api/internal/runtime/runtime%2F1", "Bearer secret", None)
+
+
+def test_a_gateway_that_comes_late_is_found_and_its_absence_told_once(repository):
+    (port,) = free_ports(1)
+    env = {"RUTH_AI_HEARTBEAT_S": "0.05"}
+    with running_triton(repository, env=env, gateway=f"http://127.0.0.1:{port}") as triton:
+        with gateway(port) as server:
+            declared(server, lambda body: loaded(body) == {"census": True})
+        eventually(lambda: triton.log.read_text().count("can't be reached") == 2, 10)
+        assert triton.log.read_text().count("registered with the gateway") == 1
+
+
+def test_a_refusal_is_told_with_the_gateways_words(repository):
+    with (
+        gateway(status=401, reply={"detail": "the runtime token is wrong"}) as server,
+        running_triton(repository, gateway=f"http://127.0.0.1:{server.server_port}") as triton,
+    ):
+        eventually(lambda: "the runtime token is wrong" in triton.log.read_text(), 10)
+
+
+def test_every_line_of_the_log_is_json_with_the_fields_of_the_project(repository):
+    with running_triton(repository) as triton:
+        lines = [json.loads(line) for line in triton.log.read_text().splitlines()]
+    assert lines
+    assert all({"timestamp", "level", "service", "message"} <= line.keys() for line in lines)
+    assert any(line["message"] == "successfully loaded 'census'" for line in lines)
