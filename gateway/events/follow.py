@@ -1,6 +1,6 @@
 """Every event once and in order, from any point of the past into the present."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from gateway.domain.event import Event
 from gateway.domain.ports import EventBus, Store
@@ -9,7 +9,7 @@ PAGE = 200
 """Events read from the outbox at once."""
 
 
-async def follow(store: Store, bus: EventBus, after: int | None = None) -> AsyncIterator[Event]:
+async def follow(store: Store, bus: EventBus, after: int | None = None) -> AsyncGenerator[Event, None]:
     """Replay the outbox, then go on live: no gap, no double, numbers that only grow.
 
     The outbox is the truth and the bus says when to look. A live event that follows the last one directly is passed on

@@ -1,5 +1,6 @@
 """The durable queue between detection and database, in one SQLite file per gateway."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,9 @@ RuleStates = Mapping[tuple[str, str], bytes]
 DEFAULT_LIMIT_BYTES = 1 << 30
 """About a million violations: weeks of a database being away."""
 
+DEFAULT_MIN_FREE_BYTES = 32 << 20
+"""The write-ahead log, the file's growth when the log is written back, and some more."""
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[ViolationRecord] = msgspec.json.Decoder(ViolationRecord)
 
@@ -32,11 +36,20 @@ class SqliteSpool:
     Rule states commit with the records they belong to. One event loop, one process: the file is locked.
     """
 
-    def __init__(self, committer: GroupCommitter) -> None:
+    def __init__(self, committer: GroupCommitter, folder: Path, min_free_bytes: int) -> None:
         self._committer = committer
+        self._folder = folder
+        self._min_free_bytes = min_free_bytes
 
     @classmethod
-    async def open(cls, path: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES, clock: Clock | None = None) -> Self:
+    async def open(
+        cls,
+        path: Path,
+        *,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        min_free_bytes: int = DEFAULT_MIN_FREE_BYTES,
+        clock: Clock | None = None,
+    ) -> Self:
         """Open the spool, made new where there is none.
 
         A damaged file is renamed to `<name>.damaged-<time>` and a new one started, which is logged as an error.
@@ -44,6 +57,8 @@ class SqliteSpool:
         Args:
             path: The SQLite file; its folder is made.
             limit_bytes: Size that the file never exceeds; a commit that would is refused.
+            min_free_bytes: Commits are refused while the disk has less free, as SQLite needs room to drop records too:
+                a spool on a disk that is full to the last byte could not be drained.
             clock: Gives the time in the name of a damaged file.
 
         Raises:
@@ -53,10 +68,11 @@ class SqliteSpool:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SpoolError(f"the spool's folder {path.parent} can't be made: {error.strerror}") from error
-        spool = cls(GroupCommitter(partial(open_spool_file, path, limit_bytes, clock or SystemClock())))
+        committer = GroupCommitter(partial(open_spool_file, path, limit_bytes, clock or SystemClock()))
+        spool = cls(committer, path.parent, min_free_bytes)
         try:
             await spool.depth()
-        except SpoolError:
+        except BaseException:
             await spool.close()
             raise
         return spool
@@ -72,6 +88,7 @@ class SqliteSpool:
         Raises:
             SpoolError: Nothing of it was kept.
         """
+        self._require_space()
         payloads = [(_encoder.encode(record),) for record in records]
         rows = [(camera_id, rule_id, state) for (camera_id, rule_id), state in states.items()]
 
@@ -130,6 +147,18 @@ class SqliteSpool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _require_space(self) -> None:
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError as error:
+            raise SpoolError(f"the spool's folder {self._folder} is gone: {error.strerror}") from error
+        free = disk.f_bavail * disk.f_frsize
+        if free < self._min_free_bytes:
+            raise SpoolError(
+                f"make room on the disk of {self._folder}: it has {free >> 20} MiB free, "
+                f"and the spool takes nothing more below {self._min_free_bytes >> 20} MiB"
+            )
 
     async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         try:

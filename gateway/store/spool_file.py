@@ -49,8 +49,7 @@ def _open(path: Path, limit_bytes: int) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=0)
     try:
         _configure(connection, limit_bytes)
-        _check(connection, path)
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        _check_and_create(connection, path)
     except sqlite3.OperationalError as error:
         connection.close()
         if _primary_code(error) == sqlite3.SQLITE_BUSY:
@@ -70,17 +69,19 @@ def _configure(connection: sqlite3.Connection, limit_bytes: int) -> None:
     connection.execute(f"PRAGMA max_page_count = {max(limit_bytes // page_size, 16)}")
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
-        raise SpoolError(
-            f"a newer gateway wrote the spool {path} (format {version}, not {SCHEMA_VERSION}): use that one"
-        )
+def _check_and_create(connection: sqlite3.Connection, path: Path) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         damage = sqlite3.DatabaseError(verdict)
         damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise damage
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise SpoolError(
+            f"a newer gateway wrote the spool {path} (format {version}, not {SCHEMA_VERSION}): use that one"
+        )
+    if version < SCHEMA_VERSION:  # else nothing is written: what is in a spool on a full disk can be read
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 def _primary_code(error: sqlite3.Error) -> int:

@@ -121,6 +121,17 @@ async def test_a_full_spool_refuses_keeps_what_it_has_and_goes_on_when_drained(t
         assert await spool.depth() == kept - 100 + 1
 
 
+async def test_on_a_disk_with_little_space_commits_are_refused_and_draining_goes_on(tmp_path: Path) -> None:
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        await spool.commit([opened() for _ in range(3)], {})
+
+    async with await SqliteSpool.open(tmp_path / "spool.db", min_free_bytes=1 << 60) as spool:
+        with pytest.raises(SpoolError, match="make room"):
+            await spool.commit([opened()], {})
+        await spool.acknowledge((await spool.oldest(2))[-1][0])
+        assert await spool.depth() == 1
+
+
 async def test_a_closed_spool_says_so(tmp_path: Path) -> None:
     spool = await SqliteSpool.open(tmp_path / "spool.db")
     await spool.close()

@@ -147,7 +147,7 @@ async def test_listeners_are_told_when_only_the_answer_of_a_commit_was_lost(
 
     assert (await first).number == 1
     assert (await anext(follower)).number == 2
-    await follower.aclose()  # type: ignore[attr-defined]
+    await follower.aclose()
 
 
 @pytest.mark.parametrize("turns", range(0, 60, 4))
