@@ -11,10 +11,12 @@ from onnx import TensorProto, helper
 
 from converters.fuse import assemble
 from converters.hog_graph import append_blocks, append_svm
+from converters.hog_parity import DescriptorDifference, descriptor_difference
 from converters.hog_pyramid import PERSON_HEIGHT, Level, ladder, person_boxes
 from converters.hog_reference import OpencvPeopleDetector, people_detector
 from converters.nms import Candidates, append_nms
 from converters.onnx_graph import GraphBuilder
+from converters.pictures import render_pictures
 from converters.spec import INPUT_NAME, BuiltModel, Letterbox, ModelSpec, Source, Task
 
 NAME = "people_hog"
@@ -114,6 +116,13 @@ def _source(levels: list[Level]) -> Source:
             ("score", f"1 / (1 + exp(-{SLOPE:g} * d)), d the distance from the SVM's plane"),
             ("box", "the person of 40 x 96 px in the middle of each window of 64 x 128 px"),
             ("suppression", "greedy by overlap, where OpenCV groups rectangles and asks for two or more neighbours"),
+            ("descriptor_difference", str(_descriptor_difference())),
             ("min_person_px", str(MIN_PERSON_PX)),
         ),
     )
+
+
+def _descriptor_difference() -> DescriptorDifference:
+    picture = render_pictures().pictures[0][:256, :256]
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+    return descriptor_difference(grey, MARGIN_PX, OPSET)
