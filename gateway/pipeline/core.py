@@ -1,6 +1,7 @@
 """The pipeline: starts and stops cameras and runtimes, and answers for them."""
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,7 @@ class Pipeline:
             local_host_id=local_host_id,
             clock=clock,
             workers=self._workers,
+            spawn=self._spawn,
             on_change=self._runtime_changed,
         )
         self._recorder = Recorder(spool, evidence)
@@ -122,8 +124,7 @@ class Pipeline:
 
     def register(self, capability: Capability) -> None:
         """Take a runtime's declaration, its first or a heartbeat."""
-        assert self._tasks is not None
-        self._registry.register(capability, self._tasks)
+        self._registry.register(capability)
 
     def deregister(self, runtime_id: str) -> None:
         """Let go of a runtime; `NotFoundError` if it isn't registered."""
@@ -285,9 +286,10 @@ class Pipeline:
                 async with running.order:
                     await self._frames.record(running, Verdict())
 
-    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> "asyncio.Task[None]":
         assert self._tasks is not None
-        self._tasks.create_task(work, name=name)
+        # A context of its own: what a request starts outlives it, and mustn't log under the request's trace.
+        return self._tasks.create_task(work, name=name, context=contextvars.Context())
 
     async def _quiesce(self, upkeep: Sequence["asyncio.Task[None]"]) -> None:
         await self._stop_readers()

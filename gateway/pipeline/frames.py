@@ -55,7 +55,7 @@ class FrameLoop:
         cameras: dict[str, RunningCamera],
         metrics: Metrics,
         clock: Clock,
-        spawn: Callable[[Coroutine[None, None, None], str], None],
+        spawn: Callable[[Coroutine[None, None, None], str], object],
         on_recorded: Callable[[], None],
     ) -> None:
         self._scheduler = scheduler

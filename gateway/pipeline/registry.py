@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -56,6 +56,7 @@ class RuntimeRegistry:
         local_host_id: Runtimes that declare the same are reached through shared memory.
         clock: For intervals.
         workers: Where frames are scaled.
+        spawn: Starts a task that the pipeline owns.
         on_change: Called with a runtime's id when its state, limits or models have changed, or it is gone.
     """
 
@@ -67,6 +68,7 @@ class RuntimeRegistry:
         local_host_id: str,
         clock: Clock,
         workers: Executor,
+        spawn: Callable[[Coroutine[None, None, None], str], "asyncio.Task[None]"],
         on_change: Callable[[str], None],
     ) -> None:
         self._table = table
@@ -74,6 +76,7 @@ class RuntimeRegistry:
         self._host_id = local_host_id
         self._clock = clock
         self._workers = workers
+        self._spawn = spawn
         self._on_change = on_change
         self._runtimes: dict[str, Registered] = {}
 
@@ -84,7 +87,7 @@ class RuntimeRegistry:
         """One runtime; None when it isn't registered."""
         return self._runtimes.get(runtime_id)
 
-    def register(self, capability: Capability, tasks: asyncio.TaskGroup) -> None:
+    def register(self, capability: Capability) -> None:
         """Take a declaration: a new runtime, a moved one, or a heartbeat.
 
         Raises:
@@ -98,7 +101,7 @@ class RuntimeRegistry:
             known.task.cancel()
             known = None
         if known is None:
-            self._runtimes[capability.runtime_id] = self._connect(capability, limits, tasks)
+            self._runtimes[capability.runtime_id] = self._connect(capability, limits)
             _logger.info("runtime registered", extra=_summary(capability))
             self._on_change(capability.runtime_id)
             return
@@ -166,7 +169,7 @@ class RuntimeRegistry:
             name=name, loaded_on=tuple(loaded_on), available_on=tuple(available_on), contract=contract, reason=reason
         )
 
-    def _connect(self, capability: Capability, limits: RuntimeLimits, tasks: asyncio.TaskGroup) -> Registered:
+    def _connect(self, capability: Capability, limits: RuntimeLimits) -> Registered:
         connection = TritonRuntime(
             capability.runtime_id,
             capability.grpc_url,
@@ -176,7 +179,7 @@ class RuntimeRegistry:
             workers=self._workers,
             on_change=lambda: self._on_change(capability.runtime_id),
         )
-        task = tasks.create_task(connection.run(), name=f"runtime-{capability.runtime_id}")
+        task = self._spawn(connection.run(), f"runtime-{capability.runtime_id}")
         return Registered(capability, limits, connection, task, self._clock.monotonic(), self._clock.utcnow())
 
     def _why_inline(self, capability: Capability) -> str:
