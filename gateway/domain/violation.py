@@ -46,9 +46,9 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
         status: Where its handling stands.
         started_at: Frame time of the first frame of the episode.
         ended_at: Frame time of its last hit; None while it goes on.
-        label: Class of the best object.
-        score: Peak score, 0..1.
-        box: Best object's x1, y1, x2, y2 in source pixels.
+        label: Class of the best object in the frame that opened it.
+        score: Its score, 0..1; once ended, the peak of the episode.
+        box: Its x1, y1, x2, y2 in source pixels, as drawn in the evidence.
         resolution_wh: Width and height of the source picture.
         zone: The zone's corners as fractions of the picture.
         track_id: The followed object; None where the rule follows none.

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from gateway.domain.frame import Frame, UInt8Array
+from gateway.domain.rule import WHOLE_PICTURE
 
 QUALITY = 85
 VIOLATION_BGR = (48, 48, 235)
@@ -31,7 +32,7 @@ class Mark:
 
 
 def render_jpeg(frame: Frame, zone: Sequence[tuple[float, float]], marks: Sequence[Mark], caption: str) -> bytes:
-    """Draw a zone (fractions of the picture), boxes and a caption into a frame at its own resolution.
+    """Draw a zone (fractions of the picture; not the whole picture), boxes and a caption at the frame's own resolution.
 
     Returns:
         A JPEG file.
@@ -42,7 +43,8 @@ def render_jpeg(frame: Frame, zone: Sequence[tuple[float, float]], marks: Sequen
     picture = _to_bgr(frame)
     height, width = picture.shape[:2]
     thickness = max(1, round(min(width, height) / 360))
-    _draw_zone(picture, np.rint(np.asarray(zone) * (width, height)).astype(np.int32), thickness)
+    if tuple(zone) != WHOLE_PICTURE:
+        _draw_zone(picture, np.rint(np.asarray(zone) * (width, height)).astype(np.int32), thickness)
     for mark in sorted(marks, key=lambda m: m.violates):
         _draw_mark(picture, mark, thickness)
     _write(picture, caption, (0, height), (32, 32, 32), thickness)

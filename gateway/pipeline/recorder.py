@@ -81,8 +81,6 @@ def _render(violation: Violation, seen: Seen) -> bytes:
     for i, (x1, y1, x2, y2) in enumerate(detections.xyxy.tolist()):
         text = f"{detections.label(i)} {detections.score[i]:.2f}"
         marks.append(Mark((x1, y1, x2, y2), text, violates=(x1, y1, x2, y2) == violation.box))
-    if not any(mark.violates for mark in marks):
-        marks.append(Mark(violation.box, f"{violation.label} {violation.score:.2f} (peak)", violates=True))
     caption = f"{violation.rule_name}  {violation.started_at:%Y-%m-%d %H:%M:%S} UTC"
     return render_jpeg(seen.frame, violation.zone, marks, caption)
 

@@ -58,7 +58,7 @@ IDLE = EpisodeState()
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A violation began. `started_s` is the frame time of the episode's first hit; `hit` its best one so far."""
+    """A violation began. `started_s` is the frame time of the episode's first hit; `hit` is this frame's."""
 
     started_s: float
     hit: Hit
@@ -99,8 +99,7 @@ def advance(
     state = _with_hit(state, time_s, hit)
     if state.phase is Phase.CANDIDATE and time_s - state.first_hit_s >= min_duration_s:
         state = msgspec.structs.replace(state, phase=Phase.OPEN)
-        assert state.best is not None
-        transitions.append(Opened(state.first_hit_s, state.best))
+        transitions.append(Opened(state.first_hit_s, hit))
     return state, transitions
 
 
