@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from triton_agent import install
+from triton_agent.debian import fetch_library
 from triton_agent.errors import MissingError
 from triton_agent.wheels import Wheel
 
@@ -92,7 +93,12 @@ def test_a_machine_that_the_wheel_was_not_built_for_is_told_what_to_use(monkeypa
         install.check_platform()
 
 
-def test_a_python_without_a_shared_library_is_told_the_package(monkeypatch):
+def test_a_python_without_a_shared_library_has_none_to_embed(monkeypatch):
     monkeypatch.setattr(install, "python_tag", lambda: "3.99")
-    with pytest.raises(MissingError, match=r"install the package libpython3\.99"):
-        install.shared_python()
+    assert install.shared_python() is None
+
+
+def test_a_library_that_no_package_brings_is_named_with_its_package(tmp_path):
+    with pytest.raises(MissingError, match=r"libpython3\.99\.so\.1\.0 is missing: install the package libpython3\.99"):
+        fetch_library("libpython3.99", "libpython3.99.so.1.0", tmp_path)
+    assert list(tmp_path.iterdir()) == []

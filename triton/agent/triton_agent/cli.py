@@ -148,9 +148,12 @@ def _capabilities(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 def _install(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     from triton_agent.install import install_perf_analyzer, install_tritonserver
-    from triton_agent.locate import local_home
+    from triton_agent.locate import OFFICIAL, local_home
 
     home = local_home(env)
+    if (OFFICIAL / "bin/tritonserver").is_file():
+        _say(f"tritonserver is in place: {OFFICIAL}")
+        return 0
     install_tritonserver(home, _say)
     if arguments.perf_analyzer:
         install_perf_analyzer(home, _say)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from triton_agent.debian import fetch_library
 from triton_agent.errors import MissingError
 from triton_agent.locate import link_backends, python_tag
 from triton_agent.wheels import PERF_ANALYZER, PERF_ANALYZER_LIBRARIES, TRITONSERVER, TRITONSERVER_GLIBC, Wheel
@@ -33,7 +34,7 @@ def install_tritonserver(home: Path, say: Callable[[str], None]) -> None:
         MissingError: This machine can't run the wheel, or it can't be downloaded.
     """
     library = shared_python()
-    stamp = {"wheel": TRITONSERVER.sha256, "python": python_tag(), "library": str(library)}
+    stamp = {"wheel": TRITONSERVER.sha256, "python": python_tag(), "library": str(library or "bundled")}
     with _alone(home):
         if _stamp(home) == stamp:
             say(f"tritonserver is in place: {home}")
@@ -97,22 +98,17 @@ def check_platform() -> None:
         raise MissingError(f"the local tritonserver needs {needed}, this is {here}: {ELSEWHERE}")
 
 
-def shared_python() -> Path:
-    """The running Python's shared library, which the stub embeds.
-
-    Raises:
-        MissingError: This Python has none; the message says which package brings it.
-    """
-    name = f"libpython{python_tag()}.so.1.0"
+def shared_python() -> Path | None:
+    """The running Python's shared library, which the stub embeds; None if it came without one, as Debian's does."""
     folder = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
-    for place in (folder, folder / multiarch, Path(sys.base_prefix, "lib"), Path("/usr/lib", multiarch)):
-        if (place / name).is_file():
-            return place / name
-    raise MissingError(
-        f"{name} is missing: install the package libpython{python_tag()} "
-        f"(or use a Python built with --enable-shared; this one is {sys.base_prefix})"
-    )
+    places = (folder, folder / multiarch, Path(sys.base_prefix, "lib"), Path("/usr/lib", multiarch))
+    return next((place / library_name() for place in places if (place / library_name()).is_file()), None)
+
+
+def library_name() -> str:
+    """File name of the shared library that the stub for the running Python asks for."""
+    return f"libpython{python_tag()}.so.1.0"
 
 
 def download(wheel: Wheel, folder: Path) -> Path:
@@ -148,15 +144,18 @@ def unpack(wheel: Path, folder: Path, prefixes: tuple[str, ...]) -> None:
     wheel.unlink()
 
 
-def _place_stub(home: Path, library: Path) -> None:
-    """Put the stub where Triton looks for it, and the library where the stub's own search path (RPATH) does."""
+def _place_stub(home: Path, library: Path | None) -> None:
+    """Put the stub where Triton looks for it, and Python's library where the stub's own search path (RPATH) does."""
     tree = home / "pytriton/tritonserver"
-    stub = Path("../../python_backend_stubs", python_tag(), "triton_python_backend_stub")
     link = tree / "backends/python/triton_python_backend_stub"
-    link.symlink_to(stub)
+    link.symlink_to(Path("../../python_backend_stubs", python_tag(), link.name))
     if not link.is_file():
         raise MissingError(f"{TRITONSERVER.filename} has no Python backend for Python {python_tag()}: {ELSEWHERE}")
-    (home / "nvidia_pytriton.libs" / library.name).symlink_to(library)
+    libraries = home / "nvidia_pytriton.libs"
+    if library is None:
+        fetch_library(f"libpython{python_tag()}", library_name(), libraries)
+    else:
+        (libraries / library.name).symlink_to(library)
     link_backends(tree / "backends")
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
+import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingImports] # inside Triton
 
 Tensors: TypeAlias = dict[str, npt.NDArray[Any]]
 Config: TypeAlias = dict[str, Any]
@@ -238,15 +238,15 @@ def data_type(tensor: Any) -> str:
         ValueError: This backend can't pass such tensors.
     """
     if tensor.type not in TYPE_OF_ONNX:
-        raise ValueError(f"'{tensor.name}' is a {tensor.type}, which only NVIDIA's own onnxruntime backend can serve")
+        raise ValueError(f"'{tensor.name}' is a {tensor.type}, which only NVIDIA's own onnxruntime backend serves")
     return TYPE_OF_ONNX[tensor.type]
 
 
 def read(request: Any) -> Call:
     """A request as arrays that are views of Triton's shared memory.
 
-    Through DLPack, not `as_numpy`: Triton's bindings up to 24.10 were built for numpy 1, and with numpy 2 they read every
-    element size as zero: inputs full of their first element, outputs of no bytes.
+    Through DLPack, not `as_numpy` and `Tensor(name, array)`: Triton's bindings up to 24.10 were built for numpy 1, and
+    with numpy 2 they see elements of no size: inputs full of their first element, outputs of no bytes, and no error.
     """
     feeds = {tensor.name(): np.from_dlpack(tensor) for tensor in request.inputs()}
     return Call(feeds, tuple(request.requested_output_names()))
