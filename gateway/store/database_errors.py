@@ -2,7 +2,8 @@
 
 import functools
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
@@ -23,7 +24,7 @@ FOREIGN_ERRORS: tuple[type[Exception], ...] = (
 FOREIGN_KEY_ERRORS: tuple[type[Exception], ...] = (sqlite3.IntegrityError, asyncpg.ForeignKeyViolationError)
 
 
-def database_call(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+def database_call(function: Callable[P, Awaitable[T]]) -> Callable[P, CoroutineType[Any, Any, T]]:
     """Decorate a coroutine function that talks to the database.
 
     Raises:
