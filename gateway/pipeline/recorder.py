@@ -66,7 +66,7 @@ class Recorder:
                 return
 
     async def _take_picture(self, violation: Violation, seen: Seen) -> Evidence:
-        name = f"{violation.id}.jpg"
+        name = f"{violation.created_at:%Y/%m/%d}/{violation.id}.jpg"
         try:
             content = await asyncio.to_thread(_render, violation, seen)
             return Evidence(name=name, sha256=await self._evidence.put(name, content))
