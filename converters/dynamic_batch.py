@@ -22,11 +22,12 @@ def fixed_batch(model: onnx.ModelProto, input_name: str) -> int | None:
 
 
 def make_batch_dynamic(model: onnx.ModelProto, input_name: str) -> onnx.ModelProto:
-    """Return a copy whose inputs' and outputs' first axis is `batch`; intermediate shapes are left to inference."""
+    """Return a copy whose input's and outputs' first axis is `batch`; intermediate shapes are left to inference."""
     dynamic = onnx.ModelProto()
     dynamic.CopyFrom(model)
     batch = fixed_batch(model, input_name)
-    for value in (*dynamic.graph.input, *dynamic.graph.output):
+    source = next(value for value in dynamic.graph.input if value.name == input_name)
+    for value in (source, *dynamic.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
     del dynamic.graph.value_info[:]
     if batch is not None:

@@ -31,7 +31,8 @@ def fuse(model: onnx.ModelProto, spec: ModelSpec, preprocess: Preprocess, decode
         ModelError: The network is of an opset that can't be raised to `MIN_OPSET`.
     """
     network = _prefixed(_raised(model))
-    source = network.graph.input[0].name
+    constants = {tensor.name for tensor in network.graph.initializer}
+    source = next(value.name for value in network.graph.input if value.name not in constants)
     network = make_batch_dynamic(network, source)
     opset = opset_of(network)
     front = GraphBuilder(prefix="nv12", opset=opset)

@@ -99,7 +99,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
     report(f"verify against the original on {len(pictures.names)} pictures")
     parity = verify(built, pictures)
     with repository.locked(lambda: report("wait for another ruth-convert")) as stage:
-        version = max(repository.versions(name), default=0) + 1
+        version = stage.next_version(name)
         record = _record(built, request, version, digest(data), parity, pictures)
         config = triton_config.render(built.spec, request.serving, _identity(record))
         stage.write(name, version, Content(model=data, config=config, manifest=manifest.render(record)))

@@ -170,13 +170,16 @@ class Stage:
         except OSError as error:
             raise ModelError(f"{self.root} can't be written ({error.strerror}); free some space there") from error
 
+    def next_version(self, name: str) -> int:
+        """Return the number after the highest that is there, served or left by a killed publisher."""
+        return max(self.repository.versions(name), default=0) + 1
+
     def publish(self, name: str, version: int) -> Path:
-        """Move the staged model into the repository and return its folder there."""
+        """Move the staged model into the repository, as a version that is not there yet; return its folder."""
         staged, target = self.root / name, self.repository.root / name
         if not target.exists():
             staged.rename(target)
         else:
-            _remove_unserved(target / str(version))
             (staged / str(version)).rename(target / str(version))
             _sync_folder(target)
             (staged / CONFIG_FILE).replace(target / CONFIG_FILE)  # from here on the new version is the served one
@@ -220,9 +223,3 @@ def _sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove_unserved(folder: Path) -> None:
-    """Remove a version that a killed publisher moved in without getting as far as the configuration."""
-    if folder.exists():
-        shutil.rmtree(folder)

@@ -1,0 +1,98 @@
+"""Which graph is of which family, and what the user may choose."""
+
+import onnx
+import pytest
+from onnx import helper
+
+from converters import families
+from converters.errors import ModelError, UsageError
+from converters.families import BuildOptions
+from converters.onnx_file import read_onnx
+from tests.support.tiny_yolox import saved, tiny_yolox
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return read_onnx(saved(tiny_yolox(), tmp_path / "tiny.onnx"))
+
+
+def test_a_raw_yolox_head_is_recognised_and_says_why(data_dir):
+    family, recognition = families.choose(read_onnx(data_dir / "models/yolox_nano_416.onnx"))
+    assert family.name == "yolox"
+    assert "3549 rows" in recognition.why
+    assert "80 classes pass a Sigmoid" in recognition.why
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("yolox_nano_v5layout_416", "computed by Mul"),
+        ("posenet_mbv1_257_s16_fp32", "4 outputs"),
+        ("vww_person_96_float", "its input is"),
+        ("fastestdet_coco_352", "its output is"),
+    ],
+)
+def test_another_network_is_refused_with_the_families_tried_and_the_reason(data_dir, model, reason):
+    with pytest.raises(ModelError, match=f"not yolox: .*{reason}") as caught:
+        families.choose(read_onnx(data_dir / f"models/{model}.onnx"))
+    assert "--family" in str(caught.value)
+
+
+def test_a_family_named_by_the_user_still_has_to_fit(data_dir):
+    with pytest.raises(ModelError, match="not yolox"):
+        families.choose(read_onnx(data_dir / "models/yolox_nano_v5layout_416.onnx"), "yolox")
+
+
+def test_an_unknown_family_is_wrong_usage_and_lists_the_known_ones(tiny):
+    with pytest.raises(UsageError, match="auto, yolox"):
+        families.choose(tiny, "yolo99")
+
+
+def test_scores_that_skip_the_sigmoid_are_not_yolox(tmp_path):
+    model = tiny_yolox()
+    for node in model.graph.node:
+        if node.op_type == "Sigmoid":
+            node.op_type = "Tanh"
+    with pytest.raises(ModelError, match="Tanh"):
+        families.choose(read_onnx(saved(model, tmp_path / "model.onnx")))
+
+
+def test_labels_must_be_as_many_as_classes(tiny):
+    with pytest.raises(ModelError, match="2 labels for 3 classes"):
+        families.FAMILIES["yolox"].build(tiny, BuildOptions(labels=("a", "b")))
+
+
+def test_classes_without_labels_are_numbered(tiny):
+    assert families.FAMILIES["yolox"].build(tiny, BuildOptions()).spec.labels == ("class_0", "class_1", "class_2")
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.5, float("nan")])
+def test_a_threshold_out_of_range_is_wrong_usage(tiny, threshold):
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        families.FAMILIES["yolox"].build(tiny, BuildOptions(score_threshold=threshold))
+
+
+def test_a_fused_model_uses_standard_operators_only(tiny):
+    built = families.FAMILIES["yolox"].build(tiny, BuildOptions())
+    assert {node.domain for node in built.model.graph.node} == {""}
+    onnx.checker.check_model(built.model, full_check=True)
+
+
+def test_building_leaves_the_file_as_it_was(tiny):
+    before = tiny.model.SerializeToString(deterministic=True)
+    first = families.FAMILIES["yolox"].build(tiny, BuildOptions()).model.SerializeToString(deterministic=True)
+    second = families.FAMILIES["yolox"].build(tiny, BuildOptions()).model.SerializeToString(deterministic=True)
+    assert tiny.model.SerializeToString(deterministic=True) == before
+    assert first == second
+
+
+def test_an_opset_older_than_suppression_is_raised(tmp_path):
+    model = tiny_yolox()
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", 9))
+    model.ir_version = 4
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    file = read_onnx(saved(model, tmp_path / "old.onnx"))
+    built = families.FAMILIES["yolox"].build(file, BuildOptions())
+    assert built.model.opset_import[0].version == 11

@@ -1,0 +1,159 @@
+"""Staging, publishing and versions, on real folders."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from converters import triton_config
+from converters.errors import ModelError
+from converters.repository import Content, Repository, digest
+from converters.spec import Letterbox, ModelSpec, Serving, Target, Task
+
+SPEC = ModelSpec(
+    task=Task.DETECT,
+    height=64,
+    width=64,
+    letterbox=Letterbox.CENTER,
+    pad_luma=16,
+    labels=("x",),
+    score_threshold=0.3,
+    nms_iou=0.45,
+)
+
+
+def content(name, version, model):
+    identity = triton_config.Identity(name=name, version=version, source_sha256="", model_sha256=digest(model))
+    config = triton_config.render(SPEC, Serving(target=Target.CPU, instances=1, threads=1), identity)
+    return Content(model=model, config=config, manifest=json.dumps({"model_sha256": digest(model)}))
+
+
+def put(root, name, model):
+    with Repository(root).locked(lambda: None) as stage:
+        version = stage.next_version(name)
+        stage.write(name, version, content(name, version, model))
+        return stage.publish(name, version)
+
+
+def served(root, name):
+    """The served version's model, checked against the configuration that names it; None for no model."""
+    repository = Repository(root)
+    if repository.config(name) is None:
+        return None
+    model = repository.model_bytes(name, repository.served_version(name))
+    values = triton_config.parameters_of(triton_config.parse(repository.config(name)))
+    assert values["ruth.model_sha256"] == digest(model)
+    return model
+
+
+def test_a_new_model_appears_whole_and_the_stage_is_gone(tmp_path):
+    folder = put(tmp_path / "models", "people", b"one")
+    assert folder == tmp_path / "models/people/1"
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.onnx"]
+    assert served(tmp_path / "models", "people") == b"one"
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+def test_a_second_version_takes_over_and_the_first_stays(tmp_path):
+    put(tmp_path / "models", "people", b"one")
+    put(tmp_path / "models", "people", b"two")
+    repository = Repository(tmp_path / "models")
+    assert repository.versions("people") == [1, 2]
+    assert served(tmp_path / "models", "people") == b"two"
+    assert repository.model_bytes("people", 1) == b"one"
+
+
+def test_triton_never_sees_the_stage(tmp_path):
+    repository = Repository(tmp_path / "models")
+    with repository.locked(lambda: None) as stage:
+        stage.write("people", 1, content("people", 1, b"one"))
+        assert repository.names() == []
+        assert [path for path in repository.root.iterdir() if path.is_dir()] == []
+        assert stage.root.stat().st_dev == repository.root.stat().st_dev
+
+
+def test_a_failure_before_publishing_leaves_nothing(tmp_path):
+    repository = Repository(tmp_path / "models")
+    with pytest.raises(RuntimeError), repository.locked(lambda: None) as stage:
+        stage.write("people", 1, content("people", 1, b"one"))
+        raise RuntimeError
+    assert repository.names() == []
+    assert not stage.root.exists()
+
+
+def test_a_missing_model_names_those_that_are_there(tmp_path):
+    put(tmp_path / "models", "people", b"one")
+    with pytest.raises(ModelError, match="there are: people"):
+        Repository(tmp_path / "models").served_version("cars")
+
+
+def test_a_second_publisher_waits_for_the_first(tmp_path):
+    waited = []
+
+    def waiting():
+        waited.append(True)
+        first.__exit__(None, None, None)
+
+    first = Repository(tmp_path / "models").locked(lambda: None)
+    first.__enter__()
+    with Repository(tmp_path / "models").locked(waiting):
+        pass
+    assert waited == [True]
+
+
+def test_a_folder_that_can_not_be_made_is_one_clear_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="choose another --repository"), Repository(tmp_path / "file/x").locked(print):
+        pass
+
+
+KILLED_AT_EACH_STEP = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.unit.test_converters_repository import put, served
+
+WATCHED = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove"}
+root, limit, seen, armed = Path(sys.argv[1]), 0, 0, False
+
+def kill(event, arguments):
+    global seen
+    if armed and event in WATCHED:
+        seen += 1
+        if seen == limit:
+            os._exit(9)
+
+sys.addaudithook(kill)
+while True:
+    limit += 1
+    child = os.fork()
+    if child == 0:
+        armed = True
+        put(root, "people", b"%d" % limit)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(limit, status, (served(root, "people") or b"none").decode())
+    if status == 0:
+        break
+"""
+
+
+@pytest.mark.parametrize("old", [None, b"0"], ids=["new model", "new version"])
+def test_a_publisher_killed_at_any_step_leaves_the_old_state_or_the_new(tmp_path, old):
+    root = tmp_path / "models"
+    if old is not None:
+        put(root, "people", old)
+    checkout = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_EACH_STEP, root, checkout], capture_output=True, text=True, check=True
+    )
+    steps = [line.split() for line in done.stdout.splitlines()]
+    before = "none" if old is None else old.decode()
+    for limit, _status, after in steps:
+        assert after in (before, limit)
+        before = after
+    assert len(steps) > 8
+    assert steps[-1][1:] == ["0", steps[-1][0]]
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
