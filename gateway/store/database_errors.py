@@ -24,7 +24,7 @@ FOREIGN_ERRORS: tuple[type[Exception], ...] = (
 FOREIGN_KEY_ERRORS: tuple[type[Exception], ...] = (sqlite3.IntegrityError, asyncpg.ForeignKeyViolationError)
 
 
-def database_call(function: Callable[P, Awaitable[T]]) -> Callable[P, CoroutineType[Any, Any, T]]:
+def database_call(function: Callable[P, Awaitable[T]]) -> "Callable[P, CoroutineType[Any, Any, T]]":
     """Decorate a coroutine function that talks to the database.
 
     Raises:
