@@ -26,7 +26,7 @@ MIN_PERSON_PX = PERSON_HEIGHT
 """Height of the smallest person that is found, in pixels of the canvas."""
 
 RATIO = 1.2
-"""Of neighbouring scales; see docs/adr/0030 for what finer ladders cost and give."""
+"""Of neighbouring scales; see docs/adr/0031 for what finer ladders cost and give."""
 
 MARGIN_PX = 16
 
