@@ -8,11 +8,8 @@ from enum import StrEnum
 
 from gateway.domain.capability import RuntimeLimits
 from gateway.domain.frame import Frame
-from gateway.scheduler.grants import Demand, Grant, water_fill
+from gateway.scheduler.grants import Capacity, Grant, SubscriptionKey, share
 from gateway.scheduler.window import GradientWindow
-
-SubscriptionKey = tuple[str, str]
-"""Camera id and model name."""
 
 
 class DropCause(StrEnum):
@@ -63,8 +60,14 @@ class _Subscription:
     frame: Frame | None = None
     offered_s: float = 0.0
     virtual_deadline_s: float = 0.0
-    in_flight: bool = False
+    in_flight: Dispatch | None = None
     ticket: int = 0  # the heap entry that speaks for the slot; others are stale
+
+    def advance_deadline(self, now_s: float) -> None:
+        """One period further, within a period of now: neither idleness nor idle capacity used is remembered longer."""
+        period_s = 1 / self.grant.granted_fps
+        start_s = min(max(self.virtual_deadline_s, now_s - period_s), now_s + period_s)
+        self.virtual_deadline_s = start_s + period_s
 
 
 @dataclass(slots=True)
@@ -73,18 +76,24 @@ class _Runtime:
     models: frozenset[str]
     ready: bool
     window: GradientWindow
-    in_flight: int = 0
+    in_flight: set[Dispatch] = field(default_factory=set[Dispatch])
     theoretical_arrival_s: float = 0.0
 
     def serves(self, model: str) -> bool:
         return self.ready and model in self.models
 
     def rate_ready_s(self) -> float:
-        """Earliest time at which one more frame keeps to `max_fps` (GCRA with a burst of one batch)."""
+        """Earliest time at which one more frame keeps to `max_fps` (GCRA; one batch may go ahead of its time)."""
         return self.theoretical_arrival_s - self.limits.batch_size / self.limits.max_fps
 
-    def spend(self, now_s: float) -> None:
-        self.in_flight += 1
+    def has_room(self) -> bool:
+        return len(self.in_flight) < self.window.size
+
+    def load(self) -> float:
+        return len(self.in_flight) / self.window.size
+
+    def spend(self, dispatch: Dispatch, now_s: float) -> None:
+        self.in_flight.add(dispatch)
         self.theoretical_arrival_s = max(self.theoretical_arrival_s, now_s) + 1 / self.limits.max_fps
 
 
@@ -103,28 +112,29 @@ class Scheduler:
     )
     _tickets: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _wake_s: float | None = None
+    _grants_stale: bool = False
 
     # Runtimes
 
     def set_runtime(self, runtime_id: str, limits: RuntimeLimits, models: Collection[str], *, ready: bool) -> None:
         """Add a runtime, or change what it may take; frames on their way stay counted."""
         known = self._runtimes.get(runtime_id)
-        if known is None or known.limits != limits:
-            window = GradientWindow(initial=limits.batch_size * 2, maximum=limits.batch_size * 8)
-            in_flight = known.in_flight if known else 0
-            known = self._runtimes[runtime_id] = _Runtime(limits, frozenset(), ready, window, in_flight)
-        known.models, known.ready = frozenset(models), ready
-        self._regrant()
+        if known is None:
+            known = self._runtimes[runtime_id] = _Runtime(limits, frozenset(), ready, _window(limits))
+        elif known.limits.batch_size != limits.batch_size:
+            known.window = _window(limits)
+        known.limits, known.models, known.ready = limits, frozenset(models), ready
+        self._grants_stale = True
 
     def remove_runtime(self, runtime_id: str) -> None:
         """Forget a runtime; answers of frames on their way to it may still be completed."""
         self._runtimes.pop(runtime_id, None)
-        self._regrant()
+        self._grants_stale = True
 
     def load(self, runtime_id: str) -> tuple[int, int]:
         """Frames in flight to a runtime, and how many may be."""
         runtime = self._runtimes.get(runtime_id)
-        return (runtime.in_flight, runtime.window.size) if runtime else (0, 0)
+        return (len(runtime.in_flight), runtime.window.size) if runtime else (0, 0)
 
     # Subscriptions
 
@@ -135,18 +145,19 @@ class Scheduler:
             self._subscriptions[key] = _Subscription(wanted_fps, Grant(wanted_fps, 0.0))
         else:
             known.wanted_fps = wanted_fps
-        self._regrant()
+        self._grants_stale = True
 
     def unsubscribe(self, key: SubscriptionKey) -> list[Drop]:
         """Remove a camera and model; its waiting frame is dropped."""
         subscription = self._subscriptions.pop(key, None)
-        self._regrant()
+        self._grants_stale = True
         if subscription is None or subscription.frame is None:
             return []
         return [Drop(key, subscription.frame.index, DropCause.STOPPED)]
 
     def grant(self, key: SubscriptionKey) -> Grant:
         """What a subscription gets now; `KeyError` if it isn't subscribed."""
+        self._regrant()
         return self._subscriptions[key].grant
 
     def queue_depth(self, key: SubscriptionKey) -> int:
@@ -161,16 +172,16 @@ class Scheduler:
         subscription = self._subscriptions.get(key)
         if subscription is None:
             return [Drop(key, frame.index, DropCause.STOPPED)]
+        self._regrant()
         if subscription.grant.granted_fps <= 0:
             return [Drop(key, frame.index, DropCause.NO_RUNTIME)]
         drops: list[Drop] = []
         if subscription.frame is not None:
             drops.append(Drop(key, subscription.frame.index, DropCause.REPLACED))
         else:
-            period_s = 1 / subscription.grant.granted_fps
-            subscription.virtual_deadline_s = max(subscription.virtual_deadline_s, now_s - period_s) + period_s
+            subscription.advance_deadline(now_s)
         subscription.frame, subscription.offered_s = frame, now_s
-        if not subscription.in_flight and not drops:
+        if subscription.in_flight is None and not drops:
             self._enqueue(key, subscription)
         return drops
 
@@ -189,9 +200,9 @@ class Scheduler:
             if deadline_s <= now_s:
                 drops.append(Drop(key, frame.index, DropCause.EXPIRED))
                 continue
-            runtime.spend(now_s)
-            subscription.in_flight = True
-            return Dispatch(key, frame, runtime_id, offered_s, deadline_s), drops
+            dispatch = subscription.in_flight = Dispatch(key, frame, runtime_id, offered_s, deadline_s)
+            runtime.spend(dispatch, now_s)
+            return dispatch, drops
         return None, drops
 
     @property
@@ -200,15 +211,18 @@ class Scheduler:
         return self._wake_s
 
     def complete(self, dispatch: Dispatch, latency_s: float | None) -> None:
-        """A dispatched frame is back, with its latency in seconds, or failed (None)."""
+        """A dispatched frame is back, with its latency in seconds, or failed (None).
+
+        One that left before its runtime or its subscription was replaced says nothing about the new one.
+        """
         runtime = self._runtimes.get(dispatch.runtime_id)
-        if runtime is not None:
+        if runtime is not None and dispatch in runtime.in_flight:
             if latency_s is not None:
-                runtime.window.observe(latency_s, runtime.in_flight)
-            runtime.in_flight = max(0, runtime.in_flight - 1)
+                runtime.window.observe(latency_s, len(runtime.in_flight))
+            runtime.in_flight.remove(dispatch)
         subscription = self._subscriptions.get(dispatch.key)
-        if subscription is not None:
-            subscription.in_flight = False
+        if subscription is not None and subscription.in_flight is dispatch:
+            subscription.in_flight = None
             if subscription.frame is not None:
                 self._enqueue(dispatch.key, subscription)
 
@@ -245,11 +259,11 @@ class Scheduler:
         """The least loaded ready runtime that serves a model; notes when one that is only rate-limited will."""
         room: list[tuple[float, str]] = []
         for runtime_id, runtime in self._runtimes.items():
-            if not runtime.serves(model) or runtime.in_flight >= runtime.window.size:
+            if not runtime.serves(model) or not runtime.has_room():
                 continue
             ready_s = runtime.rate_ready_s()
             if ready_s <= now_s:
-                room.append((runtime.in_flight / runtime.window.size, runtime_id))
+                room.append((runtime.load(), runtime_id))
             elif self._wake_s is None or ready_s < self._wake_s:
                 self._wake_s = ready_s
         if not room:
@@ -258,11 +272,19 @@ class Scheduler:
         return runtime_id, self._runtimes[runtime_id]
 
     def _regrant(self) -> None:
-        demands: dict[SubscriptionKey, Demand] = {}
-        for key, subscription in self._subscriptions.items():
-            caps = [r.limits.max_camera_fps for r in self._runtimes.values() if r.serves(key[1])]
-            demands[key] = Demand(subscription.wanted_fps, max(caps, default=0.0))
-        served = {key[1] for key in self._subscriptions}
-        capacity = sum(r.limits.max_fps for r in self._runtimes.values() if r.ready and r.models & served)
-        for key, grant in water_fill(demands, capacity).items():
+        """Share the capacity again if something it depends on has changed; once, however many changes there were."""
+        if not self._grants_stale:
+            return
+        self._grants_stale = False
+        wanted = {key: subscription.wanted_fps for key, subscription in self._subscriptions.items()}
+        ready = [
+            Capacity(runtime.models, runtime.limits.max_fps, runtime.limits.max_camera_fps)
+            for runtime in self._runtimes.values()
+            if runtime.ready
+        ]
+        for key, grant in share(wanted, ready).items():
             self._subscriptions[key].grant = grant
+
+
+def _window(limits: RuntimeLimits) -> GradientWindow:
+    return GradientWindow(initial=limits.batch_size * 2, maximum=limits.batch_size * 8)
