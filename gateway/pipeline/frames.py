@@ -70,7 +70,7 @@ class FrameLoop:
 
     def offer(self, running: RunningCamera, frame: Frame) -> None:
         """Take a frame that passed its camera's gate."""
-        if self._cameras.get(running.camera.id) is not running:
+        if not self._is_running(running):
             return
         running.pending += 1
         if self._recorder.fault:
@@ -88,7 +88,7 @@ class FrameLoop:
             if dispatch is None:
                 break
             self._metrics.frame_queue_depth(dispatch.key[0], self._scheduler.queue_depth(dispatch.key))
-            self._spawn(self._run(dispatch), "frame")
+            self._spawn(self._run(dispatch, self._cameras[dispatch.key[0]]), "frame")
         self._wake_at(self._scheduler.wake_s)
 
     def stop(self) -> None:
@@ -98,14 +98,7 @@ class FrameLoop:
     def settle_drops(self, drops: Sequence[Drop], detail: str = "") -> None:
         """Count frames that won't be inferred, by cause and frame number."""
         for drop in drops:
-            camera_id = drop.key[0]
-            self._metrics.frame_dropped(camera_id, drop.cause.value)
-            running = self._cameras.get(camera_id)
-            extra = {"camera_id": camera_id, "frame_index": drop.frame_index, "cause": drop.cause.value}
-            _logger.debug("frame dropped", extra={**extra, "reason": detail} if detail else extra)
-            if running is not None:
-                running.dropped[drop.cause.value] += 1
-                self._settle(running)
+            self._settle_drop(drop, self._cameras.get(drop.key[0]), detail)
 
     async def record(self, running: RunningCamera, verdict: Verdict, seen: Seen | None = None) -> None:
         """Make a verdict durable together with the states of the camera's rules."""
@@ -118,20 +111,19 @@ class FrameLoop:
 
     def ended(self, running: RunningCamera) -> None:
         """A camera's stream is over: its open episodes end once its last frame has its verdict."""
-        if running.state is CameraState.ENDED and running.pending == 0:
+        if running.state is CameraState.ENDED and running.pending == 0 and self._is_running(running):
             self._spawn(self._finish(running), "camera-ended")
 
-    async def _run(self, dispatch: Dispatch) -> None:
-        running = self._cameras.get(dispatch.key[0])
-        seen = await self._infer(dispatch)
-        if seen is None or running is None or self._cameras.get(dispatch.key[0]) is not running:
+    async def _run(self, dispatch: Dispatch, running: RunningCamera) -> None:
+        seen = await self._infer(dispatch, running)
+        if seen is None or not self._is_running(running):
             return
         try:
             await self._judge(running, seen, dispatch.offered_s)
         finally:
             self._settle(running)
 
-    async def _infer(self, dispatch: Dispatch) -> Seen | None:
+    async def _infer(self, dispatch: Dispatch, running: RunningCamera) -> Seen | None:
         camera_id, model = dispatch.key
         registered = self._registry.get(dispatch.runtime_id)
         self._metrics.frame_dispatched(camera_id, model)
@@ -143,7 +135,7 @@ class FrameLoop:
             result = await registered.connection.infer(model, dispatch.frame, timeout_s)
         except InferenceError as error:
             self._metrics.inference_failed(model, error)
-            self.settle_drops([Drop(dispatch.key, dispatch.frame.index, _CAUSES[type(error)])], str(error))
+            self._settle_drop(Drop(dispatch.key, dispatch.frame.index, _CAUSES[type(error)]), running, str(error))
             return None
         else:
             latency_s = result.latency_s
@@ -161,6 +153,19 @@ class FrameLoop:
             if verdict:
                 await self.record(running, verdict, seen)
             self._metrics.frame_judged(self._clock.monotonic() - offered_s)
+
+    def _settle_drop(self, drop: Drop, running: RunningCamera | None, detail: str) -> None:
+        camera_id, cause = drop.key[0], drop.cause.value
+        self._metrics.frame_dropped(camera_id, cause)
+        extra = {"camera_id": camera_id, "frame_index": drop.frame_index, "cause": cause}
+        _logger.debug("frame dropped", extra={**extra, "reason": detail} if detail else extra)
+        if running is not None:
+            running.dropped[cause] += 1
+            self._settle(running)
+
+    def _is_running(self, running: RunningCamera) -> bool:
+        """Whether this is still what runs under the camera's id: it may have been stopped and started anew."""
+        return self._cameras.get(running.camera.id) is running
 
     def _settle(self, running: RunningCamera) -> None:
         running.pending -= 1
