@@ -58,23 +58,8 @@ class FileSource:
 
     def open(self, anchor_s: float) -> None:
         """Open the clip and find its picture stream."""
-        if not self._path.is_file():
-            raise SourceUnavailableError(f"there is no file {self._path}")
-        try:
-            container = av.open(str(self._path))
-        except av.error.FFmpegError as error:
-            raise SourceFormatError(
-                f"{self._path.name} isn't a video that FFmpeg can read: {error.strerror}"
-            ) from error
-        self._container = container
-        if not container.streams.video:
-            self.close()
-            raise SourceFormatError(f"{self._path.name} has no picture stream")
-        stream = container.streams.video[0]
-        # One thread a camera: FFmpeg's own threads cost a third more CPU and twice the memory.
-        stream.codec_context.thread_count = 1
+        stream = self._begin()
         self._timeline = Timeline(anchor_s, 1 / float(stream.average_rate or DEFAULT_FPS))
-        self._pictures = self._decode(container, stream)
 
     def read(self) -> Frame | None:
         """The next frame, when it is due."""
@@ -102,10 +87,30 @@ class FileSource:
             return picture
         if self._index == 0:
             raise SourceFormatError(f"{self._path.name} holds no picture that can be decoded")
+        self._container.close()
+        self._begin()  # opened anew: not every container can be sought in
         self._timeline.restart()
-        self._container.seek(0)
-        self._pictures = self._decode(self._container, self._container.streams.video[0])
         return next(self._pictures, None)
+
+    def _begin(self) -> av.VideoStream:
+        """Open the clip at its first picture."""
+        if not self._path.is_file():
+            raise SourceUnavailableError(f"there is no file {self._path}")
+        try:
+            # An absolute path is never taken for a protocol, and a title in some other encoding isn't worth an error.
+            container = av.open(str(self._path.absolute()), metadata_errors="replace")
+        except av.error.FFmpegError as error:
+            raise SourceFormatError(
+                f"{self._path.name} isn't a video that FFmpeg can read: {error.strerror}"
+            ) from error
+        if not container.streams.video:
+            container.close()
+            raise SourceFormatError(f"{self._path.name} has no picture stream")
+        stream = container.streams.video[0]
+        # One thread a camera: FFmpeg's own threads cost a third more CPU and twice the memory.
+        stream.codec_context.thread_count = 1
+        self._container, self._pictures = container, self._decode(container, stream)
+        return stream
 
     def _decode(self, container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         """Decode packet by packet: a broken one costs its own pictures, not the rest of the clip."""
@@ -114,7 +119,7 @@ class FileSource:
             for packet in container.demux(stream):
                 try:
                     pictures = packet.decode()
-                except av.error.InvalidDataError as error:
+                except av.error.FFmpegError as error:
                     broken += 1
                     if broken > MAX_BROKEN_PACKETS:
                         raise SourceFormatError(f"{self._path.name} can't be decoded: {error.strerror}") from error

@@ -1,6 +1,6 @@
 """The thread that reads one camera."""
 
-import logging
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -10,10 +10,8 @@ from gateway.domain.camera import CameraState
 from gateway.domain.clock import Clock
 from gateway.domain.frame import Frame
 from gateway.domain.ports import Source
-from gateway.errors import SourceError, SourceFormatError
+from gateway.errors import InvalidInputError, SourceError, SourceFormatError
 from gateway.sampling import FpsGate
-
-_logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 0.5
 RETRY_LAST_S = 30.0
@@ -45,10 +43,12 @@ class CameraReader:
         self._make_source = make_source
         self._listener = listener
         self._clock = clock
+        self._fps = fps
         self._gate = FpsGate(fps)
         self._stop = threading.Event()
         self._source: Source | None = None
         self._gave_frames = False
+        self._last_time_s = -math.inf
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
 
     def start(self) -> None:
@@ -57,7 +57,7 @@ class CameraReader:
 
     def set_fps(self, fps: float) -> None:
         """Change the rate from the next frame on."""
-        self._gate.fps = fps
+        self._fps = fps  # the gate itself belongs to the thread
 
     def stop(self) -> None:
         """Tell the thread to end, and wake it; returns at once."""
@@ -77,34 +77,41 @@ class CameraReader:
             self._listener.crash(error)
 
     def _read_until_stopped(self) -> None:
-        retry_s = RETRY_FIRST_S
+        retry_s = 0.0
         while not self._stop.is_set():
             self._listener.state(CameraState.CONNECTING, "")
-            source = self._source = self._make_source()
             try:
-                self._read(source)
-            except SourceFormatError as error:
+                self._read_one_connection()
+            except (SourceFormatError, InvalidInputError) as error:
                 self._listener.state(CameraState.REFUSED, str(error))
                 return
             except SourceError as error:
+                retry_s = RETRY_FIRST_S if self._gave_frames else min(RETRY_LAST_S, max(RETRY_FIRST_S, retry_s * 2))
                 delay_s = random.uniform(0, retry_s)  # noqa: S311 - jitter
                 self._listener.state(CameraState.RETRYING, f"{error}; trying again in {delay_s:.1f} s")
                 self._stop.wait(delay_s)
-                retry_s = RETRY_FIRST_S if self._gave_frames else min(RETRY_LAST_S, retry_s * 2)
             else:
                 if not self._stop.is_set():
                     self._listener.state(CameraState.ENDED, "the source has no more frames")
                 return
-            finally:
-                source.close()
 
-    def _read(self, source: Source) -> None:
-        """Read one connection to its end."""
+    def _read_one_connection(self) -> None:
+        """Open a fresh source and read it to its end; it is closed before anything is waited for."""
         self._gave_frames = False
-        source.open(self._clock.utcnow().timestamp())
-        while not self._stop.is_set() and (frame := source.read()) is not None:
-            if not self._gave_frames:
-                self._gave_frames = True
-                self._listener.state(CameraState.LIVE, "")
-            if self._gate.admit(frame.time_s):
-                self._listener.frame(frame)
+        source = self._source = self._make_source()
+        try:
+            # A camera's clock may run fast, and ours may be set back: frame time goes on from where it was.
+            source.open(max(self._clock.utcnow().timestamp(), self._last_time_s))
+            while not self._stop.is_set() and (frame := source.read()) is not None:
+                self._take(frame)
+        finally:
+            source.close()
+
+    def _take(self, frame: Frame) -> None:
+        if not self._gave_frames:
+            self._gave_frames = True
+            self._listener.state(CameraState.LIVE, "")
+        self._last_time_s = frame.time_s
+        self._gate.fps = self._fps
+        if self._gate.admit(frame.time_s):
+            self._listener.frame(frame)

@@ -4,10 +4,15 @@
 class Timeline:
     """Turns presentation times into frame times that never go backwards.
 
+    A timestamp more than `DISCONTINUITY_S` before the last one means that the stream has started its clock anew (a
+    joined recording, a counter that wrapped): time goes on by one frame instead of standing still until it catches up.
+
     Args:
         anchor_s: Frame time of the first frame, in seconds.
         frame_s: Nominal time between frames, in seconds; used where a frame has no timestamp or a stream starts over.
     """
+
+    DISCONTINUITY_S = 1.0
 
     def __init__(self, anchor_s: float, frame_s: float) -> None:
         self._start_s = self._anchor_s = anchor_s
@@ -33,7 +38,9 @@ class Timeline:
         else:
             if self._first_pts_s is None:
                 self._first_pts_s = pts_s
-            self._pts_s = max(self._pts_s, pts_s - self._first_pts_s) if self._pts_s >= 0 else 0.0
+            if pts_s - self._first_pts_s < self._pts_s - self.DISCONTINUITY_S:
+                self._first_pts_s = pts_s - self._pts_s - self._frame_s
+            self._pts_s = max(self._pts_s, pts_s - self._first_pts_s, 0.0)
         return self._pts_s, self._anchor_s + self._pts_s
 
     def restart(self) -> None:
