@@ -104,8 +104,7 @@ def load_settings(config: Path | None, env: Mapping[str, str], dotenv: Path = Pa
     Raises:
         ConfigurationError: A value can't be used; names the variable or key, never a secret's value.
     """
-    variables = {**{k: v for k, v in dotenv_values(dotenv).items() if v is not None}, **env}
-    stated: dict[str, Any] = {**_from_file(config), **_from_variables(variables)}
+    stated: dict[str, Any] = {**_from_file(config), **_from_dotenv(dotenv), **_from_variables(env)}
     profile = _convert("profile", stated.get("profile", Profile.DEV), Profile)
     values = {**_PROFILES[profile], **stated, "adaptation": _adaptation(stated.get("adaptation", {}))}
     fields = {f.name: f.type for f in msgspec.structs.fields(Settings)}
@@ -130,7 +129,7 @@ def _from_file(config: Path | None) -> dict[str, Any]:
         content = tomllib.loads(config.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"the configuration {config} can't be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the configuration {config} isn't TOML: {error}") from error
     unknown = sorted(set(content) - {*VARIABLES, "adaptation"})
     if unknown:
@@ -139,24 +138,44 @@ def _from_file(config: Path | None) -> dict[str, Any]:
     return content
 
 
+def _from_dotenv(dotenv: Path) -> dict[str, str]:
+    try:
+        # Without interpolation: a password may hold a `$`, and the environment comes in as an argument alone.
+        variables = dotenv_values(dotenv, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{dotenv} can't be read: {_reason(error)}") from error
+    return _from_variables({name: value for name, value in variables.items() if value is not None})
+
+
 def _from_variables(variables: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, variable in VARIABLES.items():
-        secret = variables.get(f"{variable}_FILE")
         if value := variables.get(variable):
             found[name] = value
-        elif secret:
-            try:
-                found[name] = Path(secret).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{variable}_FILE names {secret}, which can't be read: {error.strerror}"
-                ) from error
+        elif secret := variables.get(f"{variable}_FILE"):
+            found[name] = _read_secret(f"{variable}_FILE", Path(secret))
     return found
 
 
-def _adaptation(stated: Mapping[str, Any]) -> AdaptationTable:
+def _read_secret(variable: str, path: Path) -> str:
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{variable} names {path}, which can't be read: {_reason(error)}") from error
+    if not value:
+        raise ConfigurationError(f"{variable} names {path}, which is empty")
+    return value
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file can't be read, without what is in it."""
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it isn't UTF-8 text"
+
+
+def _adaptation(stated: Any) -> AdaptationTable:  # noqa: ANN401 - as the file has it
     table = dict(DEFAULT_ADAPTATION)
+    if not isinstance(stated, dict):
+        raise ConfigurationError("adaptation is a table of tables, as in [adaptation.cpu] with max_fps = 60")
     for hardware, row in stated.items():
         kind = _convert("adaptation", hardware, HardwareType)
         try:

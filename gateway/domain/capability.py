@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
+PositiveFps = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 
 
 class HardwareType(StrEnum):
@@ -42,7 +43,7 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True):
     gpu_memory_mb: int | None = None
     cuda_version: str | None = None
     supported_models: tuple[SupportedModel, ...] = ()
-    max_fps: Annotated[float, msgspec.Meta(gt=0)]
+    max_fps: PositiveFps
     max_concurrent_streams: Positive
     inference_batch_size: Positive = 1
     memory_available_mb: int | None = None
@@ -69,10 +70,10 @@ class AdaptationRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         timeout_ms: A frame that has no answer by then is given up.
     """
 
-    max_fps: float | None
-    max_camera_fps: float | None
-    batch_size: int | None
-    timeout_ms: int
+    max_fps: PositiveFps | None
+    max_camera_fps: PositiveFps | None
+    batch_size: Positive | None
+    timeout_ms: Positive
 
 
 AdaptationTable = dict[HardwareType, AdaptationRow]
