@@ -10,13 +10,14 @@ import tomllib
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from gateway.domain.rule import RuleSettings, ZonePresence
 from gateway.errors import ConfigurationError, DatabaseError, InvalidInputError, RuntimeUnavailableError, RuthError
 from gateway.masking import mask_secrets
-from gateway.settings import Settings, load_process_settings
+from gateway.settings import Port, Settings, load_process_settings
 
 DONE, UNUSABLE, MISSING = 0, 1, 3
 
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version("ruth-ai"))
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    _add(verbs, "serve", _serve, "run the service").add_argument("--port", type=int, help="port of the API")
+    _add(verbs, "serve", _serve, "run the service").add_argument("--port", type=_port, help="port of the API")
     _add_replay(_add(verbs, "replay", _replay, "run a recorded clip through Triton and the rules"))
     _add(verbs, "migrate", _migrate, "bring the database's tables up to date")
     _add(verbs, "doctor", _doctor, "check what the service needs and say what to do")
@@ -72,17 +73,24 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="rules in TOML (default: any person anywhere in the picture for 1 s, gap 2 s)",
     )
-    parser.add_argument(
-        "--fps", type=_positive, metavar="N", help="frames per second to look at (default: every frame)"
-    )
+    parser.add_argument("--fps", type=_fps, metavar="N", help="frames per second to look at (default: every frame)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
+def _fps(text: str) -> float:
+    try:
+        fps: float = msgspec.convert(text, Annotated[float, msgspec.Meta(gt=0, le=1000)], strict=False)
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, up to 1000") from None
+    return fps
+
+
+def _port(text: str) -> int:
+    try:
+        port: int = msgspec.convert(text, Port, strict=False)
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 1 to 65535") from None
+    return port
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
@@ -120,18 +128,18 @@ def _replay(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _read_rules(path: Path | None) -> list[RuleSettings]:
-
     if path is None:
         return [RuleSettings(name="a person in the picture", definition=ZonePresence())]
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return msgspec.convert(content.get("rules"), list[RuleSettings])
+        rules = msgspec.convert(content.get("rules"), list[RuleSettings])
     except OSError as error:
         raise ConfigurationError(f"the rules {path} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"the rules {path} aren't TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise InvalidInputError(f"the rules {path} can't be used: {error}; give a list of [[rules]]") from error
+    return [rule for rule in rules if rule.enabled]
 
 
 def _migrate(_: argparse.Namespace, settings: Settings) -> int:
