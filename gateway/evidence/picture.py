@@ -56,11 +56,12 @@ def render_jpeg(frame: Frame, zone: Sequence[tuple[float, float]], marks: Sequen
 
 def _to_bgr(frame: Frame) -> UInt8Array:
     width, height = frame.resolution_wh
-    even_w, even_h = width // 2 * 2, height // 2 * 2
-    chroma = np.empty((even_h // 2, even_w // 2, 2), np.uint8)
-    chroma[..., 0] = frame.chroma_u[: even_h // 2, : even_w // 2]
-    chroma[..., 1] = frame.chroma_v[: even_h // 2, : even_w // 2]
-    return np.asarray(cv2.cvtColorTwoPlane(frame.luma[:even_h, :even_w], chroma, cv2.COLOR_YUV2BGR_NV12), np.uint8)
+    chroma = np.stack([frame.chroma_u, frame.chroma_v], axis=-1)
+    luma = frame.luma
+    if width % 2 or height % 2:  # OpenCV wants whole chroma pixels
+        luma = np.pad(luma, ((0, height % 2), (0, width % 2)), mode="edge")
+    picture = cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2BGR_NV12)
+    return np.ascontiguousarray(picture[:height, :width], np.uint8)
 
 
 def _draw_zone(picture: UInt8Array, corners: np.ndarray, thickness: int) -> None:
