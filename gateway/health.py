@@ -59,6 +59,27 @@ class RuntimeHealth(ComponentHealth, frozen=True, kw_only=True):
     transport: dict[str, str] = {}
 
 
+class Components(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway leans on; a part that isn't configured is left out.
+
+    Attributes:
+        database: The record.
+        ai_runtime: The inference runtimes, taken together.
+        pipeline: The way from frame to violation, the spool included.
+        redis: Registry and fan-out between replicas.
+    """
+
+    database: ComponentHealth
+    ai_runtime: RuntimeHealth
+    pipeline: ComponentHealth
+    redis: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
+
+    def by_name(self) -> Mapping[str, ComponentHealth]:
+        """The configured parts."""
+        parts: dict[str, ComponentHealth | msgspec.UnsetType] = msgspec.structs.asdict(self)
+        return {name: part for name, part in parts.items() if part is not msgspec.UNSET}
+
+
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at one glance.
 
@@ -68,7 +89,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
         service: This program.
         version: Its version.
         timestamp: When it was asked.
-        components: The parts; only those that are configured.
+        components: The parts.
         uptime_seconds: Since this program started.
     """
 
@@ -76,7 +97,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     service: str = SERVICE
     version: str
     timestamp: dt.datetime
-    components: dict[str, RuntimeHealth | ComponentHealth]
+    components: Components
     uptime_seconds: int
 
 
@@ -98,7 +119,7 @@ class HealthCheck:
         control: The pipeline and its runtimes.
         clock: For uptime and latency.
         version: Of this program.
-        peers: Further services to ask, by component name, such as `redis`; one that fails degrades.
+        redis: Asks Redis, where one is configured; without its answer the gateway is degraded.
         timeout_s: A part that hasn't answered by then is unhealthy.
     """
 
@@ -108,10 +129,11 @@ class HealthCheck:
         control: Control,
         clock: Clock,
         version: str,
-        peers: Mapping[str, Ping] | None = None,
+        redis: Ping | None = None,
         timeout_s: float = 1.0,
     ) -> None:
-        self._pings: dict[str, Ping] = {"database": store.ping, **(peers or {})}
+        self._store = store
+        self._redis = redis
         self._control = control
         self._clock = clock
         self._version = version
@@ -120,14 +142,15 @@ class HealthCheck:
 
     async def report(self) -> HealthReport:
         """Ask everything; takes no longer than the time-out."""
-        answers = await asyncio.gather(*(self._ask(ping) for ping in self._pings.values()))
-        components: dict[str, RuntimeHealth | ComponentHealth] = {
-            **dict(zip(self._pings, answers, strict=True)),
-            "ai_runtime": runtime_health(self._control.runtimes()),
-            "pipeline": _pipeline_health(self._control.fault()),
-        }
+        database, redis = await asyncio.gather(self._ask(self._store.ping), self._ask_redis())
+        components = Components(
+            database=database,
+            ai_runtime=runtime_health(self._control.runtimes()),
+            pipeline=_pipeline_health(self._control.fault()),
+            redis=redis,
+        )
         return HealthReport(
-            status=overall(components),
+            status=overall(components.by_name()),
             version=self._version,
             timestamp=self._clock.utcnow(),
             components=components,
@@ -136,13 +159,16 @@ class HealthCheck:
 
     async def readiness(self) -> Readiness:
         """Ready when the database answers, the pipeline takes frames and a runtime is ready."""
-        components = (await self.report()).components
+        components = (await self.report()).components.by_name()
         reasons = tuple(
             f"{name}: {components[name].error}"
             for name in (*VITAL_COMPONENTS, "ai_runtime")
             if components[name].status is HealthStatus.UNHEALTHY
         )
         return Readiness(ready=not reasons, reasons=reasons)
+
+    async def _ask_redis(self) -> ComponentHealth | msgspec.UnsetType:
+        return await self._ask(self._redis) if self._redis else msgspec.UNSET
 
     async def _ask(self, ping: Ping) -> ComponentHealth:
         started_s = self._clock.monotonic()

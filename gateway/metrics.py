@@ -14,7 +14,7 @@ LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0
 class Metrics:
     """The counters of one gateway, in a registry of their own.
 
-    Every method may be called from any thread and costs about a microsecond.
+    Every method may be called from any thread and costs a few microseconds.
 
     Attributes:
         registry: What these metrics are registered with.

@@ -14,8 +14,7 @@ from gateway.domain.camera import Camera, CameraSettings, CameraStatus
 from gateway.domain.ports import Control
 from gateway.masking import mask_secrets
 
-READING_PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
-CHANGING_PROBLEMS = documented(HTTPStatus.BAD_REQUEST) | READING_PROBLEMS
+PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class CameraView(CameraSettings, frozen=True, kw_only=True):
@@ -25,6 +24,12 @@ class CameraView(CameraSettings, frozen=True, kw_only=True):
     created_at: dt.datetime
     updated_at: dt.datetime
     status: CameraStatus
+
+
+class CameraPage(Page, frozen=True, kw_only=True):
+    """Cameras."""
+
+    items: list[CameraView]
 
 
 class CameraController(Controller):
@@ -38,15 +43,15 @@ class CameraController(Controller):
         summary="All cameras, oldest first",
         responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
     )
-    async def list_cameras(self, services: Injected) -> Page[CameraView]:
+    async def list_cameras(self, services: Injected) -> CameraPage:
         """All of them, on one page."""
         cameras = await services.store.cameras()
-        return Page(items=[show(camera, services.control) for camera in cameras])
+        return CameraPage(items=[show(camera, services.control) for camera in cameras])
 
     @post(
         operation_id="create_camera",
         summary="Put a camera on record and start it",
-        responses=documented(HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+        responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
     )
     async def create_camera(
         self, data: JSONBody[CameraSettings], services: Injected, configuration: InjectedConfiguration
@@ -54,7 +59,7 @@ class CameraController(Controller):
         """Answers before the camera has connected; its status tells how that goes."""
         return show(await configuration.create_camera(data), services.control)
 
-    @get("/{camera_id:str}", operation_id="get_camera", summary="One camera", responses=READING_PROBLEMS)
+    @get("/{camera_id:str}", operation_id="get_camera", summary="One camera", responses=PROBLEMS)
     async def get_camera(self, camera_id: CameraId, services: Injected) -> CameraView:
         """Settings and status."""
         return show(await services.store.camera(camera_id), services.control)
@@ -64,7 +69,7 @@ class CameraController(Controller):
         operation_id="replace_camera",
         summary="Replace a camera's settings",
         description="A URL sent back exactly as it was shown, with `***` for its password, keeps the one on record.",
-        responses=CHANGING_PROBLEMS,
+        responses=PROBLEMS,
     )
     async def replace_camera(
         self,
@@ -81,7 +86,7 @@ class CameraController(Controller):
         operation_id="delete_camera",
         summary="Remove a camera and its rules",
         description="Its violations stay.",
-        responses=READING_PROBLEMS,
+        responses=PROBLEMS,
     )
     async def delete_camera(self, camera_id: CameraId, configuration: InjectedConfiguration) -> None:
         """Stops it first."""

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from gateway.api.problems import documented
 from gateway.api.services import Injected, Services
 from gateway.domain.camera import CameraState, CameraStatus
 from gateway.domain.runtime import RuntimeStatus
@@ -24,7 +25,12 @@ HEALTH_VALUES = {HealthStatus.HEALTHY: 1.0, HealthStatus.DEGRADED: 0.5, HealthSt
 
 
 @get(
-    "/metrics", operation_id="get_metrics", summary="Metrics for Prometheus", tags=["metrics"], media_type="text/plain"
+    "/metrics",
+    media_type="text/plain",
+    operation_id="get_metrics",
+    summary="Metrics for Prometheus",
+    tags=["metrics"],
+    responses=documented(),
 )
 async def metrics(services: Injected, accept: FromHeader[str] = "") -> Response[bytes]:
     """In the text format that the caller accepts: Prometheus' or OpenMetrics."""
@@ -60,7 +66,7 @@ async def observe(services: Services) -> Observation:
         cameras={camera.id: services.control.camera_status(camera.id) for camera in cameras},
         violations_by_status=counts,
         runtimes=services.control.runtimes(),
-        components=report.components,
+        components=report.components.by_name(),
     )
 
 

@@ -22,6 +22,12 @@ STEERING_PROBLEMS = documented(
 )
 
 
+class ModelPage(Page, frozen=True, kw_only=True):
+    """Models of the registered runtimes."""
+
+    items: list[ModelStatus]
+
+
 class ModelController(Controller):
     """What the runtimes can run."""
 
@@ -29,9 +35,9 @@ class ModelController(Controller):
     tags = ("models",)
 
     @get(operation_id="list_models", summary="Every model that a registered runtime has")
-    async def list_models(self, services: Injected) -> Page[ModelStatus]:
+    async def list_models(self, services: Injected) -> ModelPage:
         """Where each is, and whether frames can be scheduled to it."""
-        return Page(items=list(services.control.models()))
+        return ModelPage(items=list(services.control.models()))
 
     @post(
         "/{name:str}/load",

@@ -1,11 +1,9 @@
 """Lists as the API gives them, and the path parameters that its modules share."""
 
-from typing import Annotated, Generic, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias
 
 import msgspec
 from litestar.params import PathParameter
-
-T = TypeVar("T")
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -14,13 +12,11 @@ RuleId: TypeAlias = Annotated[str, PathParameter(description="The rule's id.", p
 ViolationId: TypeAlias = Annotated[str, PathParameter(description="The violation's id.", pattern=ID_PATTERN)]
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One page of a list.
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page of any list tells beside its `items`, which each noun adds with their type.
 
     Attributes:
-        items: The page.
         next_cursor: Pass it as `cursor` to get the next page; null on the last one.
     """
 
-    items: list[T]
     next_cursor: str | None = None

@@ -97,10 +97,10 @@ def kind_of(error: errors.RuthError) -> ProblemKind:
 
 
 def documented(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
-    """OpenAPI entries of the problems that a handler may answer with."""
+    """OpenAPI entries of the problems that a handler may answer with, besides 400, with which every handler may."""
     return {
         status: ResponseSpec(Problem, description=status.phrase, media_type=PROBLEM_MEDIA_TYPE, generate_examples=False)
-        for status in statuses
+        for status in (HTTPStatus.BAD_REQUEST, *statuses)
     }
 
 

@@ -34,6 +34,12 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_s: float
 
 
+class RuntimePage(Page, frozen=True, kw_only=True):
+    """Registered runtimes."""
+
+    items: list[RuntimeStatus]
+
+
 class RuntimeRegistrationController(Controller):
     """Where runtimes declare themselves; not for people."""
 
@@ -46,7 +52,7 @@ class RuntimeRegistrationController(Controller):
         operation_id="register_runtime",
         summary="Declare a runtime's capabilities",
         description="The first declaration registers the runtime; repeating it is its heartbeat.",
-        responses=documented(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
+        responses=documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
     )
     async def register(self, data: JSONBody[Capability], services: Injected) -> Registration:
         """Take the declaration to the scheduler."""
@@ -69,9 +75,9 @@ class RuntimeRegistrationController(Controller):
 
 
 @get("/runtimes", operation_id="list_runtimes", summary="Every registered runtime", tags=["runtimes"])
-async def list_runtimes(services: Injected) -> Page[RuntimeStatus]:
+async def list_runtimes(services: Injected) -> RuntimePage:
     """What each declared, what is made of it, and how it is doing."""
-    return Page(items=list(services.control.runtimes()))
+    return RuntimePage(items=list(services.control.runtimes()))
 
 
 def bearer_token_guard(token: str | None) -> RuntimeGuard:

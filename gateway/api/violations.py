@@ -15,7 +15,7 @@ from gateway.api.services import Injected
 from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationStatus
 from gateway.errors import InvalidInputError, NotFoundError
 
-READING_PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 MAX_PAGE = 500
 IMMUTABLE = "private, max-age=31536000, immutable"
 
@@ -30,6 +30,12 @@ Limit: TypeAlias = Annotated[int, QueryParameter(description="Length of the page
 IfNoneMatch: TypeAlias = Annotated[
     str | None, HeaderParameter(name="If-None-Match", description="ETags that the caller has.")
 ]
+
+
+class ViolationPage(Page, frozen=True, kw_only=True):
+    """Violations, newest first."""
+
+    items: list[Violation]
 
 
 class ViolationController(Controller):
@@ -53,7 +59,7 @@ class ViolationController(Controller):
         started_to: To = None,
         cursor: Cursor = None,
         limit: Limit = 50,
-    ) -> Page[Violation]:
+    ) -> ViolationPage:
         """Those that match every filter; a cursor goes on where its page ended, whatever was added since."""
         query = ViolationQuery(
             camera_id=camera_id,
@@ -66,7 +72,7 @@ class ViolationController(Controller):
         )
         return paginate(list(await services.store.violations(query)), limit)
 
-    @get("/{violation_id:str}", operation_id="get_violation", summary="One violation", responses=READING_PROBLEMS)
+    @get("/{violation_id:str}", operation_id="get_violation", summary="One violation", responses=PROBLEMS)
     async def get_violation(self, violation_id: ViolationId, services: Injected) -> Violation:
         """With its whole provenance: rule revision, model, its hash, runtime, frame."""
         return await services.store.violation(violation_id)
@@ -75,7 +81,7 @@ class ViolationController(Controller):
         "/{violation_id:str}",
         operation_id="patch_violation",
         summary="Set a violation's status or note",
-        responses=documented(HTTPStatus.BAD_REQUEST) | READING_PROBLEMS,
+        responses=PROBLEMS,
     )
     async def patch_violation(
         self, violation_id: ViolationId, data: JSONBody[ViolationPatch], services: Injected
@@ -92,7 +98,7 @@ class ViolationController(Controller):
         operation_id="get_violation_evidence",
         summary="The picture of a violation, with its box and zone drawn",
         description="Never changes; its ETag is the file's sha256. 404 tells why where there is none.",
-        responses={HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")} | READING_PROBLEMS,
+        responses={HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")} | PROBLEMS,
     )
     async def get_evidence(
         self, violation_id: ViolationId, services: Injected, if_none_match: IfNoneMatch = None
@@ -109,10 +115,10 @@ class ViolationController(Controller):
         return Response(await services.evidence.get(evidence.name), headers=headers)
 
 
-def paginate(violations: list[Violation], limit: int) -> Page[Violation]:
+def paginate(violations: list[Violation], limit: int) -> ViolationPage:
     """Cut a page of `limit` from a result that was asked for one more, which tells whether the list goes on."""
     page = violations[:limit]
-    return Page(items=page, next_cursor=page[-1].id if len(violations) > limit else None)
+    return ViolationPage(items=page, next_cursor=page[-1].id if len(violations) > limit else None)
 
 
 def _aware(name: str, time: dt.datetime | None) -> dt.datetime | None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from gateway.domain.camera import CameraState, CameraStatus
 from tests.support.api_app import Api, running_api
 
@@ -109,7 +110,9 @@ async def test_rules_reach_the_running_camera(api: Api) -> None:
 
 async def test_changing_a_camera_keeps_its_rules_running(api: Api) -> None:
     camera_id = str((await _create(api))["id"])
-    await api.http.post(f"/api/v1/cameras/{camera_id}/rules", json={"name": "r", "definition": {"type": "zone_presence"}})
+    await api.http.post(
+        f"/api/v1/cameras/{camera_id}/rules", json={"name": "r", "definition": {"type": "zone_presence"}}
+    )
     await api.http.put(f"/api/v1/cameras/{camera_id}", json=CAMERA | {"fps": 3})
     camera, rules = api.control.applied[camera_id]
     assert (camera.settings.fps, len(rules)) == (3, 1)

@@ -52,7 +52,9 @@ class FakeControl:
 
     def check_camera(self, settings: CameraSettings) -> None:
         if not settings.url.startswith(("rtsp://", "demo:", "http://")):
-            raise InvalidInputError(f"no camera can be reached by {settings.url.split(':')[0]!r}; take rtsp, http, demo")
+            raise InvalidInputError(
+                f"no camera can be reached by {settings.url.split(':')[0]!r}; take rtsp, http, demo"
+            )
 
     async def apply_camera(self, camera: Camera, rules: Sequence[Rule]) -> None:
         self.applied[camera.id] = (camera, tuple(rules))

@@ -1,0 +1,133 @@
+"""Violations and their evidence over HTTP."""
+
+import datetime as dt
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.event import EventType
+from gateway.domain.violation import Evidence
+from gateway.events.follow import follow
+from tests.support.api_app import NOON, Api, a_violation, running_api
+
+PATH = "/api/v1/violations"
+PICTURE = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with running_api(tmp_path) as running:
+        yield running
+
+
+async def test_pages_follow_each_other_newest_first_without_gap_or_double(api: Api) -> None:
+    ids = []
+    for _ in range(7):
+        violation = a_violation()
+        await api.record(violation)
+        ids.insert(0, violation.id)
+    seen: list[str] = []
+    cursor: str | None = None
+    for expected in (3, 3, 1):
+        params = {"limit": "3"} | ({"cursor": cursor} if cursor else {})
+        page = (await api.http.get(PATH, params=params)).json()
+        assert len(page["items"]) == expected
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert (seen, cursor) == (ids, None)
+
+
+async def test_a_page_that_is_just_full_is_the_last_one(api: Api) -> None:
+    await api.record(a_violation())
+    assert (await api.http.get(PATH, params={"limit": 1})).json()["next_cursor"] is None
+
+
+async def test_filters_narrow_the_list(api: Api) -> None:
+    await api.record(a_violation(camera_id="a", started_at=NOON))
+    await api.record(a_violation(camera_id="b", started_at=NOON + dt.timedelta(hours=1)))
+
+    async def cameras(**params: str) -> list[str]:
+        answer = await api.http.get(PATH, params=params)
+        assert answer.status_code == 200, answer.text
+        return [item["camera_id"] for item in answer.json()["items"]]
+
+    assert await cameras() == ["b", "a"]
+    assert await cameras(camera_id="a") == ["a"]
+    assert await cameras(**{"from": "2026-01-31T13:00:00Z"}) == ["b"]
+    assert await cameras(to="2026-01-31T14:00:00+01:00") == ["a"]
+    assert await cameras(type="zone_presence", status="open") == ["b", "a"]
+    assert await cameras(type="line_crossing") == []
+    assert await cameras(status="resolved") == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"from": "2026-01-31T13:00:00"},
+        {"to": "yesterday"},
+        {"status": "forgotten"},
+        {"limit": "0"},
+        {"limit": "501"},
+        {"cursor": "1 OR 1=1"},
+    ],
+)
+async def test_a_parameter_that_can_not_be_used_is_refused(api: Api, params: dict[str, str]) -> None:
+    answer = await api.http.get(PATH, params=params)
+    assert (answer.status_code, answer.json()["status"]) == (422, 422)
+    assert next(iter(params)) in answer.text
+
+
+async def test_a_violation_is_shown_with_its_provenance(api: Api) -> None:
+    violation = a_violation()
+    await api.record(violation)
+    shown = (await api.http.get(f"{PATH}/{violation.id}")).json()
+    assert shown["started_at"] == "2026-01-31T12:00:00Z"
+    assert (shown["model"], shown["model_sha256"], shown["rule_revision"]) == ("people", "ab" * 32, 1)
+    assert (await api.http.get(f"{PATH}/{a_violation().id}")).status_code == 404
+
+
+async def test_a_person_acknowledges_a_violation_and_listeners_hear_of_it(api: Api) -> None:
+    violation = a_violation()
+    await api.record(violation)
+    events = follow(api.store, api.bus, 1)
+    answer = await api.http.patch(f"{PATH}/{violation.id}", json={"status": "acknowledged", "note": "seen"})
+    assert (answer.json()["status"], answer.json()["note"]) == ("acknowledged", "seen")
+    assert (await anext(events)).type is EventType.VIOLATION_UPDATED
+    assert (await api.http.get(PATH, params={"status": "acknowledged"})).json()["items"] == [answer.json()]
+
+
+@pytest.mark.parametrize("body", [{}, {"status": "forgotten"}, {"score": 1}, {"note": "x" * 4001}, []])
+async def test_a_patch_that_can_not_be_used_changes_nothing(api: Api, body: object) -> None:
+    violation = a_violation()
+    await api.record(violation)
+    assert (await api.http.patch(f"{PATH}/{violation.id}", json=body)).status_code == 422
+    assert (await api.store.violation(violation.id)).updated_at == violation.updated_at
+
+
+async def test_evidence_comes_as_it_was_hashed_and_is_cached_for_good(api: Api) -> None:
+    sha256 = await api.evidence.put("gate/1.jpg", PICTURE)
+    violation = a_violation(evidence=Evidence(name="gate/1.jpg", sha256=sha256))
+    await api.record(violation)
+    path = f"{PATH}/{violation.id}/evidence.jpg"
+    answer = await api.http.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    assert hashlib.sha256(answer.content).hexdigest() == sha256
+    assert "immutable" in answer.headers["cache-control"]
+    again = await api.http.get(path, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", f'"{sha256}"')
+
+
+async def test_missing_evidence_is_not_found_and_the_reason_is_told(api: Api) -> None:
+    violation = a_violation(evidence=Evidence(missing_reason="the disk was full"))
+    await api.record(violation)
+    answer = await api.http.get(f"{PATH}/{violation.id}/evidence.jpg")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert "the disk was full" in answer.json()["detail"]
+
+
+async def test_evidence_whose_file_is_gone_is_not_found(api: Api) -> None:
+    violation = a_violation(evidence=Evidence(name="gate/2.jpg", sha256="cd" * 32))
+    await api.record(violation)
+    assert (await api.http.get(f"{PATH}/{violation.id}/evidence.jpg")).status_code == 404
