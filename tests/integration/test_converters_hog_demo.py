@@ -8,7 +8,7 @@ from converters.builtin_hog import MIN_PERSON_PX, SPEC, build
 from converters.verify import onnx_runner
 from gateway.sources.demo import DemoStreet
 
-FRAMES = 300
+FRAMES = range(0, 300, 2)
 
 
 def on_canvas(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -28,7 +28,7 @@ def test_people_of_the_demo_street_are_found_and_few_others():
     street, run = DemoStreet(people=3, seed=1), onnx_runner(build().model.SerializeToString())
     scale = SPEC.width / street.size_wh[0]
     whole = found = false_alarms = 0
-    for k in range(FRAMES):
+    for k in FRAMES:
         rows = run(on_canvas(street.render(k)[0])[None])[0][:, :4] / scale
         people = street.ground_truth(k)
         boxes = [np.array(person.xyxy, np.float32) for person in people]
@@ -38,6 +38,6 @@ def test_people_of_the_demo_street_are_found_and_few_others():
                 whole += 1
                 found += any(overlap(box, row) >= 0.5 for row in rows)
         false_alarms += sum(all(overlap(box, row) < 0.3 for box in boxes) for row in rows)
-    assert whole > 200
+    assert whole > 100
     assert found >= 0.9 * whole
-    assert false_alarms <= FRAMES / 50
+    assert false_alarms <= len(FRAMES) / 50

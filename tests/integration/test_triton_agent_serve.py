@@ -10,8 +10,12 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+import tritonclient.grpc as grpcclient
 
 from tests.support.triton_models import CENSUS_TENSORS, census, publish
 from tests.support.triton_server import eventually, free_ports, running_triton
@@ -61,11 +65,12 @@ def gateway(port=0, status=201, reply=None):
 
 
 def declared(server, condition):
-    """The first registration that meets the condition."""
-    while True:
-        method, path, token, body = server.seen.get(timeout=20)
+    """The first of the next hundred registrations that meets the condition."""
+    for _ in range(100):
+        method, path, token, body = server.seen.get(timeout=10)
         if method == "POST" and condition(body):
             return path, token, body
+    raise AssertionError(f"not declared within a hundred heartbeats, the last said {body}")
 
 
 def loaded(body):
@@ -115,6 +120,34 @@ def test_what_an_agent_killed_together_with_its_keeper_left_is_swept_by_the_next
         triton.process.wait()
         with running_triton(repository):
             eventually(lambda: triton.leftovers() == ({}, []), 10)
+
+
+def test_a_request_in_flight_is_answered_before_the_end(tmp_path):
+    queued = "dynamic_batching { preferred_batch_size: 8 max_queue_delay_microseconds: 1000000 }\n"
+    publish(tmp_path, "patient", census(), CONFIG + queued)
+
+    def pending():
+        with urllib.request.urlopen(triton.metrics_url) as reply:
+            return 'pending_request_count{model="patient",version="1"} 1' in reply.read().decode()
+
+    tensor = grpcclient.InferInput("x", [1, 3], "FP32")
+    tensor.set_data_from_numpy(np.ones((1, 3), np.float32))
+    with ThreadPoolExecutor(1) as pool, running_triton(tmp_path) as triton:
+        with grpcclient.InferenceServerClient(triton.grpc_url) as client:
+            answer = pool.submit(client.infer, "patient", [tensor])
+            eventually(pending, 5)
+            triton.process.send_signal(signal.SIGTERM)
+            assert answer.result(10).as_numpy("rows").tolist() == [[1]]
+        triton.process.wait(10)
+
+
+def test_perf_analyzer_runs_against_it_with_shared_memory(repository):
+    with running_triton(repository) as triton:
+        window = ["-p", "200", "-r", "3", "-s", "100"]
+        model = ["-m", "census", "--shape", "x:64", "-u", triton.grpc_url, "-i", "grpc"]
+        done = run("perf-analyzer", "--", *model, *window, "--shared-memory=system", "--output-shared-memory-size=4096")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "infer/sec" in done.stdout
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_command_with_tritons_reason(tmp_path):
