@@ -18,6 +18,7 @@ from triton_agent.triton_api import TritonApi
 
 READY_POLL_S = 0.03
 STOP_GRACE_S = 5.0
+FLUSH_S = 0.1  # for the last answers to leave the server's sockets
 LINE_LIMIT = 1 << 20
 IDLE = "All models are stopped"  # tritonserver's word that nothing is in flight; what follows takes it 3 s more
 REASONS_KEPT = 5
@@ -89,6 +90,7 @@ class TritonServer:
         idle = asyncio.create_task(self._idle.wait())
         await asyncio.wait([self._ended, idle], timeout=STOP_GRACE_S, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
+        await asyncio.wait([self._ended], timeout=FLUSH_S)
         lifeline.close()
         return await self.wait()
 
