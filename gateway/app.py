@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import signal
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -104,24 +105,34 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     return Parts(store, spool, bus, drain, pipeline, services)
 
 
+class _HttpServer(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them again when it has stopped, and the rest of us would not stop well."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture none."""
+        yield
+
+
 async def _run(settings: Settings, parts: Parts) -> int:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            build_app(parts.services),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=3,
-        )
+    config = uvicorn.Config(
+        build_app(parts.services),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=3,
     )
+    server = _HttpServer(config)
     started = asyncio.Event()
     pipeline = asyncio.create_task(parts.pipeline.run(started), name="pipeline")
     drain = asyncio.create_task(parts.drain.run(), name="drain")
     for stage in (pipeline, drain):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
     try:
         if await _first(started, pipeline):
             await _start_cameras(parts)

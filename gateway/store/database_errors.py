@@ -4,7 +4,7 @@ import functools
 import sqlite3
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import asyncpg
 from asyncpg.exceptions import InternalClientError
@@ -38,4 +38,5 @@ def database_call(function: Callable[P, Awaitable[T]]) -> "Callable[P, Coroutine
         except FOREIGN_ERRORS as error:
             raise DatabaseError(f"the database refused or is away: {error or type(error).__name__}") from error
 
-    return mapped
+    # A coroutine function is what it is to callers and Protocols alike; `wraps` alone would widen it.
+    return cast("Callable[P, CoroutineType[Any, Any, T]]", mapped)
