@@ -111,10 +111,10 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
     for batch in BATCH_SIZES:
         difference = judge.compare(expected, _at_every_index(run, frames, batch), frames_per_row=batch)
         if not difference.within(built.tolerance):
+            hint = "; if the original has a fixed batch size, export it with a dynamic one" if batch > 1 else ""
             raise ModelError(
                 f"the fused graph disagrees with the original at batch size {batch}: {difference}; "
-                f"allowed are {built.tolerance.box_px:g} px and {built.tolerance.score:g}. If the original was "
-                "exported with a fixed batch size, export it with a dynamic one"
+                f"allowed are {built.tolerance.box_px:g} px and {built.tolerance.score:g}{hint}"
             )
         same_pixels = same_pixels.merged(difference)
     return Parity(
@@ -197,20 +197,20 @@ class Judge:
             else:
                 free.remove(partner)
                 pairs.append((row, found[partner]))
-        lonely += [found[index] for index in free]
+        unmatched = sum(not self._excused(row, found) for row in lonely)
+        unmatched += sum(not self._excused(found[index], expected) for index in free)
         return Difference(
             rows=len(pairs),
-            unmatched=sum(not self._excused(row, expected, found) for row in lonely),
+            unmatched=unmatched,
             box_px=max((_edge_px(row, other) for row, other in pairs), default=0.0),
             score=max((float(abs(row[4] - other[4])) for row, other in pairs), default=0.0),
         )
 
-    def _excused(self, row: NDArray[np.float32], expected: NDArray[np.float32], found: NDArray[np.float32]) -> bool:
-        """A row may lack a partner at the very threshold, or at the end of a full table."""
-        margin = self.tolerance.score
-        full = [rows[-1, 4] for rows in (expected, found) if len(rows) == self.spec.max_detections]
-        floor = max([self.score_threshold, *full])
-        return bool(row[4] <= floor + margin)
+    def _excused(self, row: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
+        """A row may lack a partner at the very threshold, or where the other table was cut above it."""
+        full = len(others) == self.spec.max_detections
+        floor = float(others[-1, 4]) if full else self.score_threshold
+        return bool(row[4] <= floor + self.tolerance.score)
 
 
 def _edge_px(row: NDArray[np.float32], other: NDArray[np.float32]) -> float:

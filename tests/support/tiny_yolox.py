@@ -31,7 +31,7 @@ class _Sketch:
         self.weights: list[onnx.TensorProto] = []
 
     def model(self, height: int, width: int, opset: int) -> onnx.ModelProto:
-        lead = self.batch if isinstance(self.batch, int) else -1
+        lead = self.batch if isinstance(self.batch, int) else 0
         columns = 5 + self.classes
         shape = self.weight("shape", np.array([lead, columns, -1], dtype=np.int64))
         levels = []

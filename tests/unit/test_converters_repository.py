@@ -37,6 +37,12 @@ def put(root, name, model):
         return stage.publish(name, version)
 
 
+def interrupted(root):
+    with Repository(root).locked(lambda: None) as stage:
+        stage.write("people", 1, content("people", 1, b"one"))
+        raise KeyboardInterrupt
+
+
 def served(root, name):
     """The served version's model, checked against the configuration that names it; None for no model."""
     repository = Repository(root)
@@ -75,12 +81,10 @@ def test_triton_never_sees_the_stage(tmp_path):
 
 
 def test_a_failure_before_publishing_leaves_nothing(tmp_path):
-    repository = Repository(tmp_path / "models")
-    with pytest.raises(RuntimeError), repository.locked(lambda: None) as stage:
-        stage.write("people", 1, content("people", 1, b"one"))
-        raise RuntimeError
-    assert repository.names() == []
-    assert not stage.root.exists()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / "models")
+    assert Repository(tmp_path / "models").names() == []
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
 def test_a_missing_model_names_those_that_are_there(tmp_path):

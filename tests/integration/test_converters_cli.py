@@ -1,0 +1,181 @@
+"""`ruth-convert` from a file to a model that a real Triton serves, and what it does with what can't be used."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from converters.cli import main
+from converters.manifest import MANIFEST_FILE
+from tests.support.tiny_yolox import saved, tiny_yolox
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder and its content, without the lock."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith(".lock")
+    }
+
+
+@pytest.fixture
+def convert(tmp_path, capsys):
+    def run(*arguments):
+        status = main([*map(str, arguments), "--json"])
+        return status, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return saved(tiny_yolox(), tmp_path / "tiny.onnx")
+
+
+def test_a_model_goes_from_file_to_repository_and_every_verb_agrees(convert, data_dir, tmp_path):
+    repository = tmp_path / "models"
+    model = data_dir / "models/yolox_nano_416.onnx"
+    arguments = ("onnx", model, "--name", "people", "--repository", repository, "--pictures", data_dir / "images")
+    status, result = convert(*arguments, "--licence", "Apache-2.0")
+    assert (status, result["outcome"], result["version"]) == (0, "published", 1)
+    assert result["parity"]["same_pixels"]["unmatched"] == 0
+    assert result["triton"]["rows"] > 24
+    manifest = json.loads((repository / "people/1" / MANIFEST_FILE).read_text())
+    assert manifest["source"]["licence"] == "Apache-2.0"
+    assert manifest["model_sha256"] == result["model_sha256"]
+    assert manifest["pictures"]["synthetic"] is False
+    before = snapshot(repository)
+    assert convert(*arguments)[1]["outcome"] == "up to date"
+    assert snapshot(repository) == before
+    assert convert("list", "--repository", repository)[1]["models"][0]["canvas"] == "416 x 416"
+    assert convert("verify", "people", "--repository", repository)[0] == 0
+    assert convert("lint", repository) == (0, {"models": [{"name": "people", "problem": ""}]})
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+def test_a_dry_run_publishes_nothing_another_threshold_a_new_version_and_a_changed_file_is_found(
+    convert, tiny, tmp_path
+):
+    repository = tmp_path / "models"
+    arguments = ("onnx", tiny, "--name", "tiny", "--repository", repository)
+    assert convert(*arguments)[1]["version"] == 1
+    before = snapshot(repository)
+    status, result = convert(*arguments, "--score-threshold", "0.5", "--dry-run")
+    assert (status, result["outcome"], result["version"]) == (0, "dry run", 2)
+    assert snapshot(repository) == before
+    assert convert(*arguments, "--score-threshold", "0.5")[1]["version"] == 2
+    assert {name: content for name, content in snapshot(repository).items() if "/1/" in name}.items() <= before.items()
+    served = repository / "tiny/2/model.onnx"
+    served.write_bytes(served.read_bytes() + b"\x00")
+    assert convert("verify", "tiny", "--repository", repository)[0] == 1
+    status, result = convert("lint", repository)
+    assert status == 1
+    assert "was changed after it was published" in result["models"][0]["problem"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["empty", "text", "truncated", "yolox_nano_v5layout_416", "posenet_mbv1_257_s16_fp32", "fastestdet_coco_352"],
+)
+def test_what_can_not_be_used_ends_with_1_and_leaves_the_repository_as_it_was(convert, data_dir, tmp_path, kind):
+    repository = tmp_path / "models"
+    (repository / "other/1").mkdir(parents=True)
+    path = tmp_path / "model.onnx"
+    whole = (data_dir / "models/yolox_nano_416.onnx").read_bytes()
+    contents = {"empty": b"", "text": b"not a model\n" * 99, "truncated": whole[: len(whole) // 2]}
+    path.write_bytes(contents[kind] if kind in contents else (data_dir / f"models/{kind}.onnx").read_bytes())
+    before = sorted(tmp_path.rglob("*"))
+    status, result = convert("onnx", path, "--name", "people", "--repository", repository)
+    assert (status, result["exit_status"]) == (1, 1)
+    assert "model.onnx" in result["error"]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["onnx", "x.onnx"],
+        ["onnx", "x.onnx", "--name", "x", "--target", "tpu"],
+        ["onnx", "x.onnx", "--name", "x", "--instances", "0"],
+        ["builtin", "cats"],
+        ["frobnicate"],
+        [],
+    ],
+)
+def test_a_wrong_command_line_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--name", "Bad Name"), ("--family", "yolo99"), ("--score-threshold", "1.5")])
+def test_a_value_that_makes_no_sense_ends_with_2(convert, tiny, tmp_path, option):
+    status, result = convert("onnx", tiny, "--name", "tiny", "--repository", tmp_path / "models", *option)
+    assert (status, result["exit_status"]) == (2, 2)
+    assert not (tmp_path / "models").exists()
+
+
+def test_without_a_triton_it_ends_with_3_and_names_what_to_run(convert, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("RUTH_TRITON_HOME", str(tmp_path / "nowhere"))
+    status, result = convert("onnx", tiny, "--name", "tiny", "--repository", tmp_path / "models")
+    assert status == 3
+    assert "ruth-triton install" in result["error"]
+    assert snapshot(tmp_path / "models") == {}
+
+
+def test_inspect_says_what_a_file_is_and_why(convert, data_dir):
+    status, result = convert("inspect", data_dir / "models/yolox_nano_416.onnx")
+    assert (status, result["family"], result["opset"]) == (0, "yolox", 11)
+    status, result = convert("inspect", data_dir / "models/vww_person_96_float.onnx")
+    assert (status, result["family"]) == (0, None)
+    assert not result["families"]["yolox"]["fits"]
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_a_conversion_stopped_while_triton_loads_publishes_nothing_and_leaves_no_server(tiny, tmp_path, signum, status):
+    repository = tmp_path / "models"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "converters", "onnx", tiny, "--name", "tiny", "--repository", repository],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "load in a real Triton" in line:
+            break
+    server = first_child(process.pid)
+    process.send_signal(signum)
+    process.stderr.read()
+    process.stderr.close()
+    assert process.wait(30) == status
+    assert snapshot(repository) == {}
+    gone_within(server, 30.0)
+    if signum is not signal.SIGKILL:
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "tiny.onnx"]
+
+
+def first_child(pid: int, timeout_s: float = 10.0) -> int:
+    """The first child of a process, waited for."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.01)
+    raise AssertionError("no child was started")
+
+
+def gone_within(pid: int, timeout_s: float) -> None:
+    """Wait until a process has ended."""
+    deadline = time.monotonic() + timeout_s
+    while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline, f"{pid} is still there"
+        time.sleep(0.05)
+    assert os.getpid() != pid

@@ -1,0 +1,175 @@
+"""Comparing a fused graph with its original: what passes, and that what is wrong is caught."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from converters import families
+from converters.errors import ModelError
+from converters.families import BuildOptions
+from converters.onnx_file import read_onnx
+from converters.pictures import load_pictures, on_canvas, render_pictures
+from converters.spec import Letterbox, ModelSpec, Task, Tolerance
+from converters.verify import Judge, enough_rows, frames_of, verify
+from tests.support.tiny_yolox import saved, tiny_yolox
+
+PICTURES = render_pictures()
+SPEC = ModelSpec(
+    task=Task.DETECT,
+    height=64,
+    width=96,
+    letterbox=Letterbox.TOP_LEFT,
+    pad_luma=114,
+    labels=("a", "b"),
+    score_threshold=0.3,
+    nms_iou=0.45,
+    max_detections=3,
+)
+
+
+def built(folder, **options):
+    file = read_onnx(saved(tiny_yolox(**options), folder / "tiny.onnx"))
+    return families.FAMILIES["yolox"].build(file, BuildOptions())
+
+
+@pytest.mark.parametrize("opset", [11, 13, 16, 18, 21])
+def test_a_fused_model_agrees_with_its_original_in_every_opset(tmp_path, opset):
+    parity = verify(built(tmp_path, opset=opset), PICTURES)
+    assert parity.same_pixels.rows > 50
+    assert parity.same_pixels.unmatched == 0
+    assert parity.same_pixels.box_px < 1e-2
+    assert parity.from_rgb is not None
+
+
+@pytest.mark.parametrize("batch", [1, 2, "n"])
+def test_it_agrees_whatever_batch_the_original_was_exported_with(tmp_path, batch):
+    assert verify(built(tmp_path, batch=batch), PICTURES).same_pixels.rows > 50
+
+
+def test_one_class_and_another_aspect_agree_too(tmp_path):
+    assert verify(built(tmp_path, classes=1, height=128, width=32), PICTURES).same_pixels.unmatched == 0
+
+
+def changed(model, old, new):
+    """A fused model with one constant changed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    hits = 0
+    for tensor in copy.graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        if value.dtype == np.float32 and value.size and np.array_equal(value, old):
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(new, dtype=np.float32), tensor.name))
+            hits += 1
+    assert hits == 1
+    return copy
+
+
+@pytest.mark.parametrize(("old", "new"), [(0.5, 0.51), ([0.45], [0.01]), (16.0, 0.0)], ids=["box", "nms", "colour"])
+def test_a_graph_with_one_wrong_constant_is_refused_with_figures(tmp_path, old, new):
+    sound = built(tmp_path)
+    wrong = replace(sound, model=changed(sound.model, np.float32(old), new))
+    with pytest.raises(ModelError, match=r"disagrees .* at batch size 1: \d+ rows matched"):
+        verify(wrong, PICTURES)
+
+
+def test_a_graph_that_answers_with_the_first_picture_for_all_is_refused(tmp_path):
+    sound = built(tmp_path)
+    wrong = onnx.ModelProto()
+    wrong.CopyFrom(sound.model)
+    for node in wrong.graph.node:
+        if node.op_type == "Cast" and node.input[0].startswith("nv12/"):
+            first = f"{node.output[0]}/first"
+            node.output[0], kept = first, node.output[0]
+            zero = numpy_helper.from_array(np.array([0], dtype=np.int64), f"{first}/zero")
+            wrong.graph.initializer.append(zero)
+            picked = onnx.helper.make_node("Gather", [first, zero.name], [f"{first}/picked"], axis=0)
+            nothing = onnx.helper.make_node("Sub", [first, first], [f"{first}/nothing"])
+            spread = onnx.helper.make_node("Add", [picked.output[0], nothing.output[0]], [kept])
+            at = list(wrong.graph.node).index(node) + 1
+            for offset, extra in enumerate((picked, nothing, spread)):
+                wrong.graph.node.insert(at + offset, extra)
+    with pytest.raises(ModelError, match="at batch size 2"):
+        verify(replace(sound, model=wrong), PICTURES)
+
+
+def rows(*values):
+    return np.array(values, dtype=np.float32).reshape(-1, 6)
+
+
+JUDGE = Judge(SPEC, Tolerance(box_px=0.01, score=0.01), 0.3)
+FIRST, SECOND = [0, 0, 10, 10, 0.9, 0], [40, 40, 50, 50, 0.8, 1]
+
+
+def test_rows_are_matched_whatever_their_order():
+    difference = JUDGE.compare([rows(FIRST, SECOND)], [rows(SECOND, FIRST)])
+    assert (difference.rows, difference.unmatched, difference.box_px) == (2, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "unmatched"),
+    [
+        (rows(FIRST), 1),
+        (rows(FIRST, SECOND, SECOND), 1),
+        (rows(FIRST, [*SECOND[:5], 0]), 2),
+        (rows(FIRST, [90, 40, 99, 50, 0.8, 1]), 2),
+    ],
+    ids=["missing", "doubled", "other class", "elsewhere"],
+)
+def test_a_row_without_a_partner_counts(found, unmatched):
+    assert JUDGE.compare([rows(FIRST, SECOND)], [found]).unmatched == unmatched
+
+
+def test_a_row_at_the_very_threshold_may_lack_a_partner():
+    assert JUDGE.compare([rows(FIRST, [*SECOND[:4], 0.305, 1])], [rows(FIRST)]).unmatched == 0
+
+
+def test_a_row_at_the_end_of_a_full_table_may_lack_a_partner():
+    full = rows(FIRST, SECOND, [70, 0, 80, 10, 0.6, 0])
+    other = rows(FIRST, SECOND, [0, 40, 10, 50, 0.601, 0])
+    assert JUDGE.compare([full], [other]).unmatched == 0
+    assert JUDGE.compare([full[:2]], [other]).unmatched == 1
+
+
+def test_a_moved_box_and_a_changed_score_are_measured():
+    moved = rows([0, 0.5, 10, 10, 0.7, 0])
+    difference = JUDGE.compare([rows(FIRST)], [moved])
+    assert difference.box_px == pytest.approx(0.5)
+    assert difference.score == pytest.approx(0.2)
+    assert not difference.within(JUDGE.tolerance)
+
+
+def test_the_threshold_is_lowered_until_there_are_rows_enough():
+    asked = []
+
+    def rows_at(threshold):
+        asked.append(threshold)
+        return [np.zeros((int(1 / threshold), 6), dtype=np.float32)]
+
+    threshold, found = enough_rows(rows_at, 0.3)
+    assert (threshold, len(found[0]), asked) == (0.03, 33, [0.3, 0.1, 0.03])
+
+
+def test_pictures_are_placed_and_padded_as_the_spec_says():
+    white = np.full((50, 100, 3), 255, dtype=np.uint8)
+    for letterbox, top in ((Letterbox.TOP_LEFT, 0), (Letterbox.CENTER, 8)):
+        canvas = on_canvas(white, replace(SPEC, letterbox=letterbox))
+        assert (canvas[top : top + 48] == 255).all()
+        assert (np.delete(canvas, np.s_[top : top + 48], axis=0) == 114).all()
+    assert (on_canvas(white, replace(SPEC, letterbox=Letterbox.STRETCH)) == 255).all()
+
+
+def test_frames_have_the_shape_of_the_contract_and_rendered_pictures_never_change():
+    assert frames_of(PICTURES, SPEC).shape == (6, 96, 96)
+    assert render_pictures().sha256 == PICTURES.sha256
+
+
+def test_a_folder_without_a_picture_or_with_a_broken_one_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="holds no picture"):
+        load_pictures(tmp_path)
+    for content in (b"", b"no picture"):
+        (tmp_path / "broken.jpg").write_bytes(content)
+        with pytest.raises(ModelError, match=r"broken\.jpg"):
+            load_pictures(tmp_path)
