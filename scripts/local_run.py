@@ -22,7 +22,6 @@ from typing import Any, NoReturn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-REPOSITORY = CHECKOUT / "model_repository"
 LOGS = CHECKOUT / ".local" / "logs"
 BUILTIN_MODEL = "people_hog"
 DEMO_URL = "demo:?people=3&seed=1&fps=10&size=1280x720"
@@ -45,7 +44,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         say("starting Triton and the gateway")
         triton = [
-            BIN / "ruth-triton", "serve", "--model-repository", REPOSITORY, "--gateway", gateway_url,
+            BIN / "ruth-triton", "serve", "--model-repository", options.repository, "--gateway", gateway_url,
             "--grpc-port", options.triton_port + 1, "--http-port", options.triton_port,
             "--metrics-port", options.triton_port + 2,
         ]  # fmt: skip
@@ -82,6 +81,13 @@ def parse_options() -> argparse.Namespace:
         help=f"a detector to convert and use; default: the built-in {BUILTIN_MODEL}",
     )
     parser.add_argument("--family", default="auto", help="family of --model, if it isn't recognised")
+    parser.add_argument(
+        "--repository",
+        type=Path,
+        default=CHECKOUT / "model_repository",
+        metavar="DIR",
+        help="model repository (model_repository)",
+    )
     parser.add_argument("--profile", default=os.environ.get("RUTH_AI_PROFILE", "dev"), help="profile of defaults (dev)")
     parser.add_argument("--port", type=int, default=8080, help="port of the API (8080)")
     parser.add_argument(
@@ -109,19 +115,19 @@ def check_machine(options: argparse.Namespace) -> None:
 def provide_model(options: argparse.Namespace) -> str:
     """Publish the model to use, unless it is there; returns its name."""
     if options.model is None:
-        if not (REPOSITORY / BUILTIN_MODEL / "config.pbtxt").exists():
+        if not (options.repository / BUILTIN_MODEL / "config.pbtxt").exists():
             say(f"building the model {BUILTIN_MODEL} (once)")
-            convert("builtin", BUILTIN_MODEL)
+            convert(options.repository, "builtin", BUILTIN_MODEL)
         return BUILTIN_MODEL
     name = "".join(c if c.isalnum() else "_" for c in options.model.stem.lower())[:64]
     say(f"publishing {options.model} as {name}")
-    convert("onnx", options.model, "--name", name, "--family", options.family)
+    convert(options.repository, "onnx", options.model, "--name", name, "--family", options.family)
     return name
 
 
-def convert(*arguments: object) -> None:
+def convert(repository: Path, *arguments: object) -> None:
     """Run the converter; its messages are for the user."""
-    command = [str(BIN / "ruth-convert"), *map(str, arguments), "--repository", str(REPOSITORY)]
+    command = [str(BIN / "ruth-convert"), *map(str, arguments), "--repository", str(repository)]
     status = subprocess.run(command, check=False).returncode
     if status:
         sys.exit(status)

@@ -1,9 +1,12 @@
 """Fixtures that every folder of tests may use."""
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
+
+from converters.cli import main as convert
 
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -18,3 +21,18 @@ def data_dir() -> Path:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def people_repository(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with YOLOX-nano published as `people`; converted once for all workers of a run."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "people_repository"
+    with (shared / "people_repository.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            model = data_dir / "models" / "yolox_nano_416.onnx"
+            assert convert(["onnx", str(model), "--name", "people", "--repository", str(folder)]) == 0
+    return folder

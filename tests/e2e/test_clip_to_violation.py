@@ -1,0 +1,144 @@
+"""From a model file and a clip to stored violations, all parts real."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+
+import cv2
+import numpy as np
+import pytest
+
+from gateway.cli import main as gateway_command
+from tests.support.running_gateway import running_gateway
+from tests.support.triton_server import eventually, free_ports, running_triton
+
+
+@pytest.fixture(scope="module")
+def triton(people_repository):
+    with running_triton(people_repository) as running:
+        yield running
+
+
+def replay(triton, clip, *options):
+    command = [sys.executable, "-m", "gateway", "replay", "--video", str(clip), "--model", "people"]
+    command += ["--triton", triton.grpc_url, "--json", *options]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+@pytest.fixture(scope="module")
+def report(triton, data_dir):
+    return replay(triton, data_dir / "video" / "people_one_by_one_50s.mp4")
+
+
+def test_a_replay_finds_the_two_visitors_and_drops_nothing(report):
+    found = json.loads(report)
+    assert found["frames_decoded"] == found["frames_inferred"] == len(found["detections"]) == 500
+    times = [(v["started_at_s"], v["ended_at_s"]) for v in found["violations"]]
+    assert len(times) == 2
+    assert times[0] == pytest.approx((6, 20), abs=1.5)
+    assert times[1] == pytest.approx((23, 45), abs=1.5)
+    assert {v["type"] for v in found["violations"]} == {"zone_presence"}
+
+
+def test_a_replay_is_the_same_to_the_byte_each_time(report, triton, data_dir):
+    assert replay(triton, data_dir / "video" / "people_one_by_one_50s.mp4") == report
+
+
+def test_a_replay_at_a_lower_rate_looks_at_fewer_frames(triton, data_dir):
+    clip = data_dir / "video" / "people_one_by_one_50s.mp4"
+    found = json.loads(replay(triton, clip, "--fps", "2"))
+    assert found["frames_decoded"] == 500
+    assert found["frames_inferred"] in (100, 101)
+    assert len(found["violations"]) == 2
+
+
+def test_a_replay_judges_by_the_rules_it_is_given(triton, data_dir, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rules]]\nname = "long stay"\n[rules.definition]\ntype = "zone_presence"\nmin_duration_s = 15\n')
+    found = json.loads(
+        replay(triton, data_dir / "video" / "people_one_by_one_50s.mp4", "--rules", str(rules), "--fps", "5")
+    )
+    assert [v["rule"] for v in found["violations"]] == ["long stay"]
+
+
+def test_a_replay_with_a_model_that_is_not_loaded_says_so(triton, data_dir, capsys):
+    clip = data_dir / "video" / "fall_from_chair_s1.mp4"
+    status = gateway_command(["replay", "--video", str(clip), "--model", "ghosts", "--triton", triton.grpc_url])
+    assert status == 1
+    assert "ghosts isn't loaded" in capsys.readouterr().err
+
+
+def test_a_camera_leads_to_a_violation_with_a_picture_that_opens(people_repository, data_dir, tmp_path):
+    port = free_ports(1)[0]
+    clip = data_dir / "video" / "people_one_by_one_50s.mp4"
+    with (
+        running_gateway(tmp_path / "gateway", port=port) as gateway,
+        running_triton(people_repository, gateway=gateway.url),
+    ):
+        gateway.add_camera(f"file://{clip}", "people", fps=5)
+        eventually(lambda: gateway.get("/api/v1/violations")["items"], 60)
+        violation = gateway.get("/api/v1/violations")["items"][0]
+        picture = gateway.fetch(f"/api/v1/violations/{violation['id']}/evidence.jpg")
+        health = gateway.get("/api/v1/health")
+
+    assert violation["label"] == "person"
+    assert violation["model"] == "people"
+    assert violation["model_sha256"]
+    assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (432, 768, 3)
+    assert health["status"] == "healthy"
+    assert set(health["components"]["ai_runtime"]["transport"].values()) == {"system_shared_memory"}
+
+
+def test_a_runtime_without_shared_memory_is_served_inline(people_repository, tmp_path):
+    with (
+        running_gateway(tmp_path / "gateway") as gateway,
+        running_triton(people_repository) as triton,
+    ):
+        gateway.post("/api/internal/runtime/register", declaration(triton, shared_memory=False))
+        camera = gateway.add_camera("demo:?people=2&seed=1", "people")
+        eventually(lambda: gateway.status(camera)["frames_inferred"] > 3, 30)
+        runtime = gateway.get("/api/v1/runtimes")["items"][0]
+        assert runtime["transport"] == "inline"
+        assert "shared memory" in runtime["transport_reason"]
+
+
+def test_a_runtime_that_misses_its_heartbeats_is_out_and_its_cameras_say_so(people_repository, tmp_path):
+    with (
+        running_gateway(tmp_path / "gateway", env={"RUTH_AI_HEARTBEAT_S": "0.5"}) as gateway,
+        running_triton(people_repository) as triton,
+    ):
+        gateway.post("/api/internal/runtime/register", declaration(triton, shared_memory=False))
+        camera = gateway.add_camera("demo:?people=2&seed=1", "people")
+        eventually(lambda: not gateway.get("/api/v1/runtimes")["items"], 20)
+        assert gateway.status(camera)["granted_fps"] == 0
+        assert "no runtime" in gateway.status(camera)["reason"]
+        assert gateway.send("GET", "/api/v1/health/ready")[0] == 503
+
+
+def declaration(triton, *, shared_memory):
+    return {
+        "runtime_id": "by-hand",
+        "hardware_type": "cpu",
+        "supports_gpu": False,
+        "max_fps": 30,
+        "max_concurrent_streams": 5,
+        "inference_batch_size": 1,
+        "version": "1",
+        "grpc_url": triton.grpc_url,
+        "shared_memory": shared_memory,
+        "supported_models": [{"model_id": "people", "version": "1", "loaded": True}],
+    }
+
+
+def test_events_tell_of_a_violation_once_it_is_on_record(people_repository, tmp_path):
+    with (
+        running_gateway(tmp_path / "gateway") as gateway,
+        running_triton(people_repository, gateway=gateway.url),
+        urllib.request.urlopen(f"{gateway.url}/api/v1/events", timeout=60) as stream,
+    ):
+        gateway.add_camera("demo:?people=4&seed=1", "people")
+        event = json.loads(next(line for line in stream if line.startswith(b"data:"))[5:])
+        assert event["type"] == "violation.opened"
+        stored = gateway.get(f"/api/v1/violations/{event['payload']['id']}")
+        assert stored["camera_id"] == event["camera_id"]
