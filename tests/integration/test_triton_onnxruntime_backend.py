@@ -11,7 +11,7 @@ import tritonclient.grpc as grpcclient
 from onnx import TensorProto
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
-from tests.support.triton_models import CENSUS_TENSORS, census, identity, lookup, publish
+from tests.support.triton_models import CENSUS_TENSORS, above_zero, census, identity, lookup, publish
 from tests.support.triton_server import RunningTriton, running_triton
 
 TYPES = ("BOOL", "UINT8", "INT8", "INT32", "INT64", "FLOAT16", "FLOAT", "DOUBLE")
@@ -28,6 +28,15 @@ def triton(tmp_path_factory):
     ragged = CENSUS_TENSORS.replace("dims: [-1] }\noutput", "dims: [-1] allow_ragged_batch: true }\noutput", 1)
     publish(repository, "ragged", census(), batched + ragged)
     publish(repository, "alone", census(), "max_batch_size: 0\n" + ONE_CPU + CENSUS_TENSORS.replace("[", "[-1, "))
+    publish(
+        repository,
+        "above_zero",
+        above_zero(),
+        "max_batch_size: 0\n"
+        'input { name: "x" data_type: TYPE_FP32 dims: [-1] }\n'
+        'output { name: "where" data_type: TYPE_INT64 dims: [1, -1] }\n'
+        'output { name: "most" data_type: TYPE_FP32 dims: [1] }\n',
+    )
     publish(
         repository,
         "lookup",
@@ -175,6 +184,13 @@ def test_every_element_of_every_type_passes_unchanged(client, kind):
     array = np.array([[1, 0, 1], [0, 1, 3]]).astype(triton_to_np_dtype(datatype))
     answer = ask(client, f"identity_{kind}", "input", array, datatype)
     np.testing.assert_array_equal(answer.as_numpy("output"), array)
+
+
+@pytest.mark.parametrize(("values", "where", "most"), [([0, 5, 0, 7], [[1, 3]], 7), ([0, 0], [[]], 0)])
+def test_outputs_of_any_length_and_scalars_come_back(client, values, where, most):
+    answer = ask(client, "above_zero", "x", np.array(values, np.float32), "FP32")
+    assert answer.as_numpy("where").tolist() == where
+    assert answer.as_numpy("most").tolist() == [most]
 
 
 def test_auto_complete_derives_what_the_official_backend_would(incomplete):

@@ -47,6 +47,22 @@ def lookup() -> onnx.ModelProto:
     )
 
 
+def above_zero() -> onnx.ModelProto:
+    """FP32 `x [n]` → `where` INT64 `[1, k]`, where it is not zero; `most`: the maximum, a scalar."""
+    return _model(
+        [
+            helper.make_node("NonZero", ["x"], ["where"]),
+            helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        ],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
+        [
+            helper.make_tensor_value_info("where", TensorProto.INT64, [1, "k"]),
+            helper.make_tensor_value_info("most", TensorProto.FLOAT, []),
+        ],
+        [],
+    )
+
+
 def identity(element_type: int) -> onnx.ModelProto:
     """`input [n, 3]` of a type → the same as `output`."""
     return _model(

@@ -133,7 +133,7 @@ class TritonPythonModel:
                 return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))]
             return [response for call in calls for response in self._answer([call])]
         return [
-            pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(name, share[name]) for name in call.wanted])
+            pb_utils.InferenceResponse([written(name, share[name]) for name in call.wanted])
             for call, share in zip(calls, shares, strict=True)
         ]
 
@@ -218,7 +218,11 @@ def check_signature(path: Path, config: Config, session: Any) -> None:
 
 
 def compatible(declared: Sequence[int | str], actual: Sequence[int | str | None]) -> bool:
-    """Whether two shapes can be the same: as long as each other, equal wherever both axes are fixed (`-1` is not)."""
+    """Whether two shapes can be the same: as long as each other, equal wherever both axes are fixed (`-1` is not).
+
+    Triton knows no scalars: `[1]` is how a configuration writes one.
+    """
+    actual = actual or [1]
     return len(declared) == len(actual) and all(
         not isinstance(theirs, int) or ours in (theirs, -1) for ours, theirs in zip(declared, actual, strict=True)
     )
@@ -250,6 +254,14 @@ def read(request: Any) -> Call:
     """
     feeds = {tensor.name(): np.from_dlpack(tensor) for tensor in request.inputs()}
     return Call(feeds, tuple(request.requested_output_names()))
+
+
+def written(name: str, array: npt.NDArray[Any]) -> Any:
+    """An array as an output tensor, through DLPack as in `read`; a scalar as `[1]`.
+
+    Triton takes an empty array by DLPack for a non-contiguous one; that it counts no bytes is right here for once.
+    """
+    return pb_utils.Tensor.from_dlpack(name, np.atleast_1d(array)) if array.size else pb_utils.Tensor(name, array)
 
 
 def groups(calls: Sequence[Call]) -> Iterable[list[int]]:
