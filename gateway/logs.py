@@ -87,7 +87,8 @@ class TextFormatter(logging.Formatter):
         message = mask_secrets(record.getMessage())
         line = f"{_timestamp(record)} {_level_name(record):5} {record.name}: {message}{fields}"
         failure = _failure(self, record)
-        return f"{line}\n{failure}" if failure else line
+        text = f"{line}\n{failure}" if failure else line
+        return text.encode(errors="backslashreplace").decode()  # file names may hold what no terminal can show
 
 
 def configure_logging(level: str, log_format: str, stream: TextIO | None = None) -> None:

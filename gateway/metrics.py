@@ -4,7 +4,7 @@ Only what happens is counted here; what *is* (camera states, queue lengths, comp
 asks, see `gateway.api.metrics`, so that it can't go stale.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -84,9 +84,9 @@ class Metrics:
         """An event was written to the outbox."""
         self._events.labels(camera_id, event_type).inc()
 
-    def spool_depth(self, records: int) -> None:
-        """So many records wait for the database now."""
-        self._spool.set(records)
+    def watch_spool(self, depth: Callable[[], int]) -> None:
+        """Ask `depth`, at each scrape, how many records wait for the database."""
+        self._spool.set_function(depth)
 
     def forget_camera(self, camera_id: str) -> None:
         """Drop every series of a camera that is gone, so that their number doesn't grow for ever."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.logs import Trace, configure_logging, current_trace
+from gateway.logs import JsonFormatter, TextFormatter, Trace, configure_logging, current_trace
 
 logger = logging.getLogger("gateway.somewhere")
 
@@ -96,7 +96,7 @@ def test_credentials_are_masked_in_message_arguments_fields_and_traceback(stream
     assert "OSError: rtsp://admin:***@cam refused" in str(line["exception"])
 
 
-def test_values_that_json_does_not_know_are_written_all_the_same(stream: io.StringIO) -> None:
+def test_values_that_json_does_not_know_are_written_all_the_same() -> None:
     extra = {
         "path": Path("/a"),
         "at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
@@ -104,8 +104,9 @@ def test_values_that_json_does_not_know_are_written_all_the_same(stream: io.Stri
         "set": {1},
         "b": b"x",
     }
-    logger.info("lone surrogate \udc80 and a\nline break", extra=extra)
-    line = _only_line(stream)
+    record = logging.makeLogRecord({"msg": "lone surrogate \udc80 and a\nline break", **extra})
+    (text,) = JsonFormatter().format(record).splitlines()
+    line = json.loads(text)
     assert (line["path"], line["at"], line["nan"], line["set"]) == ("/a", "2026-01-01T00:00:00+00:00", "nan", [1])
 
 
@@ -120,6 +121,11 @@ def test_text_is_for_people() -> None:
     logger.warning("slow %s", "rtsp://a:hunter2@cam", extra={"camera_id": "gate"})
     logger.debug("unseen")
     assert stream.getvalue().endswith(" warn  gateway.somewhere: slow rtsp://a:***@cam camera_id=gate\n")
+
+
+def test_text_that_no_terminal_can_show_is_escaped() -> None:
+    text = TextFormatter().format(logging.makeLogRecord({"msg": "can't open /media/\udc80.mp4"}))
+    assert text.encode().endswith(rb"/media/\udc80.mp4")
 
 
 def test_servers_log_the_same_way_but_not_every_request(stream: io.StringIO) -> None:

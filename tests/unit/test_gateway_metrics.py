@@ -17,7 +17,7 @@ def test_what_happens_is_counted_under_its_labels() -> None:
     metrics.frame_judged(0.03)
     metrics.violation_created("gate", "zone_presence")
     metrics.event_created("gate", "violation.opened")
-    metrics.spool_depth(3)
+    metrics.watch_spool(lambda: 3)
     assert {
         'ruth_ai_frames_dispatched_total{camera_id="gate"} 1.0',
         'ruth_ai_frames_dropped_total{camera_id="gate",reason="stale"} 2.0',
@@ -48,5 +48,5 @@ def test_a_camera_that_is_forgotten_leaves_no_series_and_the_others_stay() -> No
 
 def test_two_gateways_in_one_process_count_apart() -> None:
     one, other = Metrics(), Metrics()
-    one.spool_depth(1)
+    one.watch_spool(lambda: 1)
     assert "ruth_ai_spool_depth 0.0" in _lines(other)
