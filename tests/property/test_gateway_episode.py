@@ -1,0 +1,124 @@
+"""The episode machine against a plain reading of its definition, and over crashes in the middle."""
+
+from dataclasses import dataclass
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.rules.episode import IDLE, Closed, EpisodeState, Hit, Opened, Phase, advance, finish
+
+# Times and limits in eighths of a second, which floats hold exactly.
+Frames = st.lists(st.tuples(st.integers(0, 24), st.none() | st.integers(0, 100)), max_size=80)
+Limits = st.tuples(st.integers(0, 32), st.integers(0, 24))
+
+
+@dataclass
+class Episode:
+    """What should have been recorded."""
+
+    started_s: float
+    ended_s: float
+    peak: float
+
+
+def hits_of(frames: list[tuple[int, int | None]]) -> list[tuple[float, Hit | None]]:
+    time_s, observed = 0.0, []
+    for step, score in frames:
+        time_s += step / 8
+        observed.append((time_s, None if score is None else Hit(f"label-{score}", score / 100, (0.0, 0.0, 1.0, 1.0))))
+    return observed
+
+
+def by_definition(observed: list[tuple[float, Hit | None]], min_duration_s: float, max_gap_s: float) -> list[Episode]:
+    """Cut the hits where a gap is too long; a piece that lasts is a violation."""
+    pieces: list[list[tuple[float, Hit]]] = []
+    for time_s, hit in observed:
+        if hit is None:
+            continue
+        if not pieces or time_s - pieces[-1][-1][0] > max_gap_s:
+            pieces.append([])
+        pieces[-1].append((time_s, hit))
+    return [
+        Episode(piece[0][0], piece[-1][0], max(hit.score for _, hit in piece))
+        for piece in pieces
+        if piece[-1][0] - piece[0][0] >= min_duration_s
+    ]
+
+
+def run(
+    observed: list[tuple[float, Hit | None]], min_duration_s: float, max_gap_s: float, crash: bool = False
+) -> list[Episode]:
+    """Drive the machine as its callers do, giving every violation an id; `crash` loses all but the encoded state."""
+    state, found = IDLE, []
+
+    def take(transitions: list[Opened | Closed]) -> None:
+        nonlocal state
+        for transition in transitions:
+            if isinstance(transition, Opened):
+                found.append(Episode(transition.started_s, -1, transition.hit.score))
+                state = msgspec.structs.replace(state, violation_id=str(len(found)))
+            else:
+                assert transition.violation_id == str(len(found))
+                found[-1].ended_s, found[-1].peak = transition.ended_s, transition.best.score
+
+    for time_s, hit in observed:
+        if crash:
+            state = msgspec.json.decode(msgspec.json.encode(state), type=EpisodeState)
+        state, transitions = advance(state, time_s, hit, min_duration_s, max_gap_s)
+        assert [type(t) for t in transitions] in ([], [Opened], [Closed], [Closed, Opened])
+        take(transitions)
+    state, transitions = finish(state)
+    take(transitions)
+    assert state == IDLE
+    return found
+
+
+@given(frames=Frames, limits=Limits)
+def test_a_violation_is_a_run_of_hits_that_lasts(frames, limits):
+    observed, (min_duration_s, max_gap_s) = hits_of(frames), (limits[0] / 8, limits[1] / 8)
+    assert run(observed, min_duration_s, max_gap_s) == by_definition(observed, min_duration_s, max_gap_s)
+
+
+@given(frames=Frames, limits=Limits)
+def test_a_crash_after_any_frame_changes_nothing(frames, limits):
+    observed, (min_duration_s, max_gap_s) = hits_of(frames), (limits[0] / 8, limits[1] / 8)
+    assert run(observed, min_duration_s, max_gap_s, crash=True) == run(observed, min_duration_s, max_gap_s)
+
+
+@given(frames=Frames, limits=Limits, blind=st.sets(st.integers(0, 79)))
+def test_a_frame_that_never_came_says_no_more_than_one_without_a_hit(frames, limits, blind):
+    observed, (min_duration_s, max_gap_s) = hits_of(frames), (limits[0] / 8, limits[1] / 8)
+    seen = [frame for i, frame in enumerate(observed) if i not in blind]
+    nothing_there = [(time_s, None if i in blind else hit) for i, (time_s, hit) in enumerate(observed)]
+    assert run(seen, min_duration_s, max_gap_s) == run(nothing_there, min_duration_s, max_gap_s)
+
+
+def a_hit(score: float = 0.5) -> Hit:
+    return Hit("person", score, (0.0, 0.0, 1.0, 1.0))
+
+
+def test_a_violation_opens_with_the_first_hit_that_reaches_the_duration():
+    state, transitions = advance(IDLE, 10.0, a_hit(0.9), 1.0, 2.0)
+    assert (state.phase, transitions) == (Phase.CANDIDATE, [])
+    state, transitions = advance(state, 10.5, a_hit(), 1.0, 2.0)
+    assert transitions == []
+    state, transitions = advance(state, 11.0, a_hit(), 1.0, 2.0)
+    assert state.phase is Phase.OPEN
+    assert transitions == [Opened(10.0, a_hit())]
+    assert finish(state)[1] == [Closed("", 11.0, a_hit(0.9))]
+
+
+def test_blind_time_does_not_close_a_violation_before_its_gap_window_has_passed():
+    state, _ = advance(IDLE, 0.0, a_hit(), 0.0, 2.0)
+    state, transitions = advance(state, 2.0, None, 0.0, 2.0)
+    assert (state.phase, transitions) == (Phase.OPEN, [])
+    state, transitions = advance(state, 2.125, None, 0.0, 2.0)
+    assert state == IDLE
+    assert transitions == [Closed("", 0.0, a_hit())]
+
+
+def test_a_hit_after_the_gap_window_ends_one_violation_and_begins_another():
+    state, _ = advance(IDLE, 0.0, a_hit(), 0.0, 2.0)
+    _, transitions = advance(state, 5.0, a_hit(), 0.0, 2.0)
+    assert transitions == [Closed("", 0.0, a_hit()), Opened(5.0, a_hit())]
