@@ -9,10 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from converters.arguments import labels_of, parser, serving_of
 from converters.errors import ConvertError
+
+if TYPE_CHECKING:
+    from converters.publish import Publication, Request
 
 _INTERRUPTED = 130
 
@@ -162,7 +165,7 @@ def _lint(parsed: argparse.Namespace, progress: Progress) -> int:
     return int(any(finding.problem for finding in findings))
 
 
-def _request(parsed: argparse.Namespace) -> Any:  # noqa: ANN401  # publish.Request, imported late
+def _request(parsed: argparse.Namespace) -> "Request":
     from converters.publish import Request
 
     return Request(
@@ -176,7 +179,7 @@ def _request(parsed: argparse.Namespace) -> Any:  # noqa: ANN401  # publish.Requ
     )
 
 
-def _print_publication(publication: Any, parsed: argparse.Namespace) -> None:  # noqa: ANN401
+def _print_publication(publication: "Publication", parsed: argparse.Namespace) -> None:
     if parsed.json:
         _print_json(asdict(publication))
         return

@@ -14,7 +14,7 @@ from converters.reference import bgr_of
 from converters.spec import Letterbox, ModelSpec
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-MAX_PICTURES = 32
+MAX_PICTURES = 16
 _SYNTHETIC = 6
 
 _KR, _KB = 0.299, 0.114

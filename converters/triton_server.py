@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -28,6 +29,7 @@ READY_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 INFER_TIMEOUT_S = 60.0
 _POLL_S = 0.05
+_PORTS = range(20_000, 32_000)
 _GATEWAY_VARIABLE = "RUTH_AI_GATEWAY_URL"
 """Left out of a trial's environment: a gateway must not schedule onto it."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -149,12 +151,23 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Return ports that were free on the loopback a moment ago, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Return loopback ports that were free a moment ago, all different.
+
+    They lie below the range that the kernel deals out to clients and to `bind` with port 0, so that no other process
+    is dealt one of them before the server has it.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        if port not in ports and _is_free(port):
+            ports.append(port)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

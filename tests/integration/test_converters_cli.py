@@ -54,7 +54,8 @@ def test_a_model_goes_from_file_to_repository_and_every_verb_agrees(convert, dat
     assert convert(*arguments)[1]["outcome"] == "up to date"
     assert snapshot(repository) == before
     assert convert("list", "--repository", repository)[1]["models"][0]["canvas"] == "416 x 416"
-    assert convert("verify", "people", "--repository", repository)[0] == 0
+    status, result = convert("verify", "people", "--repository", repository)
+    assert status == 0, result
     assert convert("lint", repository) == (0, {"models": [{"name": "people", "problem": ""}]})
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
@@ -179,3 +180,13 @@ def gone_within(pid: int, timeout_s: float) -> None:
         assert time.monotonic() < deadline, f"{pid} is still there"
         time.sleep(0.05)
     assert os.getpid() != pid
+
+
+def test_people_read_the_result_on_stdout_and_the_progress_on_stderr(tiny, tmp_path, capsys):
+    assert main(["inspect", str(tiny)]) == 0
+    assert "is          yolox:" in capsys.readouterr().out
+    assert main(["onnx", str(tmp_path / "absent.onnx"), "--name", "x", "--repository", str(tmp_path / "models")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "s  read absent.onnx" in said.err
+    assert said.err.endswith("absent.onnx can't be read: No such file or directory\n")

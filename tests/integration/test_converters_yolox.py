@@ -1,12 +1,14 @@
 """The fused YOLOX-nano against the original decoded by hand, on every photograph, at every index of a batch."""
 
+import json
+
 import numpy as np
 import pytest
 
 from converters import families
 from converters.families import BuildOptions
 from converters.onnx_file import read_onnx
-from converters.pictures import load_pictures
+from converters.pictures import load_pictures, nv12_of, on_canvas
 from converters.reference import iou
 from converters.spec import Tolerance
 from converters.verify import Judge, at_threshold, frames_of, onnx_runner, verify
@@ -46,9 +48,16 @@ def test_the_same_objects_are_found_as_from_pictures_that_kept_their_colours(bui
     assert parity.from_rgb.unmatched == 0
 
 
-def test_objects_of_a_decoder_by_other_hands_are_found(built, photographs, data_dir):
-    import json
+def test_sure_objects_lie_within_a_pixel_and_a_hundredth_of_what_an_original_fed_rgb_finds(built, photographs):
+    sure, judge = 0.39, Judge(built.spec, Tolerance(box_px=1.0, score=0.01), 0.39)
+    canvases = np.stack([on_canvas(picture, built.spec) for picture in photographs.pictures])
+    run = onnx_runner(at_threshold(built.model, sure).SerializeToString())
+    difference = judge.compare(built.picture_reference(canvases, sure), run(frames_of(photographs, built.spec)))
+    assert difference.rows == 10
+    assert difference.within(judge.tolerance), str(difference)
 
+
+def test_objects_of_a_decoder_by_other_hands_are_found(built, photographs, data_dir):
     theirs = json.loads((data_dir / "reference_outputs.json").read_text())["yolox_nano_416"]["results"]
     rows = onnx_runner(built.model.SerializeToString())(frames_of(photographs, built.spec))
     for name, picture, found in zip(photographs.names, photographs.pictures, rows, strict=True):
@@ -65,8 +74,6 @@ def test_objects_of_a_decoder_by_other_hands_are_found(built, photographs, data_
 def test_the_clip_holds_two_visits_at_any_threshold_around_the_default(built, data_dir):
     """Every tenth frame (1 s): a person inside the visits, none in the empty stretches."""
     av = pytest.importorskip("av")
-    from converters.pictures import nv12_of, on_canvas
-
     run = onnx_runner(at_threshold(built.model, 0.15).SerializeToString())
     best: dict[float, float] = {}
     with av.open(str(data_dir / "video/people_one_by_one_50s.mp4")) as clip:
