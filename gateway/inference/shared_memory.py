@@ -1,10 +1,10 @@
 """A region of system shared memory, cut into slots that each hold one frame."""
 
+import mmap
 import os
 import secrets
 from collections import deque
 from dataclasses import dataclass
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from gateway.domain.frame import UInt8Array
 
 PREFIX = "ruth_ai_gateway"
 QUARANTINE_S = 30.0
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory lives there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +29,11 @@ class FrameSlots:
 
     A slot whose call did not end with an answer may still be read by the server: it is quarantined for
     `QUARANTINE_S` before it is used again.
+
+    Attributes:
+        name: Name of the region; `/` + name is its POSIX key.
+        slot_bytes: Room for one frame.
+        byte_size: Size of the region in bytes.
     """
 
     def __init__(self, slot_bytes: int, count: int) -> None:
@@ -36,23 +42,12 @@ class FrameSlots:
         Raises:
             OSError: There is no room in `/dev/shm`.
         """
-        self._memory = SharedMemory(
-            f"{PREFIX}_{os.getpid()}_{secrets.token_hex(8)}", create=True, size=slot_bytes * count
-        )
+        self.name = f"{PREFIX}_{os.getpid()}_{secrets.token_hex(8)}"
         self.slot_bytes = slot_bytes
-        whole: UInt8Array = np.ndarray((count, slot_bytes), np.uint8, buffer=self._memory.buf)
+        self.byte_size = slot_bytes * count
+        whole = _create(SHARED_MEMORY / self.name, self.byte_size).reshape(count, slot_bytes)
         self._free = deque(Slot(i * slot_bytes, whole[i]) for i in range(count))
         self._quarantine: deque[tuple[float, Slot]] = deque()
-
-    @property
-    def name(self) -> str:
-        """Name of the region; `/` + name is its POSIX key."""
-        return self._memory.name
-
-    @property
-    def byte_size(self) -> int:
-        """Size of the region in bytes."""
-        return self._memory.size
 
     def acquire(self, byte_size: int, now_s: float) -> Slot | None:
         """Take a slot; None when none is free or the frame doesn't fit."""
@@ -69,17 +64,27 @@ class FrameSlots:
         self._quarantine.append((now_s + QUARANTINE_S, slot))
 
     def close(self) -> None:
-        """Remove the region. A frame being written in another thread keeps its mapping alive until it is done."""
+        """Remove the region. Its memory goes with the last slot in use: a frame may be being written in a thread."""
         self._free.clear()
         self._quarantine.clear()
-        self._memory.unlink()
-        try:
-            self._memory.close()
-        except BufferError:
-            return  # a view is still in use; the mapping goes with it, the name is gone already
+        (SHARED_MEMORY / self.name).unlink(missing_ok=True)
 
 
-def remove_leftovers(directory: Path = Path("/dev/shm")) -> list[str]:  # noqa: S108 - POSIX shared memory lives there
+def _create(path: Path, byte_size: int) -> UInt8Array:
+    """Map a new file; its pages are reserved now, because a write to one that can't be had kills the process."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, byte_size)
+        # Never closed explicitly: the array keeps the mapping alive, and a write after an unmap would be a crash.
+        return np.frombuffer(mmap.mmap(descriptor, byte_size), np.uint8)
+    except OSError:
+        path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(directory: Path = SHARED_MEMORY) -> list[str]:
     """Remove the regions of gateways that were killed; returns their names."""
     removed: list[str] = []
     for path in directory.glob(f"{PREFIX}_*_*"):
