@@ -77,7 +77,8 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
 def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool) -> Parts:
     metrics, bus = Metrics(), MemoryEventBus()
     evidence = EvidenceFolder(settings.data_dir / "evidence")
-    drain = Drain(spool, store, bus)
+    drain = Drain(spool, store, bus, on_event=lambda event: metrics.event_created(event.camera_id, event.type.value))
+    metrics.watch_spool(lambda: drain.lag)
     pipeline = Pipeline(
         spool=spool,
         evidence=evidence,
@@ -121,6 +122,7 @@ async def _run(settings: Settings, parts: Parts) -> int:
         port=settings.port,
         log_config=None,
         access_log=False,
+        server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=3,
     )

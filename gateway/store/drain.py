@@ -39,6 +39,7 @@ class Drain:
         store: Where they go.
         bus: Who is told.
         settings: Batch size and pauses.
+        on_event: Called with each event that was published; for counting.
         sleep: Waits for a time in seconds.
         jitter: Gives a number in [0, 1) that a pause is multiplied by, so that replicas don't come back at once
             ("full jitter", AWS Architecture Blog, 2015).
@@ -51,6 +52,7 @@ class Drain:
         bus: EventBus,
         *,
         settings: DrainSettings | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -58,6 +60,7 @@ class Drain:
         self._store = store
         self._bus = bus
         self._settings = settings or DrainSettings()
+        self._on_event = on_event
         self._sleep = sleep
         self._jitter = jitter
         self._work = asyncio.Event()
@@ -113,6 +116,8 @@ class Drain:
         if not events and not self.healthy:
             events = await self._newest_event()
         self._bus.publish(events)
+        for event in events:
+            self._on_event(event)
         await self._spool.acknowledge(batch[-1][0])
         self._lag = max(0, self._lag - len(batch))
         return len(batch)

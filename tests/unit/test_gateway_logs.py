@@ -128,14 +128,15 @@ def test_text_that_no_terminal_can_show_is_escaped() -> None:
     assert text.encode().endswith(rb"/media/\udc80.mp4")
 
 
-def test_servers_log_the_same_way_but_not_every_request(stream: io.StringIO) -> None:
+def test_servers_log_the_same_way_but_only_what_goes_wrong(stream: io.StringIO) -> None:
     foreign = logging.getLogger("uvicorn.error")
     foreign.addHandler(logging.StreamHandler(io.StringIO()))
     foreign.propagate = False
     configure_logging("info", "json", stream)
     logging.getLogger("uvicorn.access").info("GET /metrics")
     foreign.info("started")
-    assert _only_line(stream)["message"] == "started"
+    foreign.error("can't bind")
+    assert _only_line(stream)["message"] == "can't bind"
 
 
 @pytest.mark.parametrize(("level", "log_format"), [("verbose", "json"), ("INFO", "json"), ("info", "xml")])
