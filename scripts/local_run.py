@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-LOGS = CHECKOUT / ".local" / "logs"
+LOGS = Path(os.environ.get("RUTH_UP_LOGS", CHECKOUT / ".local" / "logs"))
 BUILTIN_MODEL = "people_hog"
 DEMO_URL = "demo:?people=3&seed=1&fps=10&size=1280x720"
 START_TIMEOUT_S = 60.0
@@ -80,6 +80,7 @@ def parse_options() -> argparse.Namespace:
         metavar="FILE.onnx",
         help=f"a detector to convert and use; default: the built-in {BUILTIN_MODEL}",
     )
+    parser.add_argument("--use-model", metavar="NAME", help="a model that is in the repository already")
     parser.add_argument("--family", default="auto", help="family of --model, if it isn't recognised")
     parser.add_argument(
         "--repository",
@@ -114,6 +115,8 @@ def check_machine(options: argparse.Namespace) -> None:
 
 def provide_model(options: argparse.Namespace) -> str:
     """Publish the model to use, unless it is there; returns its name."""
+    if options.use_model:
+        return str(options.use_model)
     if options.model is None:
         if not (options.repository / BUILTIN_MODEL / "config.pbtxt").exists():
             say(f"building the model {BUILTIN_MODEL} (once)")

@@ -1,0 +1,82 @@
+"""Every command of the README and the guides is run as it is written, and prints what it is said to print."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.documented_commands import Shell, blocks, prints_as_documented
+from tests.support.running_gateway import running_gateway
+from tests.support.triton_server import free_ports, running_triton
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+GATEWAY, TRITON = "localhost:8080", "localhost:8001"
+"""Addresses as documents write them; what really runs is put in their place."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running agent and gateway, and the model repository that the agent serves."""
+
+    addresses: dict[str, str]
+    repository: Path
+
+    def actual(self, text: str) -> str:
+        """A documented command with the addresses that are in use here."""
+        for documented, address in self.addresses.items():
+            text = text.replace(documented, address)
+        return text
+
+    def documented(self, text: str) -> str:
+        """An output with the addresses that documents use."""
+        for documented, address in self.addresses.items():
+            text = text.replace(address, documented).replace(address.replace("localhost", "127.0.0.1"), documented)
+        return text
+
+
+@pytest.fixture(scope="session")
+def stack(people_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("documented")
+    repository = Path(shutil.copytree(people_repository, folder / "model_repository"))
+    port = free_ports(1)[0]
+    url = f"http://127.0.0.1:{port}"
+    with running_triton(repository, gateway=url) as triton, running_gateway(folder / "data", port=port):
+        yield Stack(
+            {GATEWAY: f"localhost:{port}", TRITON: triton.grpc_url.replace("127.0.0.1", "localhost")}, repository
+        )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, data_dir: Path, stack: Stack) -> Path:
+    """What a reader is told to have at hand: a clip, a model file, photographs, the served repository."""
+    shutil.copyfile(data_dir / "video" / "people_one_by_one_50s.mp4", tmp_path / "clip.mp4")
+    shutil.copyfile(data_dir / "models" / "yolox_nano_416.onnx", tmp_path / "yolox_nano.onnx")
+    shutil.copytree(data_dir / "images", tmp_path / "photographs", copy_function=shutil.copyfile)
+    (tmp_path / "model_repository").symlink_to(stack.repository)
+    return tmp_path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
+def test_commands_of_a_document_do_what_it_says(document: Path, folder: Path, stack: Stack):
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with Shell(folder, {"PATH": programs, "AI_RUNTIME_URL": stack.addresses[TRITON]}) as shell:
+        for command in (command for block in blocks(document) if not block.not_run for command in block.commands):
+            status, output = shell.run(stack.actual(command.text))
+            shown = stack.documented(output)
+            assert status == 0, f"{command.place}: $ {command.text}\nended with {status}:\n{shown}"
+            if command.printed:
+                assert prints_as_documented(command.printed, shown), (
+                    f"{command.place}: $ {command.text}\nprinted\n{shown}\ninstead of\n{command.printed}"
+                )
+
+
+def test_few_commands_are_left_out_and_each_says_why():
+    every = [block for document in DOCUMENTS for block in blocks(document)]
+    left_out = [block for block in every if block.not_run is not None]
+    assert len(left_out) <= len(every) / 3
+    assert all(len(block.not_run or "") > 10 for block in left_out)

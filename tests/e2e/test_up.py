@@ -1,0 +1,109 @@
+"""`scripts/up` as its user sees it, without the set-up that precedes it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.triton_server import carriers, eventually, free_ports
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "local_run.py"
+
+
+@pytest.fixture
+def ports():
+    """A free port for the API, and three in a row for Triton."""
+    for base in range(20000 + os.getpid() % 20000, 60000, 7):
+        try:
+            with socket.socket() as a, socket.socket() as b, socket.socket() as c:
+                for offset, each in enumerate((a, b, c)):
+                    each.bind(("127.0.0.1", base + offset))
+        except OSError:
+            continue
+        return free_ports(1)[0], base
+    raise AssertionError("no three free ports in a row")
+
+
+def start(tmp_path, port, triton_port, *options):
+    command = [sys.executable, str(SCRIPT), "--port", str(port), "--triton-port", str(triton_port)]
+    command += ["--repository", str(tmp_path / "repository"), *options]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "RUTH_AI_DATA_DIR": str(tmp_path / "data"), "RUTH_UP_LOGS": str(tmp_path / "logs")},
+    )
+
+
+def lines_until(process, pattern):
+    """Lines printed up to the first that matches."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if re.search(pattern, line):
+            return lines
+    raise AssertionError("".join(lines))
+
+
+@pytest.mark.timeout(240)
+def test_up_shows_violations_with_pictures_and_ctrl_c_leaves_nothing(tmp_path, ports):
+    process = start(tmp_path, *ports)
+    lines_until(process, "VIOLATION")
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/api/v1/violations") as answer:
+        items = json.load(answer)["items"]
+    for violation in items:
+        address = f"http://127.0.0.1:{ports[0]}/api/v1/violations/{violation['id']}/evidence.jpg"
+        with urllib.request.urlopen(address) as answer:
+            picture = cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape == (720, 1280, 3)
+    assert items
+    children = {pid for pid in carriers(f"{ports[0]}") if pid != process.pid}
+    assert len(children) >= 2
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    eventually(lambda: not children & set(carriers(f"{ports[0]}")), 10)
+    assert not [p for p in Path("/dev/shm").iterdir() if any(str(pid) in p.name for pid in children)]
+
+
+def test_a_port_that_is_taken_is_one_clear_message(tmp_path, ports):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", ports[0]))
+        holder.listen()
+        process = start(tmp_path, *ports)
+        said = process.communicate(timeout=30)[0]
+    assert process.returncode == 1
+    assert said.count("\n") == 1
+    assert f"port {ports[0]}" in said
+    assert "--port" in said
+
+
+def test_a_camera_that_is_no_camera_is_refused_with_the_schemes_there_are(tmp_path, ports, people_repository):
+    (tmp_path / "repository").symlink_to(people_repository)
+    process = start(tmp_path, *ports, "--camera", "gopher://hole", "--use-model", "people")
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert "gopher:" in said
+    assert "demo:" in said
+
+
+def test_a_killed_up_takes_its_programs_with_it(tmp_path, ports, people_repository):
+    (tmp_path / "repository").symlink_to(people_repository)
+    process = start(tmp_path, *ports, "--use-model", "people")
+    lines_until(process, "first inference")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    eventually(lambda: not carriers(str(tmp_path / "repository")), 20)
+    eventually(lambda: not carriers(f"--port {ports[0]}".replace(" ", "\0")), 20)
