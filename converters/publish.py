@@ -7,11 +7,12 @@ from pathlib import Path
 
 from converters import families, manifest, triton_config
 from converters.onnx_file import read_onnx
+from converters.parity import Difference
 from converters.pictures import PictureSet, load_pictures, render_pictures
 from converters.repository import Content, Repository, digest
 from converters.spec import BuiltModel, Serving, checked_name
 from converters.trial import try_in_triton
-from converters.verify import Difference, Parity, verify
+from converters.verify import Parity, verify
 
 Report = Callable[[str], None]
 """Told what begins, in words for a person."""
@@ -126,9 +127,9 @@ def _up_to_date(
     repository: Repository, name: str, built: BuiltModel, serving: Serving, data: bytes
 ) -> Publication | None:
     """Return the served version if it is byte for byte what would be published: same graph, same configuration."""
-    if repository.config(name) is None or not repository.versions(name):
+    version = repository.published_version(name)
+    if version is None:
         return None
-    version = repository.served_version(name)
     identity = triton_config.Identity(
         name=name, version=version, source_sha256=built.source.sha256, model_sha256=digest(data)
     )

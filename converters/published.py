@@ -7,12 +7,12 @@ from tempfile import TemporaryDirectory
 
 from converters import manifest, triton_config
 from converters.errors import ModelError
+from converters.parity import Difference
 from converters.pictures import load_pictures, render_pictures
 from converters.publish import Report
 from converters.repository import Repository, digest
 from converters.trial import try_in_triton
 from converters.triton_server import trial_server
-from converters.verify import Difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,22 @@ class Repository:
             raise ModelError(f"{name} is configured for version {version}, which is not there; publish it again")
         return version
 
+    def published_version(self, name: str) -> int | None:
+        """Return the version of a model of ours that is served, None where there is none to compare with.
+
+        Raises:
+            ModelError: The name belongs to a model that was not published by this program.
+        """
+        text = self.config(name)
+        if text is None:
+            return None
+        if "ruth.contract" not in triton_config.parameters_of(triton_config.parse(text)):
+            raise ModelError(f"{self.root / name} was not published by ruth-convert; choose another --name")
+        try:
+            return self.served_version(name)
+        except ModelError:  # a version was removed by hand: publishing again is what mends it
+            return None
+
     def model_bytes(self, name: str, version: int) -> bytes:
         """Return the model file of a version.
 
@@ -175,7 +191,18 @@ class Stage:
         return max(self.repository.versions(name), default=0) + 1
 
     def publish(self, name: str, version: int) -> Path:
-        """Move the staged model into the repository, as a version that is not there yet; return its folder."""
+        """Move the staged model into the repository, as a version that is not there yet; return its folder.
+
+        Raises:
+            ModelError: The repository can't be written.
+        """
+        try:
+            self._move(name, version)
+        except OSError as error:
+            raise ModelError(f"{self.repository.root / name} can't be written ({error.strerror}); mend that") from error
+        return self.repository.root / name / str(version)
+
+    def _move(self, name: str, version: int) -> None:
         staged, target = self.root / name, self.repository.root / name
         if not target.exists():
             staged.rename(target)
@@ -185,7 +212,6 @@ class Stage:
             (staged / CONFIG_FILE).replace(target / CONFIG_FILE)  # from here on the new version is the served one
             _sync_folder(target)
         _sync_folder(self.repository.root)
-        return target / str(version)
 
 
 def digest(data: bytes) -> str:

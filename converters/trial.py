@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from converters import triton_config
 from converters.errors import ModelError
+from converters.parity import Difference, Judge, Rows, rows_of
 from converters.pictures import PictureSet
 from converters.repository import CONFIG_FILE
 from converters.spec import Tolerance
 from converters.triton_server import TrialServer, trial_server
-from converters.verify import Difference, Judge, Rows, at_threshold, enough_rows, frames_of, onnx_runner, rows_of
+from converters.verify import at_threshold, enough_rows, frames_of, onnx_runner
 
 _PROBE_SUFFIX = "_probe"
 

@@ -10,6 +10,7 @@ from onnx import numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
 
 from converters.errors import ModelError
+from converters.parity import Difference, Judge, Rows, rows_of
 from converters.pictures import PictureSet, nv12_of, on_canvas
 from converters.reference import session
 from converters.spec import (
@@ -26,48 +27,9 @@ BATCH_SIZES = (1, 2, 3, 5)
 PROBE_THRESHOLDS = (0.1, 0.03, 0.01, 0.003)
 """Lower thresholds to try, in turn, until the pictures yield rows enough to compare."""
 ENOUGH_ROWS = 20
-_SAME_OBJECT_PX = 16.0
-"""Rows further apart than this are different objects, not one object measured differently."""
 
-Rows = list[NDArray[np.float32]]
 Runner = Callable[[NDArray[np.uint8]], Rows]
 """NV12 frames uint8 `[b, H * 3 / 2, W]` in, the rows of each frame out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """How two lists of rows differ.
-
-    Attributes:
-        rows: Rows that were matched.
-        unmatched: Rows without a partner that no threshold or cut-off explains.
-        box_px: Largest difference of a matched box edge, in canvas pixels.
-        score: Largest difference of a matched score.
-    """
-
-    rows: int = 0
-    unmatched: int = 0
-    box_px: float = 0.0
-    score: float = 0.0
-
-    def merged(self, other: "Difference") -> "Difference":
-        """Return both as one."""
-        return Difference(
-            rows=self.rows + other.rows,
-            unmatched=self.unmatched + other.unmatched,
-            box_px=max(self.box_px, other.box_px),
-            score=max(self.score, other.score),
-        )
-
-    def within(self, tolerance: Tolerance) -> bool:
-        """Tell whether nothing is unmatched and no difference exceeds the tolerance."""
-        return not self.unmatched and self.box_px <= tolerance.box_px and self.score <= tolerance.score
-
-    def __str__(self) -> str:
-        return (
-            f"{self.rows} rows matched, {self.unmatched} not, "
-            f"box differs by {self.box_px:.2g} px, score by {self.score:.2g}"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,73 +118,6 @@ def onnx_runner(model: bytes) -> Runner:
         return rows_of(np.asarray(outputs[0]), np.asarray(outputs[1]))
 
     return run
-
-
-def rows_of(detections: NDArray[np.float32], counts: NDArray[np.int32]) -> Rows:
-    """Cut `detections` `[b, m, 6 + 3K]` at `num_detections` `[b, 1]`."""
-    return [table[:count] for table, count in zip(detections, counts[:, 0], strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Matches rows one to one and measures what is between them.
-
-    Attributes:
-        spec: Of the model.
-        tolerance: Also how near a row must be to the threshold or to the cut at `max_detections` to be excused
-            for having no partner.
-        score_threshold: That the rows were made at.
-    """
-
-    spec: ModelSpec
-    tolerance: Tolerance
-    score_threshold: float
-
-    def compare(self, expected: Rows, found: Rows, *, frames_per_row: int = 1) -> Difference:
-        """Compare lists of pictures; `found` may go round `expected` `frames_per_row` times."""
-        total = Difference()
-        for index, rows in enumerate(found):
-            total = total.merged(self._one(expected[index // frames_per_row], rows))
-        return total
-
-    def _one(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> Difference:
-        """Pair each expected row with the nearest free row of its class, best first."""
-        free = list(range(len(found)))
-        pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        lonely: list[NDArray[np.float32]] = []
-        for row in expected:
-            partner = _nearest(row, found, free)
-            if partner is None:
-                lonely.append(row)
-            else:
-                free.remove(partner)
-                pairs.append((row, found[partner]))
-        unmatched = sum(not self._excused(row, found) for row in lonely)
-        unmatched += sum(not self._excused(found[index], expected) for index in free)
-        return Difference(
-            rows=len(pairs),
-            unmatched=unmatched,
-            box_px=max((_edge_px(row, other) for row, other in pairs), default=0.0),
-            score=max((float(abs(row[4] - other[4])) for row, other in pairs), default=0.0),
-        )
-
-    def _excused(self, row: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
-        """A row may lack a partner at the very threshold, or where the other table was cut above it."""
-        full = len(others) == self.spec.max_detections
-        floor = float(others[-1, 4]) if full else self.score_threshold
-        return bool(row[4] <= floor + self.tolerance.score)
-
-
-def _edge_px(row: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Return the largest difference of a box edge or keypoint coordinate, in pixels."""
-    far = np.abs(row - other)
-    return float(max(far[:4].max(), far[6::3].max(initial=0), far[7::3].max(initial=0)))
-
-
-def _nearest(row: NDArray[np.float32], found: NDArray[np.float32], free: Sequence[int]) -> int | None:
-    """Return the free row of the same class whose box and score are nearest, None where none is near."""
-    near = [index for index in free if found[index, 5] == row[5] and _edge_px(row, found[index]) <= _SAME_OBJECT_PX]
-    return min(near, key=lambda index: _edge_px(row, found[index]) + abs(row[4] - found[index, 4]), default=None)
 
 
 def enough_rows(rows_at: Callable[[float], Rows], score_threshold: float) -> tuple[float, Rows]:

@@ -8,10 +8,11 @@ import pytest
 from converters import families
 from converters.families import BuildOptions
 from converters.onnx_file import read_onnx
+from converters.parity import Judge
 from converters.pictures import load_pictures, nv12_of, on_canvas
 from converters.reference import iou
 from converters.spec import Tolerance
-from converters.verify import Judge, at_threshold, frames_of, onnx_runner, verify
+from converters.verify import at_threshold, frames_of, onnx_runner, verify
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from onnx import TensorProto, helper
 
 from converters.nms import Candidates, append_nms
 from converters.onnx_graph import GraphBuilder
+from converters.parity import rows_of
 from converters.reference import session, suppressed
 from converters.spec import Letterbox, ModelSpec, Task
-from converters.verify import rows_of
 
 COUNT = 60
 

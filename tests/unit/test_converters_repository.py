@@ -93,6 +93,21 @@ def test_a_missing_model_names_those_that_are_there(tmp_path):
         Repository(tmp_path / "models").served_version("cars")
 
 
+def test_the_model_of_another_hand_is_not_touched(tmp_path):
+    (tmp_path / "models/theirs").mkdir(parents=True)
+    (tmp_path / "models/theirs/config.pbtxt").write_text('name: "theirs"')
+    with pytest.raises(ModelError, match="choose another --name"):
+        Repository(tmp_path / "models").published_version("theirs")
+
+
+def test_a_version_that_was_removed_by_hand_is_no_obstacle_to_the_next(tmp_path):
+    folder = put(tmp_path / "models", "people", b"one")
+    folder.rename(tmp_path / "gone")
+    assert Repository(tmp_path / "models").published_version("people") is None
+    put(tmp_path / "models", "people", b"two")
+    assert served(tmp_path / "models", "people") == b"two"
+
+
 def test_a_second_publisher_waits_for_the_first(tmp_path):
     waited = []
 

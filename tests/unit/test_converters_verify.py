@@ -11,9 +11,10 @@ from converters import families
 from converters.errors import ModelError
 from converters.families import BuildOptions
 from converters.onnx_file import read_onnx
+from converters.parity import Judge
 from converters.pictures import load_pictures, on_canvas, render_pictures
 from converters.spec import Letterbox, ModelSpec, Task, Tolerance
-from converters.verify import Judge, enough_rows, frames_of, verify
+from converters.verify import enough_rows, frames_of, verify
 from tests.support.tiny_yolox import saved, tiny_yolox
 
 PICTURES = render_pictures()
