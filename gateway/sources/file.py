@@ -19,6 +19,8 @@ from gateway.sources.urls import CameraUrl, Pace, check_options, pace_option
 OPTIONS = {"loop": "0|1", "pace": "realtime|max"}
 MAX_BROKEN_PACKETS = 50
 DEFAULT_FPS = 25.0
+NOT_CLIPS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "imf"})
+"""What FFmpeg opens as well: text drawn as pictures, and lists that name other files."""
 
 
 class FileSource:
@@ -83,10 +85,10 @@ class FileSource:
 
     def _next_picture(self) -> av.VideoFrame | None:
         picture = next(self._pictures, None)
+        if picture is None and self._index == 0 and self._container is not None:
+            raise SourceFormatError(f"{self._path.name} holds no picture that can be decoded")
         if picture is not None or not self._loop or self._container is None:
             return picture
-        if self._index == 0:
-            raise SourceFormatError(f"{self._path.name} holds no picture that can be decoded")
         self._container.close()
         self._begin()  # opened anew: not every container can be sought in
         self._timeline.restart()
@@ -98,12 +100,14 @@ class FileSource:
             raise SourceUnavailableError(f"there is no file {self._path}")
         try:
             # An absolute path is never taken for a protocol, and a title in some other encoding isn't worth an error.
-            container = av.open(str(self._path.absolute()), metadata_errors="replace")
+            container = av.open(
+                str(self._path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file"}
+            )
         except av.error.FFmpegError as error:
             raise SourceFormatError(
                 f"{self._path.name} isn't a video that FFmpeg can read: {error.strerror}"
             ) from error
-        if not container.streams.video:
+        if not container.streams.video or NOT_CLIPS.intersection(container.format.name.split(",")):
             container.close()
             raise SourceFormatError(f"{self._path.name} has no picture stream")
         stream = container.streams.video[0]
