@@ -1,0 +1,66 @@
+"""A spool and an evidence store in memory, whose failures a test decides."""
+
+from collections.abc import Mapping, Sequence
+
+from gateway.domain.violation import ViolationRecord
+from gateway.errors import NotFoundError, SpoolError, StoreError
+
+
+class MemorySpool:
+    """Implements `gateway.domain.ports.Spool`; fails as often as told.
+
+    Attributes:
+        events: What happened, in order, shared with the evidence store.
+        failures: Commits that are still to fail.
+    """
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+        self.failures = 0
+        self.records: list[ViolationRecord] = []
+        self.states: dict[tuple[str, str], bytes] = {}
+
+    async def load_rule_states(self) -> Mapping[tuple[str, str], bytes]:
+        return dict(self.states)
+
+    async def commit(self, records: Sequence[ViolationRecord], states: Mapping[tuple[str, str], bytes]) -> None:
+        if self.failures:
+            self.failures -= 1
+            self.events.append("commit failed")
+            raise SpoolError("the disk is full")
+        self.records += records
+        self.states |= states
+        self.events.append(f"commit {len(records)} records {len(states)} states")
+
+    async def forget_rule_states(self, camera_id: str, rule_id: str | None = None) -> None:
+        self.states = {k: s for k, s in self.states.items() if k[0] != camera_id or rule_id not in (None, k[1])}
+
+    async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
+        return list(enumerate(self.records[:limit], start=1))
+
+    async def acknowledge(self, through: int) -> None:
+        self.records = self.records[through:]
+
+    async def depth(self) -> int:
+        return len(self.records)
+
+
+class MemoryEvidence:
+    """Implements `gateway.domain.ports.EvidenceStore`; refuses everything while `broken`."""
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+        self.broken = False
+        self.files: dict[str, bytes] = {}
+
+    async def put(self, name: str, content: bytes) -> str:
+        if self.broken:
+            raise StoreError("the disk is full")
+        self.files[name] = content
+        self.events.append("picture")
+        return "ab" * 32
+
+    async def get(self, name: str) -> bytes:
+        if name not in self.files:
+            raise NotFoundError(f"there is no evidence {name}")
+        return self.files[name]

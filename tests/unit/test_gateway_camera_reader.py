@@ -1,0 +1,231 @@
+"""The thread that reads a camera: its states, its retries, and what it does with bugs."""
+
+import datetime as dt
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gateway.domain.frame import Frame
+from gateway.errors import InvalidInputError, SourceFormatError, SourceUnavailableError
+from gateway.sources import CameraReader, reader
+from gateway.sources.reader import Listener
+from tests.support.pictures import a_frame
+
+WAIT_S = 10
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+class Script:
+    """A source that gives what a test says: times of frames, errors, or None for the end; then it blocks."""
+
+    def __init__(self, *steps: float | Exception | None, opening: Exception | None = None) -> None:
+        self._steps = iter(steps)
+        self._opening = opening
+        self._closed = threading.Event()
+        self.anchor_s = 0.0
+        self.closed_times = 0
+
+    def open(self, anchor_s: float) -> None:
+        self.anchor_s = anchor_s
+        if self._opening:
+            raise self._opening
+
+    def read(self) -> Frame | None:
+        step = next(self._steps, "block")
+        if step == "block":
+            assert self._closed.wait(WAIT_S)
+            return None
+        if isinstance(step, Exception):
+            raise step
+        return None if step is None else a_frame(time_s=self.anchor_s + step)
+
+    def close(self) -> None:
+        self.closed_times += 1
+        self._closed.set()
+
+
+class SetClock:
+    """A wall clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+    def utcnow(self) -> dt.datetime:
+        return self.now
+
+
+class Heard:
+    """Everything a reader told, in order."""
+
+    def __init__(self) -> None:
+        self.told: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.listener = Listener(
+            frame=lambda frame: self.told.put(("frame", frame)),
+            state=lambda state, reason: self.told.put((state.value, reason)),
+            crash=lambda error: self.told.put(("crash", error)),
+        )
+
+    def until(self, what: str) -> list[tuple[str, Any]]:
+        """What was told up to and with the first `what`."""
+        told = []
+        while not told or told[-1][0] != what:
+            told.append(self.told.get(timeout=WAIT_S))
+        return told
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The longest delay of each retry; none of them is waited for."""
+    longest: list[float] = []
+
+    def uniform(_: float, limit: float) -> float:
+        longest.append(limit)
+        return 0.0
+
+    monkeypatch.setattr(reader.random, "uniform", uniform)
+    return longest
+
+
+@pytest.fixture
+def run(heard: Heard) -> Iterator[Callable[..., CameraReader]]:
+    """Starts a reader over sources that come one after the other."""
+    running: list[CameraReader] = []
+
+    def start(*sources: Script | Exception, fps: float = 1000.0) -> CameraReader:
+        waiting = iter(sources)
+
+        def make() -> Script:
+            source = next(waiting)
+            if isinstance(source, Exception):
+                raise source
+            return source
+
+        running.append(CameraReader("yard", make, fps, heard.listener, SetClock()))
+        running[-1].start()
+        return running[-1]
+
+    yield start
+    for started in running:
+        started.stop()
+        started.join()
+
+
+def states(told: list[tuple[str, Any]]) -> list[str]:
+    return [what for what, _ in told if what != "frame"]
+
+
+def test_a_camera_connects_is_live_and_ends(run, heard: Heard):
+    source = Script(0.0, 0.1, None)
+    run(source).join()
+    assert [what for what, _ in heard.until("ended")] == ["connecting", "live", "frame", "frame", "ended"]
+    assert source.closed_times == 1
+
+
+def test_frame_time_is_anchored_at_the_clock_and_the_gate_holds_the_rate(run, heard: Heard):
+    run(Script(*(k / 10 for k in range(28)), None), fps=2).join()
+    frames = [frame for what, frame in heard.until("ended") if what == "frame"]
+    assert frames[0].time_s == START.timestamp()
+    assert len(frames) == 6
+
+
+def test_a_lost_camera_is_opened_again_with_growing_delays(run, heard: Heard, delays: list[float]):
+    away = [Script(opening=SourceUnavailableError("no route")) for _ in range(8)]
+    run(*away, Script(0.0, None))
+    told = heard.until("ended")
+    assert states(told) == ["connecting", "retrying"] * 8 + ["connecting", "live", "ended"]
+    assert told[1][1] == "no route; trying again in 0.0 s"
+    assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert all(source.closed_times == 1 for source in away)
+
+
+def test_after_frames_came_the_first_retry_is_soon_again(run, heard: Heard, delays: list[float]):
+    away = [Script(opening=SourceUnavailableError("no route")) for _ in range(6)]
+    run(*away, Script(0.0, SourceUnavailableError("lost")), Script(0.0, None))
+    heard.until("ended")
+    assert delays[-2:] == [16, 0.5]
+
+
+def test_what_is_no_stream_is_refused_and_not_tried_again(run, heard: Heard):
+    run(Script(opening=SourceFormatError("it is a text"))).join()
+    assert heard.until("refused") == [("connecting", ""), ("refused", "it is a text")]
+
+
+def test_a_url_that_can_no_longer_be_used_refuses_the_camera_and_ends_nothing_else(run, heard: Heard):
+    run(InvalidInputError("there is no scheme gopher:")).join()
+    assert heard.until("refused")[-1] == ("refused", "there is no scheme gopher:")
+
+
+def test_a_bug_in_a_source_is_reported(run, heard: Heard):
+    bug = ZeroDivisionError("a bug")
+    source = Script(0.0, bug)
+    run(source).join()
+    assert heard.until("crash")[-1] == ("crash", bug)
+    assert source.closed_times == 1
+
+
+def test_stopping_wakes_a_read_and_says_nothing_more(run, heard: Heard):
+    started = run(Script(0.0))
+    heard.until("frame")
+    started.stop()
+    started.join()
+    assert heard.told.empty()
+
+
+def test_stopping_wakes_a_retry(run, heard: Heard, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reader.random, "uniform", lambda *_: 3600.0)
+    started = run(Script(opening=SourceUnavailableError("no route")))
+    heard.until("retrying")
+    started.stop()
+    started.join()
+    assert heard.told.empty()
+
+
+def test_a_source_is_let_go_before_the_retry_is_waited_for(run, heard: Heard, monkeypatch: pytest.MonkeyPatch):
+    lost = Script(0.0, SourceUnavailableError("lost"))
+    closed_by_then: list[int] = []
+    monkeypatch.setattr(reader.random, "uniform", lambda *_: closed_by_then.append(lost.closed_times) or 0.0)
+    run(lost, Script(None))
+    heard.until("ended")
+    assert closed_by_then == [1]
+
+
+def test_frame_time_goes_on_where_a_camera_whose_clock_is_ahead_of_ours_was_lost(
+    run, heard: Heard, delays: list[float]
+):
+    first = Script(0.0, 60.0, SourceUnavailableError("lost"))
+    second = Script(0.0, 1.0, None)
+    run(first, second)
+    times = [frame.time_s for what, frame in heard.until("ended") if what == "frame"]
+    assert times == sorted(times)
+    assert second.anchor_s == START.timestamp() + 60
+    assert times[-1] == START.timestamp() + 61
+
+
+def test_a_changed_rate_holds_from_the_next_frame_on(run, heard: Heard):
+    gave, go_on = threading.Event(), threading.Event()
+
+    class Paused(Script):
+        def read(self) -> Frame | None:
+            frame = super().read()
+            if frame is not None and frame.time_s - self.anchor_s == 5:
+                gave.set()
+                assert go_on.wait(WAIT_S)
+            return frame
+
+    started = run(Paused(*(float(k) for k in range(20)), None), fps=0.1)
+    assert gave.wait(WAIT_S)
+    started.set_fps(1000)
+    go_on.set()
+    frames = [frame for what, frame in heard.until("ended") if what == "frame"]
+    assert [frame.time_s - START.timestamp() for frame in frames] == [0, *range(5, 20)]

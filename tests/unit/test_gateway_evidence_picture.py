@@ -1,0 +1,73 @@
+"""Evidence opens as a picture of the source's size, and shows what it should where it should."""
+
+import cv2
+import numpy as np
+import pytest
+
+from gateway.domain.rule import WHOLE_PICTURE
+from gateway.evidence import Mark, render_jpeg
+from gateway.evidence.picture import OBJECT_BGR, VIOLATION_BGR, ZONE_BGR
+from tests.support.pictures import a_frame
+
+BOX = (200.0, 150.0, 320.0, 400.0)
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    assert jpeg.startswith(b"\xff\xd8")
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture
+
+
+def near(picture: np.ndarray, x: int, y: int, bgr: tuple[int, int, int]) -> bool:
+    """Whether a pixel around this place has a colour, as far as JPEG keeps it."""
+    patch = picture[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].astype(int)
+    return bool((np.abs(patch - bgr).max(axis=-1) < 60).any())
+
+
+@pytest.mark.parametrize("size_wh", [(640, 480), (641, 481), (1920, 1080), (33, 17), (1, 1), (2, 900)])
+def test_it_has_the_sources_resolution(size_wh: tuple[int, int]):
+    frame = a_frame(resolution_wh=size_wh, seed=3)
+    marks = [Mark((0, 0, size_wh[0], size_wh[1]), "person 0.90", violates=True)]
+    assert decoded(render_jpeg(frame, WHOLE_PICTURE, marks, "caption")).shape[:2] == size_wh[::-1]
+
+
+def test_boxes_lie_on_their_objects_in_the_colour_of_their_kind():
+    frame = a_frame(resolution_wh=(640, 480), luma=90)
+    other = (400.0, 200.0, 500.0, 420.0)
+    picture = decoded(
+        render_jpeg(frame, WHOLE_PICTURE, [Mark(BOX, "", violates=True), Mark(other, "", violates=False)], "")
+    )
+    for box, bgr in ((BOX, VIOLATION_BGR), (other, OBJECT_BGR)):
+        x1, y1, x2, y2 = (int(v) for v in box)
+        assert all(near(picture, x, y, bgr) for x, y in ((x1, y2), (x2, y2), (x1, (y1 + y2) // 2), (x2, y1)))
+        assert not near(picture, (x1 + x2) // 2, (y1 + y2) // 2, bgr)
+
+
+def test_the_zone_is_outlined_at_its_fractions_of_the_picture():
+    zone = ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
+    picture = decoded(render_jpeg(a_frame(resolution_wh=(1280, 960), luma=90), zone, [], ""))
+    assert all(near(picture, x, y, ZONE_BGR) for x, y in ((320, 480), (960, 480), (640, 240), (640, 720)))
+    assert not near(picture, 160, 120, ZONE_BGR)
+
+
+def test_the_frame_itself_is_not_drawn_on():
+    frame = a_frame(resolution_wh=(640, 480), luma=90)
+    render_jpeg(frame, WHOLE_PICTURE, [Mark(BOX, "person", violates=True)], "caption")
+    assert np.all(frame.luma == 90)
+    assert np.all(frame.chroma_u == 128)
+
+
+def test_colours_are_those_of_the_planes():
+    frame = a_frame(resolution_wh=(64, 48), luma=81)
+    frame.chroma_u[:], frame.chroma_v[:] = 90, 240  # BT.601 limited range: pure red
+    blue, green, red = decoded(render_jpeg(frame, ((0, 0), (0.01, 0), (0, 0.01)), [], ""))[20, 50].astype(int)
+    assert red > 240
+    assert blue < 16
+    assert green < 16
+
+
+@pytest.mark.parametrize("box", [(-50.0, -50.0, 2000.0, 2000.0), (10.0, 10.0, 10.0, 10.0), (600.0, 0.0, 640.0, 5.0)])
+def test_boxes_at_and_beyond_the_edge_are_drawn_all_the_same(box: tuple[float, float, float, float]):
+    frame = a_frame(resolution_wh=(640, 480))
+    decoded(render_jpeg(frame, WHOLE_PICTURE, [Mark(box, "x" * 300, violates=True)], "Größe 人 " * 40))

@@ -1,0 +1,203 @@
+"""From detections to durable records."""
+
+import datetime as dt
+from itertools import count
+
+import cv2
+import numpy as np
+import pytest
+
+from gateway.domain.detections import Detections
+from gateway.domain.letterbox import LetterboxMode
+from gateway.domain.model import ModelContract, Task
+from gateway.domain.rule import Rule, RuleSettings, ZonePresence
+from gateway.domain.violation import ViolationClosed, ViolationOpened
+from gateway.errors import InferenceError
+from gateway.pipeline import frames, recorder
+from gateway.pipeline.judge import Judge, Seen, Verdict
+from gateway.pipeline.recorder import Recorder
+from tests.support.pictures import a_frame, people
+from tests.support.records import MemoryEvidence, MemorySpool
+
+NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+START_S = NOON.timestamp()
+SOMEBODY = people((10, 10, 30, 40))
+NOBODY = Detections.empty(("person", "car"))
+CONTRACT = ModelContract(
+    name="people",
+    version="2",
+    task=Task.DETECT,
+    input_wh=(416, 416),
+    letterbox=LetterboxMode.CENTER,
+    pad_luma=16,
+    labels=("person", "car"),
+    sha256="ab" * 32,
+)
+
+
+def a_rule(rule_id: str = "rule-1", revision: int = 1, enabled: bool = True, min_duration_s: float = 1.0) -> Rule:
+    definition = ZonePresence(min_duration_s=min_duration_s, max_gap_s=2.0)
+    settings = RuleSettings(name="nobody here", definition=definition, enabled=enabled)
+    return Rule(id=rule_id, camera_id="yard", revision=revision, settings=settings)
+
+
+def a_judge(*rules: Rule, states: dict[str, bytes] | None = None) -> Judge:
+    numbers = count(1)
+    return Judge(rules or (a_rule(),), states or {}, lambda: f"violation-{next(numbers)}", lambda: NOON)
+
+
+def seen(after_s: float, detections: Detections = SOMEBODY) -> Seen:
+    frame = a_frame(index=int(after_s * 10), time_s=START_S + after_s)
+    return Seen(frame, detections, CONTRACT, "triton-1", 0.0125)
+
+
+def at(after_s: float) -> dt.datetime:
+    return NOON + dt.timedelta(seconds=after_s)
+
+
+def test_a_violation_says_where_when_what_and_by_whom_it_was_seen():
+    judge = a_judge()
+    assert not judge.judge(seen(0))
+    (violation,) = judge.judge(seen(1.0)).opened
+    assert violation.id == "violation-1"
+    assert (violation.camera_id, violation.rule_id, violation.rule_revision) == ("yard", "rule-1", 1)
+    assert (violation.started_at, violation.ended_at) == (NOON, None)
+    assert (violation.label, violation.score, violation.box) == ("person", pytest.approx(0.9), (10, 10, 30, 40))
+    assert (violation.frame_index, violation.resolution_wh) == (10, (64, 48))
+    assert (violation.model, violation.model_version, violation.model_sha256) == ("people", "2", "ab" * 32)
+    assert (violation.runtime_id, violation.latency_ms) == ("triton-1", 12.5)
+
+
+def test_its_end_names_it_and_the_last_hit():
+    judge = a_judge()
+    for after_s in (0, 1, 2, 3):
+        judge.judge(seen(after_s))
+    assert not judge.judge(seen(5.0, NOBODY))
+    (closed,) = judge.judge(seen(5.1, NOBODY)).closed
+    assert (closed.id, closed.ended_at, closed.at) == ("violation-1", at(3), NOON)
+
+
+def test_the_end_of_the_stream_ends_what_is_open():
+    judge = a_judge()
+    judge.judge(seen(0))
+    judge.judge(seen(1))
+    assert [closed.id for closed in judge.finish().closed] == ["violation-1"]
+    assert not judge.finish()
+
+
+def test_a_restart_goes_on_with_the_violation_it_had_open():
+    judge = a_judge()
+    judge.judge(seen(0))
+    judge.judge(seen(1))
+    again = a_judge(states=judge.take_changed_states())
+    assert not again.judge(seen(2))
+    (closed,) = again.judge(seen(60, NOBODY)).closed
+    assert (closed.id, closed.ended_at) == ("violation-1", at(2))
+
+
+def test_states_are_given_once_and_only_when_they_changed():
+    judge = a_judge()
+    judge.judge(seen(0, NOBODY))
+    assert judge.take_changed_states() == {}
+    judge.judge(seen(0))
+    assert list(judge.take_changed_states()) == ["rule-1"]
+    assert judge.take_changed_states() == {}
+
+
+@pytest.mark.parametrize("rules", [[], [a_rule(revision=2, min_duration_s=0.5)], [a_rule(revision=2, enabled=False)]])
+def test_a_rule_that_is_gone_or_changed_ends_what_it_had_open(rules: list[Rule]):
+    judge = a_judge(a_rule(), a_rule("rule-2"))
+    judge.judge(seen(0))
+    judge.judge(seen(1))
+    verdict = judge.replace_rules([*rules, a_rule("rule-2")])
+    assert [closed.id for closed in verdict.closed] == ["violation-1"]
+    assert judge.rules == (*rules, a_rule("rule-2"))
+    assert [closed.id for closed in judge.finish().closed] == ["violation-2"]
+
+
+def test_a_disabled_rule_judges_nothing():
+    judge = a_judge(a_rule(enabled=False))
+    assert not judge.judge(seen(0))
+    assert not judge.judge(seen(10))
+
+
+# Recording
+
+
+@pytest.fixture
+def events() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def spool(events: list[str]) -> MemorySpool:
+    return MemorySpool(events)
+
+
+@pytest.fixture
+def evidence(events: list[str]) -> MemoryEvidence:
+    return MemoryEvidence(events)
+
+
+def an_opening() -> tuple[Verdict, Seen]:
+    judge = a_judge(a_rule(min_duration_s=0))
+    return judge.judge(seen(0)), seen(0)
+
+
+async def test_the_picture_is_kept_before_the_record_that_names_it(spool, evidence, events: list[str]):
+    verdict, frame = an_opening()
+    (violation,) = await Recorder(spool, evidence).record(verdict, frame, {("yard", "rule-1"): b"state"})
+    assert events == ["picture", "commit 1 records 1 states"]
+    assert violation.evidence.name in evidence.files
+    assert spool.records == [ViolationOpened(violation=violation)]
+
+
+async def test_a_picture_that_cannot_be_kept_costs_the_picture_and_says_why(spool, evidence):
+    evidence.broken = True
+    verdict, frame = an_opening()
+    (violation,) = await Recorder(spool, evidence).record(verdict, frame, {})
+    assert violation.evidence.missing_reason == "the disk is full"
+    assert spool.records == [ViolationOpened(violation=violation)]
+
+
+async def test_a_spool_that_fails_is_a_fault_until_it_is_durable_again_and_nothing_is_lost(
+    spool, evidence, events: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    faults: list[str] = []
+    recording = Recorder(spool, evidence)
+
+    async def pause(_: float) -> None:
+        faults.append(recording.fault)
+
+    monkeypatch.setattr(recorder.asyncio, "sleep", pause)
+    spool.failures = 3
+    verdict, frame = an_opening()
+    await recording.record(verdict, frame, {("yard", "rule-1"): b"state"})
+    assert events == ["picture", *["commit failed"] * 3, "commit 1 records 1 states"]
+    assert faults == ["the spool is not durable: the disk is full"] * 3
+    assert recording.fault == ""
+    assert spool.states == {("yard", "rule-1"): b"state"}
+
+
+async def test_ends_and_beginnings_of_one_frame_are_one_commit(spool, evidence, events: list[str]):
+    verdict, frame = an_opening()
+    closed = ViolationClosed(id="before", ended_at=NOON, score=0.5, at=NOON)
+    await Recorder(spool, evidence).record(Verdict(verdict.opened, (closed,)), frame, {})
+    assert events == ["picture", "commit 2 records 0 states"]
+    assert spool.records[0] == closed
+
+
+async def test_nothing_to_say_is_not_committed(spool, evidence, events: list[str]):
+    assert await Recorder(spool, evidence).record(Verdict(), None, {}) == []
+    assert events == []
+
+
+async def test_the_picture_shows_the_frame_with_the_object_that_violates(spool, evidence):
+    verdict, frame = an_opening()
+    (violation,) = await Recorder(spool, evidence).record(verdict, frame, {})
+    content = np.frombuffer(evidence.files[violation.evidence.name], np.uint8)
+    assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == (48, 64, 3)
+
+
+def test_every_way_an_inference_can_fail_has_a_cause_for_its_dropped_frame():
+    assert set(frames._CAUSES) == set(InferenceError.__subclasses__())
