@@ -65,11 +65,11 @@ async def serve(settings: Settings) -> int:
 async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
     """Open database, spool and evidence store, wire the rest to them, and close them in the end."""
     engine = make_engine(settings.database_url, settings.data_dir, pool_size=settings.database_pool_size)
-    for migration in await migrate(engine):
-        _logger.info("database migrated", extra={"migration": migration})
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.close)  # first, as open connections would keep a failed start from ending
+        for migration in await migrate(engine):
+            _logger.info("database migrated", extra={"migration": migration})
         store = await PiccoloStore.open(engine, clock)
-        stack.push_async_callback(store.close)
         spool = await stack.enter_async_context(await SqliteSpool.open(settings.data_dir / "spool.db", clock=clock))
         yield _wire(settings, clock, store, spool)
 

@@ -143,13 +143,20 @@ def _read_rules(path: Path | None) -> list[RuleSettings]:
 
 
 def _migrate(_: argparse.Namespace, settings: Settings) -> int:
+    ran = asyncio.run(_migrate_database(settings))
+    print("\n".join(f"migrated: {migration}" for migration in ran) or "up to date")
+    return DONE
+
+
+async def _migrate_database(settings: Settings) -> list[str]:
     from gateway.store.engine import make_engine
     from gateway.store.migrate import migrate
 
     engine = make_engine(settings.database_url, settings.data_dir, pool_size=1)
-    ran = asyncio.run(migrate(engine))
-    print("\n".join(f"migrated: {migration}" for migration in ran) or "up to date")
-    return DONE
+    try:
+        return await migrate(engine)
+    finally:
+        await engine.close()  # the threads of its connections would keep the process alive
 
 
 def _doctor(_: argparse.Namespace, settings: Settings) -> int:

@@ -62,13 +62,13 @@ async def _spool(settings: Settings) -> str:
 
 async def _database(settings: Settings) -> str:
     engine = make_engine(settings.database_url, settings.data_dir, pool_size=1)
-    ran = await migrate(engine)
-    store = await PiccoloStore.open(engine)
     try:
+        ran = await migrate(engine)
+        store = await PiccoloStore.open(engine)
         await store.ping()
         return f"answers, {len(ran)} migrations run now" if ran else "answers, tables up to date"
     finally:
-        await store.close()
+        await engine.close()
 
 
 async def _triton(settings: Settings) -> str:
