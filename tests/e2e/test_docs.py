@@ -5,18 +5,21 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
 from tests.support.documented_commands import Shell, blocks, prints_as_documented
 from tests.support.running_gateway import running_gateway
-from tests.support.triton_server import free_ports, running_triton
+from tests.support.triton_server import READY_TIMEOUT_S, eventually, free_ports, running_triton
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 GATEWAY, TRITON = "localhost:8080", "localhost:8001"
 """Addresses as documents write them; what really runs is put in their place."""
+
+pytestmark = pytest.mark.xdist_group("docs")
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,20 @@ def stack(people_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     repository = Path(shutil.copytree(people_repository, folder / "model_repository"))
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
-    with running_triton(repository, gateway=url) as triton, running_gateway(folder / "data", port=port):
+    with running_triton(repository, gateway=url) as triton, running_gateway(folder / "data", port=port) as gateway:
+        eventually(lambda: gateway.send("GET", "/api/v1/health/ready")[0] == HTTPStatus.OK, READY_TIMEOUT_S)
         yield Stack(
             {GATEWAY: f"localhost:{port}", TRITON: triton.grpc_url.replace("127.0.0.1", "localhost")}, repository
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tools() -> None:
+    """The programs that documents ask a reader to have; where one is absent a test is skipped, and fails in CI."""
+    missing = [tool for tool in ("bash", "curl", "jq") if shutil.which(tool) is None]
+    if missing:
+        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
+        refuse(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture
@@ -58,6 +71,7 @@ def folder(tmp_path: Path, data_dir: Path, stack: Stack) -> Path:
     shutil.copyfile(data_dir / "models" / "yolox_nano_416.onnx", tmp_path / "yolox_nano.onnx")
     shutil.copytree(data_dir / "images", tmp_path / "photographs", copy_function=shutil.copyfile)
     (tmp_path / "model_repository").symlink_to(stack.repository)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     return tmp_path
 
 
