@@ -194,25 +194,26 @@ def overall(components: Mapping[str, ComponentHealth]) -> HealthStatus:
 
 
 def runtime_health(runtimes: Sequence[RuntimeStatus]) -> RuntimeHealth:
-    """Sum up the runtimes: healthy when all are ready, unhealthy when none is."""
+    """Sum up the runtimes: healthy when all are ready and a model is loaded, unhealthy when none is ready."""
     ready = [runtime for runtime in runtimes if runtime.state is RuntimeState.READY]
     latencies = [runtime.latency_ms for runtime in ready if runtime.latency_ms is not None]
+    model_loaded = any(runtime.capability.loaded_models for runtime in ready)
     return RuntimeHealth(
-        status=_runtime_status(len(ready), len(runtimes)),
+        status=_runtime_status(len(ready), len(runtimes), model_loaded=model_loaded),
         latency_ms=round(max(latencies), 3) if latencies else None,
-        error=_runtime_error(runtimes),
+        error=_runtime_error(runtimes) or (None if model_loaded else "no model is loaded"),
         hardware_type=",".join(sorted({r.capability.hardware_type for r in runtimes})) or None,
-        model_loaded=any(runtime.capability.loaded_models for runtime in ready),
+        model_loaded=model_loaded,
         runtimes_ready=len(ready),
         runtimes_registered=len(runtimes),
         transport={runtime.capability.runtime_id: _transport(runtime) for runtime in ready},
     )
 
 
-def _runtime_status(ready: int, registered: int) -> HealthStatus:
+def _runtime_status(ready: int, registered: int, *, model_loaded: bool) -> HealthStatus:
     if ready == 0:
         return HealthStatus.UNHEALTHY
-    return HealthStatus.HEALTHY if ready == registered else HealthStatus.DEGRADED
+    return HealthStatus.HEALTHY if ready == registered and model_loaded else HealthStatus.DEGRADED
 
 
 def _runtime_error(runtimes: Sequence[RuntimeStatus]) -> str | None:

@@ -221,9 +221,11 @@ class TritonRuntime:
 
     async def _share_memory(self, slot_bytes: int) -> None:
         """Make and register a new region, unless this connection has one that still serves."""
-        if self._shared_memory_reason or slot_bytes == 0:
+        if self._shared_memory_reason:
             self.transport = Transport.INLINE
             return
+        if slot_bytes == 0:
+            return  # no model is loaded that frames could go to
         if self._slots is not None and self.state is RuntimeState.READY and await self._still_registered(slot_bytes):
             return
         self._drop_slots()

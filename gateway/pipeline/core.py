@@ -155,9 +155,9 @@ class Pipeline:
     async def apply_camera(self, camera: Camera, rules: Sequence[Rule]) -> None:
         """Start a camera, or bring a running one in line with changed settings and rules."""
         running = self._cameras.get(camera.id)
-        if running is not None and _same_stream(running.camera.settings, camera.settings):
+        if running is not None and _goes_on(running, camera):
             running.camera = camera
-            self._scheduler.subscribe(running.key, camera.settings.fps)
+            self._scheduler.subscribe(running.key, 0.0 if running.over else camera.settings.fps)
             await self._replace_rules(running, rules)
         else:
             if running is not None:
@@ -237,6 +237,9 @@ class Pipeline:
         level = logging.WARNING if state in (CameraState.RETRYING, CameraState.REFUSED) else logging.INFO
         extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
         _logger.log(level, "camera %s", state.value, extra={**extra, "reason": reason} if reason else extra)
+        if running.over and self._cameras.get(running.camera.id) is running:
+            self._scheduler.subscribe(running.key, 0.0)  # its share is for those that have frames
+            self._apply_grants()
         self._frames.ended(running)
 
     def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:
@@ -321,8 +324,11 @@ class Pipeline:
         self._workers.shutdown(wait=True)
 
 
-def _same_stream(a: CameraSettings, b: CameraSettings) -> bool:
-    return (a.url, a.model, a.enabled) == (b.url, b.model, b.enabled)
+def _goes_on(running: RunningCamera, camera: Camera) -> bool:
+    """Whether a camera can go on reading under new settings; one that has come to its end begins again when edited."""
+    old, new = running.camera.settings, camera.settings
+    edited = camera.updated_at != running.camera.updated_at
+    return (old.url, old.model, old.enabled) == (new.url, new.model, new.enabled) and not (running.over and edited)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:

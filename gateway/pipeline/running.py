@@ -54,6 +54,11 @@ class RunningCamera:
         """Its subscription with the scheduler."""
         return self.camera.id, self.camera.settings.model
 
+    @property
+    def over(self) -> bool:
+        """Whether no frame will come any more."""
+        return self.state in (CameraState.ENDED, CameraState.REFUSED)
+
     def count_inferred(self, time_s: float, now_s: float) -> None:
         """A frame of frame time `time_s` came back at `now_s` (monotonic)."""
         self.inferred += 1
@@ -67,7 +72,7 @@ class RunningCamera:
         return CameraStatus(
             state=self.state,
             reason=self.reason or grant.reason,
-            wanted_fps=grant.wanted_fps,
+            wanted_fps=self.camera.settings.fps,
             granted_fps=round(grant.granted_fps, 3),
             achieved_fps=round(len(self._inferred_at_s) / RATE_WINDOW_S, 2),
             frames_inferred=self.inferred,

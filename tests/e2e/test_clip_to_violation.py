@@ -142,3 +142,26 @@ def test_events_tell_of_a_violation_once_it_is_on_record(people_repository, tmp_
         assert event["type"] == "violation.opened"
         stored = gateway.get(f"/api/v1/violations/{event['payload']['id']}")
         assert stored["camera_id"] == event["camera_id"]
+
+
+def test_a_model_that_is_unloaded_and_loaded_again_gets_frames_through_shared_memory_again(people_repository, tmp_path):
+    with running_gateway(tmp_path / "gateway") as gateway, running_triton(people_repository, gateway=gateway.url):
+        camera = gateway.add_camera("demo:?people=2&seed=1", "people")
+        eventually(lambda: gateway.status(camera)["frames_inferred"] > 3, 30)
+        assert gateway.send("POST", "/api/v1/models/people/unload")[0] < 300
+        eventually(lambda: gateway.status(camera)["granted_fps"] == 0, 10)
+        eventually(lambda: gateway.get("/api/v1/health")["status"] == "degraded", 10)
+        assert gateway.send("POST", "/api/v1/models/people/load")[0] < 300
+        before = gateway.status(camera)["frames_inferred"]
+        eventually(lambda: gateway.status(camera)["frames_inferred"] > before + 3, 10)
+        assert gateway.get("/api/v1/runtimes")["items"][0]["transport"] == "system_shared_memory"
+
+
+def test_a_clip_that_is_over_frees_its_share_of_the_runtime(people_repository, data_dir, tmp_path):
+    clip = data_dir / "video" / "nofall_sitting_on_bed_s2.mp4"
+    with running_gateway(tmp_path / "gateway") as gateway, running_triton(people_repository, gateway=gateway.url):
+        camera = gateway.add_camera(f"file://{clip}?pace=max", "people")
+        eventually(lambda: gateway.status(camera)["state"] == "ended", 30)
+        status = gateway.status(camera)
+        assert (status["wanted_fps"], status["granted_fps"]) == (5, 0)
+        eventually(lambda: all(v["ended_at"] for v in gateway.get("/api/v1/violations")["items"]), 10)

@@ -2,9 +2,10 @@ import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
-from gateway.domain.capability import DEFAULT_ADAPTATION, Capability, HardwareType, adapt
+from gateway.domain.capability import DEFAULT_ADAPTATION, Capability, HardwareType, SupportedModel, adapt
 from gateway.domain.runtime import RuntimeState, RuntimeStatus, Transport
 from gateway.errors import DatabaseError
 from gateway.health import ComponentHealth, HealthCheck, HealthStatus, overall, runtime_health
@@ -55,6 +56,7 @@ def _runtime(state: RuntimeState = RuntimeState.READY, **changes: object) -> Run
         max_concurrent_streams=1,
         version="1",
         grpc_url="h:1",
+        supported_models=(SupportedModel(model_id="people", version="1", loaded=True),),
     )
     limits = adapt(capability, DEFAULT_ADAPTATION)
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -125,3 +127,10 @@ def test_frames_that_travel_inline_are_told_with_the_reason_but_are_well() -> No
     health = runtime_health([_runtime(transport=Transport.INLINE, transport_reason="the runtime is on another host")])
     assert health.status is HEALTHY
     assert health.transport == {"a": "inline because the runtime is on another host"}
+
+
+def test_a_ready_runtime_without_a_loaded_model_is_degraded() -> None:
+    idle = _runtime()
+    idle = msgspec.structs.replace(idle, capability=msgspec.structs.replace(idle.capability, supported_models=()))
+    health = runtime_health([idle])
+    assert (health.status, health.model_loaded, health.error) == (DEGRADED, False, "no model is loaded")
