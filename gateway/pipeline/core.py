@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import uuid_utils
@@ -16,7 +16,7 @@ from gateway.domain.rule import Rule
 from gateway.domain.runtime import ModelStatus, RuntimeState, RuntimeStatus
 from gateway.metrics import Metrics
 from gateway.pipeline.frames import FrameLoop
-from gateway.pipeline.judge import Judge, Verdict
+from gateway.pipeline.judge import Judge, Verdict, end_episodes
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.registry import Registered, RuntimeRegistry
 from gateway.pipeline.running import RunningCamera
@@ -88,6 +88,7 @@ class Pipeline:
             spawn=self._spawn,
             on_recorded=on_recorded,
         )
+        self._on_recorded = on_recorded
         self._states: dict[tuple[str, str], bytes] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
@@ -162,6 +163,7 @@ class Pipeline:
         else:
             if running is not None:
                 await self._stop(running)
+            await self._end_episodes(camera.id, {rule.id for rule in rules})
             if camera.settings.enabled:
                 self._start(camera, rules)
         self._apply_grants()
@@ -171,7 +173,7 @@ class Pipeline:
         running = self._cameras.get(camera_id)
         if running is not None:
             await self._stop(running)
-            await self._frames.record(running, running.judge.finish())
+        await self._end_episodes(camera_id)
         await self._spool.forget_rule_states(camera_id)
         self._forget_states(camera_id)
         self._metrics.forget_camera(camera_id)
@@ -214,7 +216,7 @@ class Pipeline:
         running.reader.stop()
         await asyncio.to_thread(running.reader.join)
         async with running.order:
-            states = running.judge.take_changed_states()
+            states = running.judge.states()
         self._states.update({(running.camera.id, rule_id): state for rule_id, state in states.items()})
 
     async def _replace_rules(self, running: RunningCamera, rules: Sequence[Rule]) -> None:
@@ -224,6 +226,16 @@ class Pipeline:
         for rule_id in gone:
             await self._spool.forget_rule_states(running.camera.id, rule_id)
             self._forget_states(running.camera.id, rule_id)
+
+    async def _end_episodes(self, camera_id: str, keep: Collection[str] = ()) -> None:
+        """End what a camera that isn't running has open, but for the rules to keep."""
+        gone = {key: s for key, s in self._states.items() if key[0] == camera_id and key[1] not in keep}
+        if verdict := end_episodes(gone.values(), self._clock.utcnow()):
+            await self._recorder.record(verdict, None, {})
+            self._on_recorded()
+        for _, rule_id in gone:
+            await self._spool.forget_rule_states(camera_id, rule_id)
+            self._forget_states(camera_id, rule_id)
 
     def _forget_states(self, camera_id: str, rule_id: str | None = None) -> None:
         self._states = {

@@ -98,7 +98,7 @@ class Judge:
                     opened.append(violation)
                     state = msgspec.structs.replace(state, violation_id=violation.id)
                 else:
-                    closed.append(self._closed(transition))
+                    closed.append(_closed(transition, self._utcnow()))
             if state is not before:
                 self._states[rule.id] = state
                 self._changed.add(rule.id)
@@ -113,22 +113,18 @@ class Judge:
         changed, self._changed = self._changed, set()
         return {rule_id: _encoder.encode(self._states[rule_id]) for rule_id in changed if rule_id in self._states}
 
+    def states(self) -> dict[str, bytes]:
+        """Every rule's state as it is now, by rule id."""
+        return {rule_id: _encoder.encode(state) for rule_id, state in self._states.items()}
+
     def _finish(self, rules: Iterable[Rule]) -> tuple[ViolationClosed, ...]:
         closed: list[ViolationClosed] = []
         for rule in rules:
             state, transitions = finish(self._states.get(rule.id, EpisodeState()))
             self._states[rule.id] = state
             self._changed.add(rule.id)
-            closed.extend(self._closed(t) for t in transitions if isinstance(t, Closed))
+            closed.extend(_closed(t, self._utcnow()) for t in transitions if isinstance(t, Closed))
         return tuple(closed)
-
-    def _closed(self, transition: Closed) -> ViolationClosed:
-        return ViolationClosed(
-            id=transition.violation_id,
-            ended_at=from_unix(transition.ended_s),
-            score=transition.best.score,
-            at=self._utcnow(),
-        )
 
     def _violation(self, rule: Rule, opened: Opened, seen: Seen) -> Violation:
         now = self._utcnow()
@@ -156,3 +152,15 @@ class Judge:
             created_at=now,
             updated_at=now,
         )
+
+
+def end_episodes(states: Iterable[bytes], now: dt.datetime) -> Verdict:
+    """End what states that nobody judges by any more have open."""
+    ended = [transition for state in states for transition in finish(_decoder.decode(state))[1]]
+    return Verdict(closed=tuple(_closed(t, now) for t in ended if isinstance(t, Closed)))
+
+
+def _closed(transition: Closed, now: dt.datetime) -> ViolationClosed:
+    return ViolationClosed(
+        id=transition.violation_id, ended_at=from_unix(transition.ended_s), score=transition.best.score, at=now
+    )

@@ -4,6 +4,19 @@ import numpy as np
 
 from gateway.domain.detections import Detections
 from gateway.domain.frame import Frame
+from gateway.domain.letterbox import LetterboxMode
+from gateway.domain.model import ModelContract, Task
+
+CONTRACT = ModelContract(
+    name="people",
+    version="2",
+    task=Task.DETECT,
+    input_wh=(416, 416),
+    letterbox=LetterboxMode.CENTER,
+    pad_luma=16,
+    labels=("person", "car"),
+    sha256="ab" * 32,
+)
 
 
 def a_frame(

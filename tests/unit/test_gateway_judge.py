@@ -8,31 +8,19 @@ import numpy as np
 import pytest
 
 from gateway.domain.detections import Detections
-from gateway.domain.letterbox import LetterboxMode
-from gateway.domain.model import ModelContract, Task
 from gateway.domain.rule import Rule, RuleSettings, ZonePresence
 from gateway.domain.violation import ViolationClosed, ViolationOpened
 from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder
 from gateway.pipeline.judge import Judge, Seen, Verdict
 from gateway.pipeline.recorder import Recorder
-from tests.support.pictures import a_frame, people
+from tests.support.pictures import CONTRACT, a_frame, people
 from tests.support.records import MemoryEvidence, MemorySpool
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 START_S = NOON.timestamp()
 SOMEBODY = people((10, 10, 30, 40))
 NOBODY = Detections.empty(("person", "car"))
-CONTRACT = ModelContract(
-    name="people",
-    version="2",
-    task=Task.DETECT,
-    input_wh=(416, 416),
-    letterbox=LetterboxMode.CENTER,
-    pad_luma=16,
-    labels=("person", "car"),
-    sha256="ab" * 32,
-)
 
 
 def a_rule(rule_id: str = "rule-1", revision: int = 1, enabled: bool = True, min_duration_s: float = 1.0) -> Rule:

@@ -1,0 +1,112 @@
+"""Open episodes over a camera's stops, starts and removal."""
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from gateway.domain.camera import Camera, CameraSettings
+from gateway.domain.capability import DEFAULT_ADAPTATION
+from gateway.domain.clock import SystemClock
+from gateway.domain.rule import Rule, RuleSettings, ZonePresence
+from gateway.domain.violation import ViolationClosed
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.pipeline.judge import Seen, Verdict
+from gateway.rules.episode import EpisodeState, Hit, Phase
+from gateway.sources import open_source
+from tests.support.pictures import CONTRACT, a_frame, people
+from tests.support.records import MemoryEvidence, MemorySpool
+
+NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+KEY = ("yard", "rule-1")
+RULE = Rule(id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence()))
+OPEN = EpisodeState(Phase.OPEN, NOON.timestamp(), NOON.timestamp() + 5, Hit("person", 0.9, (0, 0, 1, 1)), "violation-1")
+
+
+def a_camera(enabled: bool = True, seed: int = 1) -> Camera:
+    settings = CameraSettings(name="yard", url=f"demo:?size=320x180&seed={seed}", model="people", enabled=enabled)
+    return Camera(id="yard", settings=settings, created_at=NOON, updated_at=NOON)
+
+
+@pytest.fixture
+def spool() -> MemorySpool:
+    """A spool that remembers an open violation."""
+    remembered = MemorySpool([])
+    remembered.states[KEY] = msgspec.json.encode(OPEN)
+    return remembered
+
+
+@contextlib.asynccontextmanager
+async def running(spool: MemorySpool) -> AsyncIterator[Pipeline]:
+    clock = SystemClock()
+    pipeline = Pipeline(
+        spool=spool,
+        evidence=MemoryEvidence([]),
+        metrics=Metrics(),
+        clock=clock,
+        make_source=lambda url: open_source(url, clock),
+        table=DEFAULT_ADAPTATION,
+        heartbeat_interval_s=2,
+        local_host_id="",
+        on_recorded=lambda: None,
+        workers=1,
+    )
+    started = asyncio.Event()
+    task = asyncio.create_task(pipeline.run(started))
+    await started.wait()
+    try:
+        yield pipeline
+    finally:
+        pipeline.stop()
+        await task
+
+
+def ends(spool: MemorySpool) -> list[tuple[str, dt.datetime]]:
+    return [(record.id, record.ended_at) for record in spool.records if isinstance(record, ViolationClosed)]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_removing_a_camera_ends_what_it_had_open_also_while_it_is_disabled(spool: MemorySpool, enabled: bool):
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(a_camera(enabled), [RULE])
+        await pipeline.remove_camera("yard")
+        assert ends(spool) == [("violation-1", NOON + dt.timedelta(seconds=5))]
+        assert spool.states == {}
+
+
+async def test_a_camera_that_is_started_anew_goes_on_with_what_it_knew_last(spool: MemorySpool):
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(a_camera(seed=1), [RULE])
+        first = pipeline._cameras["yard"]
+        late = a_frame(1, NOON.timestamp() + 60)
+        verdict = first.judge.judge(Seen(late, people(), CONTRACT, "triton", 0.01))
+        await pipeline._frames.record(first, verdict)
+        await pipeline._frames.record(first, Verdict())
+        await pipeline.apply_camera(a_camera(seed=2), [RULE])
+        assert pipeline._cameras["yard"] is not first
+        await pipeline.remove_camera("yard")
+    assert ends(spool) == [("violation-1", NOON + dt.timedelta(seconds=5))]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_rule_that_went_while_its_camera_was_not_running_ends_what_it_had_open(
+    spool: MemorySpool, enabled: bool
+):
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(a_camera(enabled), [])
+        assert ends(spool) == [("violation-1", NOON + dt.timedelta(seconds=5))]
+        assert spool.states == {}
+
+
+async def test_a_disabled_camera_keeps_what_it_has_open_for_when_it_is_enabled_again(spool: MemorySpool):
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(a_camera(), [RULE])
+        await pipeline.apply_camera(a_camera(enabled=False), [RULE])
+        assert ends(spool) == []
+        await pipeline.apply_camera(a_camera(), [RULE])
+        assert ends(spool) == []
+        assert pipeline._cameras["yard"].judge.states() == {RULE.id: msgspec.json.encode(OPEN)}

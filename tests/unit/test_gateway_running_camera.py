@@ -1,0 +1,171 @@
+"""What is kept of a running camera, and how its frames are settled, whatever becomes of them."""
+
+import asyncio
+import datetime as dt
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.domain.camera import Camera, CameraSettings, CameraState
+from gateway.domain.capability import RuntimeLimits
+from gateway.domain.clock import SystemClock
+from gateway.domain.frame import Frame
+from gateway.domain.rule import Rule, RuleSettings, ZonePresence
+from gateway.domain.violation import ViolationClosed, ViolationOpened
+from gateway.errors import RuntimeUnavailableError
+from gateway.inference import InferenceResult
+from gateway.metrics import Metrics
+from gateway.pipeline.frames import FrameLoop
+from gateway.pipeline.judge import Judge
+from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.running import RATE_WINDOW_S, RunningCamera
+from gateway.scheduler import Grant, Scheduler
+from tests.support.pictures import CONTRACT, a_frame, people
+from tests.support.records import MemoryEvidence, MemorySpool
+
+NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+START_S = NOON.timestamp()
+
+
+def a_camera() -> RunningCamera:
+    settings = CameraSettings(name="yard", url="demo:", model="people", fps=10)
+    camera = Camera(id="yard", settings=settings, created_at=NOON, updated_at=NOON)
+    rule = Rule(
+        id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence())
+    )
+    judge = Judge([rule], {}, lambda: "violation-1", lambda: NOON)
+    return RunningCamera(camera, judge, lambda _: SimpleNamespace())  # type: ignore[arg-type, return-value]
+
+
+def test_the_rate_achieved_is_that_of_the_last_seconds():
+    running = a_camera()
+    for k in range(100):
+        running.count_inferred(START_S + k / 10, k / 10)
+    status = running.status(Grant(10, 10), 9.9)
+    assert status.achieved_fps == pytest.approx(10, abs=0.3)
+    assert status.frames_inferred == 100
+    assert status.last_frame_at == NOON + dt.timedelta(seconds=9.9)
+    assert running.status(Grant(10, 10), 10 + RATE_WINDOW_S).achieved_fps == 0
+
+
+def test_the_reason_of_its_source_comes_before_that_of_its_grant():
+    running = a_camera()
+    assert running.status(Grant(10, 5, "shared"), 0.0).reason == "shared"
+    running.reason = "no route"
+    status = running.status(Grant(10, 5, "shared"), 0.0)
+    assert (status.reason, status.wanted_fps, status.granted_fps) == ("no route", 10, 5)
+    assert status.last_frame_at is None
+
+
+class HeldRuntime:
+    """A runtime whose answers a test gives."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[tuple[Frame, asyncio.Future[InferenceResult]]] = asyncio.Queue()
+
+    async def infer(self, model: str, frame: Frame, timeout_s: float) -> InferenceResult:
+        answer: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
+        self.asked.put_nowait((frame, answer))
+        return await answer
+
+
+def somebody() -> InferenceResult:
+    return InferenceResult(people((10, 10, 30, 40)), CONTRACT, "triton", 0.01)
+
+
+@dataclass
+class Loop:
+    """A frame loop over a held runtime, a real scheduler, judge and recorder, and a spool in memory."""
+
+    tasks: asyncio.TaskGroup
+    runtime: HeldRuntime = field(default_factory=HeldRuntime)
+    cameras: dict[str, RunningCamera] = field(default_factory=dict)
+    scheduler: Scheduler = field(default_factory=Scheduler)
+    spool: MemorySpool = field(default_factory=lambda: MemorySpool([]))
+
+    def __post_init__(self) -> None:
+        limits = RuntimeLimits(max_fps=1000, max_camera_fps=1000, batch_size=1, timeout_s=60)
+        self.scheduler.set_runtime("triton", limits, {"people"}, ready=True)
+        registered = SimpleNamespace(connection=self.runtime)
+        self.frames = FrameLoop(
+            scheduler=self.scheduler,
+            registry=SimpleNamespace(get=lambda _: registered),  # type: ignore[arg-type]
+            recorder=Recorder(self.spool, MemoryEvidence([])),
+            cameras=self.cameras,
+            metrics=Metrics(),
+            clock=SystemClock(),
+            spawn=lambda work, name: self.tasks.create_task(work, name=name) and None,
+            on_recorded=lambda: None,
+        )
+
+    def start(self) -> RunningCamera:
+        running = self.cameras["yard"] = a_camera()
+        self.scheduler.subscribe(running.key, 10)
+        return running
+
+    def stop(self, running: RunningCamera) -> None:
+        self.frames.settle_drops(self.scheduler.unsubscribe(running.key))
+        self.cameras.pop("yard")
+
+    def offer(self, running: RunningCamera, index: int) -> None:
+        self.frames.offer(running, a_frame(index, START_S + index / 10))
+
+
+async def test_frames_end_as_inferred_or_dropped_by_cause_and_none_stays_pending():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        running = loop.start()
+        for index in range(4):
+            loop.offer(running, index)
+        first, answer = await loop.runtime.asked.get()
+        assert (first.index, running.pending) == (0, 2)
+        answer.set_result(somebody())
+        last, answer = await loop.runtime.asked.get()
+        answer.set_exception(RuntimeUnavailableError("gone"))
+    assert last.index == 3
+    assert running.pending == 0
+    assert running.inferred == 1
+    assert running.dropped == {"replaced": 2, "unavailable": 1}
+
+
+async def test_a_clip_that_ended_is_finished_after_its_last_frame_has_its_verdict():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        running = loop.start()
+        for index in (0, 10, 20):
+            loop.offer(running, index)
+            if index == 20:
+                running.state = CameraState.ENDED
+                loop.frames.ended(running)
+            (await loop.runtime.asked.get())[1].set_result(somebody())
+            await asyncio.sleep(0)
+    assert [type(record) for record in loop.spool.records] == [ViolationOpened, ViolationClosed]
+    assert loop.spool.records[1].ended_at == NOON + dt.timedelta(seconds=2)
+
+
+async def test_a_frame_of_a_camera_that_was_started_anew_counts_for_neither():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        before = loop.start()
+        loop.offer(before, 0)
+        _, failing = await loop.runtime.asked.get()
+        loop.stop(before)
+        after = loop.start()
+        loop.offer(after, 0)
+        _, answer = await loop.runtime.asked.get()
+        failing.set_exception(RuntimeUnavailableError("gone"))
+        answer.set_result(somebody())
+    assert after.pending == 0
+    assert after.dropped == {}
+    assert after.inferred == 1
+
+
+async def test_a_spool_that_is_not_durable_stops_frames_and_counts_them():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        running = loop.start()
+        loop.frames._recorder.fault = "the disk is full"
+        loop.offer(running, 0)
+    assert running.dropped == {"not_durable": 1}
+    assert running.pending == 0
