@@ -24,7 +24,9 @@ from tests.support.records import MemoryEvidence, MemorySpool
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 KEY = ("yard", "rule-1")
 RULE = Rule(id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence()))
-OPEN = EpisodeState(Phase.OPEN, NOON.timestamp(), NOON.timestamp() + 5, Hit("person", 0.9, (0, 0, 1, 1)), "violation-1")
+OPEN = EpisodeState(
+    Phase.OPEN, NOON.timestamp(), NOON.timestamp() + 5, Hit("person", 0.9, (0.0, 0.0, 1.0, 1.0)), "violation-1"
+)
 
 
 def a_camera(enabled: bool = True, seed: int = 1) -> Camera:
