@@ -19,8 +19,6 @@ DOCUMENTS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 GATEWAY, TRITON = "localhost:8080", "localhost:8001"
 """Addresses as documents write them; what really runs is put in their place."""
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 
 @dataclass(frozen=True)
 class Stack:
