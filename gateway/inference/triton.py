@@ -127,6 +127,8 @@ async def _mapped(call: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - trit
             raise
         # grpc.aio cancels its own calls when the channel breaks; nobody cancelled us.
         raise RuntimeUnavailableError("the connection to the inference server broke") from None
+    except grpc.aio.UsageError as error:  # a runtime that was let go of while one of its frames was being scaled
+        raise RuntimeUnavailableError("the connection to the inference server was closed") from error
     except grpc.RpcError as error:
         raise RuntimeUnavailableError(f"the connection to the inference server broke: {error}") from error
 
