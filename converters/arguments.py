@@ -30,7 +30,7 @@ def parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
     )
     below = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in verbs:
-        sub = below.add_parser(verb, help=_HELP[verb], description=_HELP[verb].capitalize() + ".")
+        sub = below.add_parser(verb, help=_HELP[verb], description=_HELP[verb][0].upper() + _HELP[verb][1:] + ".")
         sub.add_argument("--json", action="store_true", help="print one JSON object")
         _ADD[verb](sub)
     return top
@@ -59,7 +59,13 @@ def _add_builtin(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_list(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--repository", type=Path, default=DEFAULT_REPOSITORY, metavar="DIR")
+    sub.add_argument(
+        "--repository",
+        type=Path,
+        default=DEFAULT_REPOSITORY,
+        metavar="DIR",
+        help=f"model repository (default {DEFAULT_REPOSITORY})",
+    )
 
 
 def _add_verify(sub: argparse.ArgumentParser) -> None:

@@ -134,6 +134,8 @@ def _list(parsed: argparse.Namespace, _progress: Progress) -> int:
     if parsed.json:
         _print_json({"models": [asdict(model) for model in models]})
         return 0
+    if not models:
+        print(f"ruth-convert: {parsed.repository} holds no model", file=sys.stderr)
     for model in models:
         facts = model.problem or f"{model.task or 'outside the contract'}  {model.canvas}  {model.precision}"
         print(f"{model.name:<24} {model.version or '-':>4}  {facts}")
