@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import av
 
-from gateway.errors import RuthError
+from gateway.errors import RuthError, SpoolInUseError
 from gateway.inference.triton import TritonClient
 from gateway.settings import Settings
 from gateway.store.engine import make_engine
@@ -55,9 +55,12 @@ async def _data_folder(settings: Settings) -> str:
 
 
 async def _spool(settings: Settings) -> str:
-    async with await SqliteSpool.open(settings.data_dir / "spool.db") as spool:
-        await spool.commit((), {})
-        return f"durable, {await spool.depth()} records wait for the database"
+    try:
+        async with await SqliteSpool.open(settings.data_dir / "spool.db") as spool:
+            await spool.commit((), {})
+            return f"durable, {await spool.depth()} records wait for the database"
+    except SpoolInUseError:
+        return "in use by a running gateway; its health page says how it is"
 
 
 async def _database(settings: Settings) -> str:

@@ -16,6 +16,7 @@
     │   └── ModelContractError      the model can be called, but not scheduled
     └── StoreError                  a record can't be kept or read
         ├── SpoolError              not durable: detection must stop until this is mended
+        │   └── SpoolInUseError     another process has it
         └── DatabaseError           the database is away or refuses
 
 Foreign exceptions are mapped to these in the adapters (`sources`, `inference`, `store`), with `raise … from`.
@@ -84,6 +85,10 @@ class StoreError(RuthError):
 
 class SpoolError(StoreError):
     """The spool can't be made durable: detection must stop until this is mended."""
+
+
+class SpoolInUseError(SpoolError):
+    """Another process, a running gateway say, has the spool."""
 
 
 class DatabaseError(StoreError):

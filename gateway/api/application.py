@@ -14,6 +14,7 @@ from gateway.api.events import stream_events
 from gateway.api.health import HealthController, root_liveness
 from gateway.api.metrics import metrics
 from gateway.api.models import ModelController
+from gateway.api.origin import refuse_cross_site
 from gateway.api.problems import answer_http_exception, answer_ruth_error, answer_unexpected
 from gateway.api.rules import RuleController
 from gateway.api.runtimes import RuntimeRegistrationController, bearer_token_guard, list_runtimes
@@ -62,6 +63,7 @@ def build_app(services: Services) -> Litestar:
             Exception: answer_unexpected,
         },
         middleware=[TraceMiddleware()],
+        before_request=refuse_cross_site,
         before_send=[add_security_headers],
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=_openapi(services.version),

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.ports import Control, Store
-from gateway.domain.rule import Rule, RuleSettings
+from gateway.domain.rule import Rule, RuleSettings, check_labels
 from gateway.errors import InvalidInputError
 from gateway.masking import MASK, mask_secrets
 from gateway.metrics import Metrics
@@ -64,8 +64,10 @@ class Configuration:
 
         Raises:
             NotFoundError: There is no such camera.
+            InvalidInputError: The camera's model knows none of the rule's labels.
         """
         async with self._one_at_a_time:
+            self._check_labels(await self._store.camera(camera_id), settings)
             rule = await self._store.create_rule(camera_id, settings)
             await self._apply_rules(camera_id)
         return rule
@@ -75,8 +77,10 @@ class Configuration:
 
         Raises:
             NotFoundError: There is no such rule.
+            InvalidInputError: The camera's model knows none of the rule's labels.
         """
         async with self._one_at_a_time:
+            self._check_labels(await self._store.camera(camera_id), settings)
             rule = await self._store.update_rule(camera_id, rule_id, settings)
             await self._apply_rules(camera_id)
         return rule
@@ -95,6 +99,12 @@ class Configuration:
         if f":{MASK}@" in settings.url or f"={MASK}" in settings.url:
             raise InvalidInputError("the URL's credentials are masked by ***; give the real ones")
         self._control.check_camera(settings)
+
+    def _check_labels(self, camera: Camera, settings: RuleSettings) -> None:
+        """Refuse a rule that could never be broken. A model that no runtime serves yet can't be asked."""
+        for model in self._control.models():
+            if model.name == camera.settings.model and model.contract is not None:
+                check_labels(settings, model.contract.labels)
 
     async def _apply_rules(self, camera_id: str) -> None:
         camera, rules = await asyncio.gather(self._store.camera(camera_id), self._store.rules(camera_id))

@@ -87,6 +87,9 @@ PROBLEMS: Mapping[type[errors.RuthError], ProblemKind] = {
     errors.ModelContractError: ProblemKind(HTTPStatus.CONFLICT, "model-contract", "The model declares no contract"),
     errors.StoreError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "store-failed", "Records can't be kept or read"),
     errors.SpoolError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "spool-failed", "Records can't be made durable"),
+    errors.SpoolInUseError: ProblemKind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "spool-in-use", "Another process has the spool"
+    ),
     errors.DatabaseError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "database-away", "The database is away"),
 }
 

@@ -1,11 +1,14 @@
 """What counts as a violation, as a user defines it."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 import msgspec
 import shapely
 from shapely.validation import explain_validity
+
+from gateway.errors import InvalidInputError
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Point = tuple[Fraction, Fraction]
@@ -82,6 +85,20 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     definition: RuleDefinition
     severity: Severity = Severity.MEDIUM
     enabled: bool = True
+
+
+def check_labels(settings: RuleSettings, known: Collection[str]) -> None:
+    """Refuse labels that the model doesn't have.
+
+    Raises:
+        InvalidInputError: Names them, and what there is.
+    """
+    unknown = [label for label in settings.definition.labels if label not in known]
+    if unknown:
+        raise InvalidInputError(
+            f"the rule {settings.name!r} counts {', '.join(unknown)}, which the model doesn't know; "
+            f"it knows {', '.join(known)}"
+        )
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

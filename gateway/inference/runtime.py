@@ -102,6 +102,13 @@ class TritonRuntime:
         """Look again at the server: something about it has changed or failed."""
         self._check.set()
 
+    def contract(self, model: str) -> ModelContract:
+        """What a model declares; `ModelContractError` if it isn't loaded here or declares nothing."""
+        contract = self.contracts.get(model)
+        if contract is None:
+            raise ModelContractError(self.refused.get(model, f"model {model} isn't loaded on {self.runtime_id}"))
+        return contract
+
     async def infer(self, model: str, frame: Frame, timeout_s: float) -> InferenceResult:
         """Send one frame and wait for what the model sees in it.
 
@@ -111,9 +118,7 @@ class TritonRuntime:
             InferenceRejectedError: The server refused the request.
             ModelContractError: The model isn't loaded here or broke its contract.
         """
-        contract = self.contracts.get(model)
-        if contract is None:
-            raise ModelContractError(self.refused.get(model, f"model {model} isn't loaded on {self.runtime_id}"))
+        contract = self.contract(model)
         started_s = self._clock.monotonic()
         letterbox = Letterbox.fit(frame.resolution_wh, contract.input_wh, contract.letterbox)
         outputs = ["scores"] if contract.task is Task.CLASSIFY else ["detections", "num_detections"]

@@ -10,7 +10,7 @@ from gateway.domain.clock import Clock
 from gateway.domain.detections import Detections
 from gateway.domain.frame import Frame
 from gateway.domain.ports import Source
-from gateway.domain.rule import RuleSettings
+from gateway.domain.rule import RuleSettings, check_labels
 from gateway.inference import TritonRuntime
 from gateway.rules import Closed, EpisodeState, Observation, Opened, Transition, evaluate, finish
 from gateway.sampling import FpsGate
@@ -73,6 +73,7 @@ async def replay(
 
     Raises:
         SourceError: The clip can't be read.
+        InvalidInputError: A rule counts a label that the model doesn't have.
         RuntimeUnavailableError: Triton can't be reached.
         InferenceError: The model isn't loaded, or a frame failed.
     """
@@ -89,6 +90,8 @@ async def replay(
         try:
             await asyncio.to_thread(source.open, 0.0)
             await runtime.connect()
+            for rule in rules:
+                check_labels(rule, runtime.contract(model).labels)
             return await _run(source, rules, model, runtime, None if fps is None else FpsGate(fps))
         finally:
             await runtime.close()

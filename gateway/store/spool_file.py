@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from gateway.domain.clock import Clock
-from gateway.errors import SpoolError
+from gateway.errors import SpoolError, SpoolInUseError
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def _open(path: Path, limit_bytes: int) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         connection.close()
         if _primary_code(error) == sqlite3.SQLITE_BUSY:
-            raise SpoolError(f"the spool {path} is used by another process; give each gateway its own") from error
+            raise SpoolInUseError(f"the spool {path} is used by another process; give each gateway its own") from error
         raise
     except (sqlite3.Error, SpoolError):
         connection.close()

@@ -69,6 +69,17 @@ def test_a_replay_with_a_model_that_is_not_loaded_says_so(triton, data_dir, caps
     assert "ghosts isn't loaded" in capsys.readouterr().err
 
 
+def test_a_rule_for_something_the_model_does_not_know_is_refused_with_what_it_knows(triton, data_dir, tmp_path, capsys):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rules]]\nname = "typo"\n[rules.definition]\ntype = "zone_presence"\nlabels = ["persn"]\n')
+    clip = str(data_dir / "video" / "fall_from_chair_s1.mp4")
+    command = ["replay", "--video", clip, "--model", "people", "--triton", triton.grpc_url, "--rules", str(rules)]
+    assert gateway_command(command) == 1
+    said = capsys.readouterr().err
+    assert "persn" in said
+    assert "person, bicycle" in said
+
+
 def test_a_camera_leads_to_a_violation_with_a_picture_that_opens(people_repository, data_dir, tmp_path):
     port = free_ports(1)[0]
     clip = data_dir / "video" / "people_one_by_one_50s.mp4"

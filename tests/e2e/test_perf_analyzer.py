@@ -42,7 +42,7 @@ def test_perf_analyzer_measures_the_published_model_on_real_frames(people_reposi
     with running_triton(people_repository) as triton:
         command = [sys.executable, "-m", "triton_agent.cli", "perf-analyzer", "--", "-m", "people", "-i", "grpc"]
         command += ["-u", triton.grpc_url, "--input-data", str(data), "--concurrency-range", "2"]
-        command += ["--measurement-mode", "count_windows", "--measurement-request-count", "40", "-s", "50", "-r", "4"]
+        command += ["--measurement-mode", "count_windows", "--measurement-request-count", "40", "-s", "999", "-r", "3"]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode == 3 and not os.environ.get("CI"):
         pytest.skip(run.stderr.strip())

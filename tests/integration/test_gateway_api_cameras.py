@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.camera import CameraState, CameraStatus
+from gateway.domain.letterbox import LetterboxMode
+from gateway.domain.model import ModelContract, Task
 from tests.support.api_app import Api, running_api
 
 CAMERA = {"name": "Gate", "url": "rtsp://admin:s%40cr%2Fet@cam.example:554/1?channel=2", "model": "people", "fps": 7}
@@ -138,3 +140,23 @@ async def test_a_zone_that_crosses_itself_is_refused_with_the_place_and_the_reas
     assert problem["errors"][0]["field"] == "definition"
     assert "not simple" in problem["errors"][0]["message"]
     assert "Self-intersection" in problem["detail"]
+
+
+async def test_a_rule_for_a_label_that_the_cameras_model_lacks_is_refused_with_the_labels_there_are(api: Api) -> None:
+    camera = await _create(api)
+    api.control.contracts["people"] = ModelContract(
+        name="people",
+        version="1",
+        task=Task.DETECT,
+        input_wh=(416, 416),
+        letterbox=LetterboxMode.TOP_LEFT,
+        pad_luma=16,
+        labels=("person", "forklift"),
+    )
+    path = f"/api/v1/cameras/{camera['id']}/rules"
+    rule = {"name": "typo", "definition": {"type": "zone_presence", "labels": ["persn"]}}
+    answer = await api.http.post(path, json=rule)
+    assert answer.status_code == 422
+    assert "persn" in answer.json()["detail"]
+    assert "person, forklift" in answer.json()["detail"]
+    assert (await api.http.get(path)).json()["items"] == []

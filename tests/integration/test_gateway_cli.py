@@ -13,6 +13,7 @@ import pytest
 
 from gateway.cli import main
 from tests.support.clips import write_clip, write_sound
+from tests.support.running_gateway import running_gateway
 
 SETTINGS = ("RUTH_", "DATABASE_", "AI_")
 
@@ -157,6 +158,12 @@ def test_doctor_says_of_each_part_how_it_is(ruth, silent_port: int):
         "video libraries": "ok  ",
     }
     assert "ruth-triton serve" in out
+
+
+def test_doctor_takes_a_spool_that_a_running_gateway_has_for_well(ruth, tmp_path: Path, silent_port: int):
+    with running_gateway(tmp_path / "data"):
+        _, out, _ = ruth("doctor", AI_RUNTIME_URL=f"127.0.0.1:{silent_port}")
+    assert "ok    spool: in use by a running gateway" in out
 
 
 def test_migrate_says_what_it_did_and_then_that_there_is_nothing_to_do(ruth):

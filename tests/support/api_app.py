@@ -67,7 +67,8 @@ async def running_api(folder: Path, runtime_token: str | None = None) -> AsyncIt
         )
     )
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://ruth") as http:
+    headers = {"Content-Type": "application/json"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://ruth", headers=headers) as http:
         yield Api(app, http, store, evidence, bus, control, metrics)
     bus.close()
     await store.close()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from gateway.domain.camera import Camera, CameraSettings, CameraState, CameraStatus
 from gateway.domain.capability import DEFAULT_ADAPTATION, Capability, adapt
+from gateway.domain.model import ModelContract
 from gateway.domain.rule import Rule
 from gateway.domain.runtime import ModelStatus, RuntimeState, RuntimeStatus
 from gateway.errors import InvalidInputError, NotFoundError
@@ -18,6 +19,7 @@ class FakeControl:
         self.applied: dict[str, tuple[Camera, tuple[Rule, ...]]] = {}
         self.statuses: dict[str, CameraStatus] = {}
         self.loaded: list[str] = []
+        self.contracts: dict[str, ModelContract] = {}
         self.fault_text = ""
         self.error: Exception | None = None
 
@@ -37,8 +39,13 @@ class FakeControl:
         return list(self.registered.values())
 
     def models(self) -> Sequence[ModelStatus]:
-        names = {name for status in self.registered.values() for name in status.capability.loaded_models}
-        return [ModelStatus(name=name, loaded_on=tuple(self.registered)) for name in sorted(names)]
+        names = {*self.contracts} | {
+            name for status in self.registered.values() for name in status.capability.loaded_models
+        }
+        return [
+            ModelStatus(name=name, loaded_on=tuple(self.registered), contract=self.contracts.get(name))
+            for name in sorted(names)
+        ]
 
     async def load_model(self, name: str) -> None:
         if self.error:

@@ -1,0 +1,43 @@
+"""Refusing what another web site's page has a browser send: an interface on loopback has no other protection."""
+
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar import Request
+from litestar.exceptions import ClientException, PermissionDeniedException
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+JSON = "application/json"
+
+
+class UnsupportedMediaTypeException(ClientException):
+    """The body is of a kind that the handler doesn't take."""
+
+    status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+async def refuse_cross_site(request: Request[Any, Any, Any]) -> None:
+    """Let a change pass only if no browser sent it, or a page of this very origin.
+
+    Browsers tell where a request comes from in `Sec-Fetch-Site` (Fetch Metadata, W3C), older ones in `Origin`; programs
+    send neither. Bodies must be declared as JSON, which a foreign page can't without asking first (CORS).
+
+    Raises:
+        PermissionDeniedException: The request comes from another site.
+        UnsupportedMediaTypeException: The body isn't declared as JSON.
+    """
+    if request.method in SAFE_METHODS:
+        return
+    if not _same_origin(request):
+        raise PermissionDeniedException("changes are refused when another web site's page asks for them")
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if has_body and request.content_type[0] != JSON:
+        raise UnsupportedMediaTypeException(f"send the body as Content-Type: {JSON}")
+
+
+def _same_origin(request: Request[Any, Any, Any]) -> bool:
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
