@@ -57,9 +57,8 @@ def main() -> int:
         wait_until(lambda: answers(f"{gateway_url}/health"), programs, "the gateway doesn't answer")
         cameras = provide_cameras(gateway_url, options.camera, model)
         say(f"API      {gateway_url}/api/v1/violations   (OpenAPI: {gateway_url}/schema)")
-        for name in cameras.values():
-            say(f"camera   {name}")
-        wait_until(lambda: inferred(gateway_url, cameras), programs, "no frame has been inferred")
+        told: dict[str, str] = {}
+        wait_until(lambda: inferred(gateway_url, told), programs, "no frame has been inferred")
         say(f"first inference after {time.monotonic() - started_s:.1f} s; Ctrl-C stops everything")
         threading.Thread(target=tell_violations, args=(gateway_url, cameras), daemon=True).start()
         watch(programs)
@@ -136,21 +135,33 @@ def convert(repository: Path, *arguments: object) -> None:
         sys.exit(status)
 
 
-def provide_cameras(gateway_url: str, urls: Sequence[str], model: str) -> dict[str, str]:
-    """Put the cameras on record, with a rule each, unless they are; returns their names by id."""
-    known = {c["url"]: c for c in call(gateway_url, "GET", "/api/v1/cameras")["items"]}
-    names: dict[str, str] = {}
-    for i, url in enumerate(urls or [DEMO_URL]):
-        name = f"camera {i + 1}" if urls else "demo street"
-        settings = {"name": name, "url": url, "model": model, "fps": 5}
+def provide_cameras(gateway_url: str, wanted: Sequence[str], model: str) -> dict[str, str]:
+    """Put the wanted cameras on record, with a rule each, unless they are; returns the names of all by id."""
+    on_record = call(gateway_url, "GET", "/api/v1/cameras")["items"]
+    known = {camera["url"]: camera for camera in on_record}
+    names = {camera["id"]: camera["name"] for camera in on_record}
+    urls = [camera_url(each) for each in wanted] or [DEMO_URL]
+    for i, url in enumerate(urls):
+        settings = {"name": f"camera {i + 1}" if wanted else "demo street", "url": url, "model": model, "fps": 5}
         camera = known.get(url)
         if camera is None:
             camera = call(gateway_url, "POST", "/api/v1/cameras", settings)
             call(gateway_url, "POST", f"/api/v1/cameras/{camera['id']}/rules", rule_for(url))
+            names[camera["id"]] = camera["name"]
         elif camera["model"] != model:
             call(gateway_url, "PUT", f"/api/v1/cameras/{camera['id']}", {**settings, "name": camera["name"]})
-        names[camera["id"]] = camera["name"]
+        say(f"camera   {camera['name']}: {camera['url']}")
+    for camera in on_record:
+        if camera["url"] not in urls:
+            address = f"{gateway_url}/api/v1/cameras/{camera['id']}"
+            say(f"camera   {camera['name']}: on record from an earlier run (curl -X DELETE {address})")
     return names
+
+
+def camera_url(wanted: str) -> str:
+    """A camera URL as it was given, or that of a plain path to a clip."""
+    path = Path(wanted)
+    return path.resolve().as_uri() if path.is_file() else wanted
 
 
 def rule_for(url: str) -> dict[str, Any]:
@@ -231,13 +242,17 @@ def answers(url: str) -> bool:
         return False
 
 
-def inferred(gateway_url: str, cameras: dict[str, str]) -> bool:
-    """Whether a camera has had a frame inferred, or all have ended without."""
-    statuses = [c["status"] for c in call(gateway_url, "GET", "/api/v1/cameras")["items"] if c["id"] in cameras]
-    refused = [s["reason"] for s in statuses if s["state"] == "refused"]
-    if len(refused) == len(statuses):
-        fail(f"no camera can be read: {'; '.join(refused)}")
-    return any(s["frames_inferred"] for s in statuses)
+def inferred(gateway_url: str, told: dict[str, str]) -> bool:
+    """Whether a camera has had a frame inferred; tells once (`told`, by camera id) why one can't be read."""
+    cameras = [c for c in call(gateway_url, "GET", "/api/v1/cameras")["items"] if c["enabled"]]
+    for camera in cameras:
+        status = camera["status"]
+        if status["state"] in ("refused", "retrying") and camera["id"] not in told:
+            told[camera["id"]] = status["reason"]
+            say(f"camera   {camera['name']}: {status['reason']}")
+    if cameras and all(camera["status"]["state"] == "refused" for camera in cameras):
+        fail("no camera can be read")
+    return any(camera["status"]["frames_inferred"] for camera in cameras)
 
 
 def call(gateway_url: str, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
