@@ -2,8 +2,9 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from converters.errors import ModelError
 from converters.spec import Serving, Target
@@ -21,18 +22,30 @@ _HELP = {
 }
 
 
-def parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
-    """Return the parser; `verb` in its result is one of `verbs`."""
+class Options(Protocol):
+    """What the parser needs to know of a verb that is a module of `converters.verbs`."""
+
+    HELP: str
+
+    def add(self, sub: argparse.ArgumentParser) -> None:
+        """Add its options."""
+        ...
+
+
+def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.ArgumentParser:
+    """Return the parser; `verb` in its result is one of `verbs` or a key of `modules`."""
     top = argparse.ArgumentParser(
         prog="ruth-convert",
         description="Turn a trained model into a checked, versioned model in a Triton repository.",
         epilog="Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.",
     )
     below = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in verbs:
-        sub = below.add_parser(verb, help=_HELP[verb], description=_HELP[verb][0].upper() + _HELP[verb][1:] + ".")
+    offered = [(verb, _HELP[verb], _ADD[verb]) for verb in verbs]
+    offered += [(verb, module.HELP, module.add) for verb, module in modules.items()]
+    for verb, said, add in offered:
+        sub = below.add_parser(verb, help=said, description=said[0].upper() + said[1:] + ".")
         sub.add_argument("--json", action="store_true", help="print one JSON object")
-        _ADD[verb](sub)
+        add(sub)
     return top
 
 
@@ -58,7 +71,8 @@ def _add_builtin(sub: argparse.ArgumentParser) -> None:
     _add_publishing(sub)
 
 
-def _add_list(sub: argparse.ArgumentParser) -> None:
+def add_repository(sub: argparse.ArgumentParser) -> None:
+    """Add `--repository`."""
     sub.add_argument(
         "--repository",
         type=Path,
@@ -71,7 +85,7 @@ def _add_list(sub: argparse.ArgumentParser) -> None:
 def _add_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("name", metavar="NAME", help="published model")
     sub.add_argument("--pictures", type=Path, metavar="DIR", help="pictures to ask it about (default: rendered ones)")
-    _add_list(sub)
+    add_repository(sub)
 
 
 def _add_lint(sub: argparse.ArgumentParser) -> None:
@@ -81,24 +95,25 @@ def _add_lint(sub: argparse.ArgumentParser) -> None:
 def _add_publishing(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--target", type=Target, choices=list(Target), default=Target.CPU, help="machine to serve it")
     sub.add_argument("--pictures", type=Path, metavar="DIR", help="verify with these (default: rendered ones)")
-    sub.add_argument("--instances", type=_positive, help="copies that run at once (default: cores on a CPU, else 1)")
-    sub.add_argument("--threads", type=_positive, help="ONNX Runtime threads of each copy (default 1)")
-    sub.add_argument("--max-batch-size", type=_positive, default=8, help="largest dynamic batch (default 8)")
+    sub.add_argument("--instances", type=positive, help="copies that run at once (default: cores on a CPU, else 1)")
+    sub.add_argument("--threads", type=positive, help="ONNX Runtime threads of each copy (default 1)")
+    sub.add_argument("--max-batch-size", type=positive, default=8, help="largest dynamic batch (default 8)")
     sub.add_argument("--dry-run", action="store_true", help="do everything but publish")
-    _add_list(sub)
+    add_repository(sub)
 
 
 _ADD = {
     "inspect": _add_inspect,
     "onnx": _add_onnx,
     "builtin": _add_builtin,
-    "list": _add_list,
+    "list": add_repository,
     "verify": _add_verify,
     "lint": _add_lint,
 }
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read an integer of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")

@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from types import FrameType
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from converters.arguments import labels_of, parser, serving_of
 from converters.errors import ConvertError
+from converters.verbs import VERBS
 
 if TYPE_CHECKING:
     from converters.publish import Publication, Request
@@ -47,10 +48,10 @@ class Progress:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0 done, 1 unusable, 2 wrong usage, 3 something is missing."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parsed = parser(_VERBS).parse_args(given, argparse.Namespace(given=given))
+    parsed = parser(_VERBS, VERBS).parse_args(given, argparse.Namespace(given=given))
     progress = Progress(live=sys.stderr.isatty())
     signal.signal(signal.SIGTERM, _interrupted)
-    verb = _VERBS[parsed.verb]
+    verb = _VERBS.get(parsed.verb, _answer)
     try:
         return verb(parsed, progress)
     except ConvertError as error:
@@ -69,6 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _answer(parsed: argparse.Namespace, progress: Progress) -> int:
+    answer = VERBS[parsed.verb].run(parsed, progress)
+    progress.close()
+    if parsed.json:
+        _print_json(answer.value)
+    else:
+        print("\n".join(answer.lines))
+    return answer.status
 
 
 def _inspect(parsed: argparse.Namespace, _progress: Progress) -> int:
@@ -198,8 +209,8 @@ def _print_publication(publication: "Publication", parsed: argparse.Namespace) -
     print(f"triton  {publication.triton}")
 
 
-def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, default=_plain, ensure_ascii=False))
+def _print_json(value: Mapping[str, Any]) -> None:
+    print(json.dumps(dict(value), default=_plain, ensure_ascii=False))
 
 
 def _plain(value: object) -> object:

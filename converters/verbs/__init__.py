@@ -1,0 +1,33 @@
+"""Verbs of `ruth-convert`, a module each: its help, its options, and what it answers. `cli` prints the answer.
+
+A module has `HELP` (one line), `add(sub)` (its options) and `run(parsed, report)` (an `Answer`), and imports what is
+heavy inside `run`, so that `--help` stays quick.
+"""
+
+import argparse
+from typing import Protocol
+
+from converters.verbs.answer import Answer, Report
+
+__all__ = ["VERBS", "Answer", "Report", "Verb"]
+
+
+class Verb(Protocol):
+    """What a module of this package offers."""
+
+    HELP: str
+
+    def add(self, sub: argparse.ArgumentParser) -> None:
+        """Add its options; `--json` is there already."""
+        ...
+
+    def run(self, parsed: argparse.Namespace, report: Report) -> Answer:
+        """Do it.
+
+        Raises:
+            ConvertError: It can't be done; `cli` prints the message and ends with its exit status.
+        """
+        ...
+
+
+VERBS: dict[str, Verb] = {}
