@@ -7,19 +7,21 @@ from onnx import TensorProto, helper, version_converter
 
 from converters.dynamic_batch import BATCH, make_batch_dynamic
 from converters.errors import ModelError
-from converters.nms import Candidates, append_nms
-from converters.nv12 import Preprocess, append_planes
+from converters.nms import Candidates, ClassScores, append_nms
+from converters.nv12 import append_planes
 from converters.onnx_graph import MAX_IR_VERSION, MIN_OPSET, GraphBuilder
-from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, ModelSpec
+from converters.preprocess import Preprocess
+from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, SCORES_NAME, ModelSpec, Task
 
-Decode = Callable[[GraphBuilder], Candidates]
-"""Appends a head's decoding, reading the network's outputs by name, and says where the candidates are."""
+Decode = Callable[[GraphBuilder], Candidates | ClassScores]
+"""Appends a head's decoding, reading the network's outputs by name, and says where the candidates are, or the scores
+of a classifier."""
 
 _NETWORK = "network/"
 
 
 def fuse(model: onnx.ModelProto, spec: ModelSpec, preprocess: Preprocess, decode: Decode) -> onnx.ModelProto:
-    """Return the model of the contract around a network of one input, FLOAT `[b, 3, height, width]`.
+    """Return the model of the contract around a network of one input, which `preprocess` describes.
 
     Args:
         model: The network; not changed.
@@ -39,7 +41,11 @@ def fuse(model: onnx.ModelProto, spec: ModelSpec, preprocess: Preprocess, decode
     planes = append_planes(front, INPUT_NAME, height=spec.height, width=spec.width, preprocess=preprocess)
     front.op("Identity", planes, out=source)
     back = GraphBuilder(prefix="head", opset=opset)
-    append_nms(back, decode(back), spec)
+    head = decode(back)
+    if isinstance(head, ClassScores):
+        back.op("Identity", head.scores, out=SCORES_NAME)
+    else:
+        append_nms(back, head, spec)
     nodes = [*front.nodes, *network.graph.node, *back.nodes]
     initializers = [*network.graph.initializer, *front.initializers, *back.initializers]
     return assemble(nodes, initializers, spec, opset_imports=list(network.opset_import), ir=network.ir_version)
@@ -54,21 +60,27 @@ def assemble(
     ir: int = MAX_IR_VERSION,
 ) -> onnx.ModelProto:
     """Return a checked model with the contract's input and outputs around nodes in topological order."""
-    rows: list[str | int | None] = [BATCH, spec.max_detections, spec.row_width]
     graph = helper.make_graph(
         nodes,
         "ruth",
         [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, [BATCH, *spec.frame_shape])],
-        [
-            helper.make_tensor_value_info(DETECTIONS_NAME, TensorProto.FLOAT, rows),
-            helper.make_tensor_value_info(COUNT_NAME, TensorProto.INT32, [BATCH, 1]),
-        ],
+        _outputs(spec),
         initializers,
     )
     model = helper.make_model(graph, producer_name="ruth-convert", opset_imports=opset_imports)
     model.ir_version = min(max(ir, 4), MAX_IR_VERSION)
     onnx.checker.check_model(model)
     return model
+
+
+def _outputs(spec: ModelSpec) -> list[onnx.ValueInfoProto]:
+    if spec.task is Task.CLASSIFY:
+        return [helper.make_tensor_value_info(SCORES_NAME, TensorProto.FLOAT, [BATCH, len(spec.labels)])]
+    rows: list[str | int | None] = [BATCH, spec.max_detections, spec.row_width]
+    return [
+        helper.make_tensor_value_info(DETECTIONS_NAME, TensorProto.FLOAT, rows),
+        helper.make_tensor_value_info(COUNT_NAME, TensorProto.INT32, [BATCH, 1]),
+    ]
 
 
 def network_tensor(name: str) -> str:

@@ -25,17 +25,35 @@ class Candidates:
         scores: FLOAT `[b, count]`, 0 to 1.
         classes: INT64 `[b, count]`.
         count: Boxes of each picture.
+        extras: FLOAT `[b, count, 3K]`: x, y (canvas pixels) and score of each keypoint, carried along with the box;
+            None for a plain detector.
     """
 
     boxes: str
     scores: str
     classes: str
     count: int
+    extras: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassScores:
+    """What a classifier's head ends in.
+
+    Attributes:
+        scores: Name of FLOAT `[b, C]`, 0 to 1.
+    """
+
+    scores: str
 
 
 def append_nms(graph: GraphBuilder, candidates: Candidates, spec: ModelSpec) -> None:
-    """Append class-aware suppression; makes the outputs `detections` and `num_detections`."""
-    kept = _kept_scores(graph, candidates, spec)
+    """Append class-aware suppression, or the threshold alone where `spec.nms_iou` is 1.
+
+    Makes the outputs `detections` and `num_detections`.
+    """
+    keep = _kept_scores if spec.nms_iou < 1 else _scores_above
+    kept = keep(graph, candidates, spec)
     rows = min(spec.max_detections, candidates.count)
     best, order = graph.ops("TopK", [kept, graph.constant([rows])], outputs=2, axis=1)
     present = graph.op("Greater", best, graph.scalar(0))
@@ -43,6 +61,8 @@ def append_nms(graph: GraphBuilder, candidates: Candidates, spec: ModelSpec) -> 
     boxes = gather_rows(graph, candidates.boxes, order, rows=rows, columns=4)
     classes = graph.op("Cast", graph.op("GatherElements", candidates.classes, order, axis=1), to=TensorProto.FLOAT)
     columns = [boxes, graph.reshape(best, 0, rows, 1), graph.reshape(classes, 0, rows, 1)]
+    if candidates.extras is not None:
+        columns.append(gather_rows(graph, candidates.extras, order, rows=rows, columns=spec.row_width - 6))
     table = graph.op("Concat", *columns, axis=2)
     missing = spec.max_detections - rows
     if missing:
@@ -75,6 +95,13 @@ def _kept_scores(graph: GraphBuilder, candidates: Candidates, spec: ModelSpec) -
     place = graph.op("Gather", selected, graph.constant([0, 2]), axis=1)
     nothing = graph.op("Mul", candidates.scores, graph.scalar(0))
     return graph.op("ScatterND", nothing, place, graph.op("GatherND", candidates.scores, place))
+
+
+def _scores_above(graph: GraphBuilder, candidates: Candidates, spec: ModelSpec) -> str:
+    """Return FLOAT `[b, count]`: the scores above the threshold, 0 for the others."""
+    floor = graph.named_constant(SCORE_THRESHOLD_NAME, np.array([spec.score_threshold], dtype=np.float32))
+    above = graph.op("Greater", candidates.scores, floor)
+    return graph.op("Where", above, candidates.scores, graph.scalar(0))
 
 
 def _append_count(graph: GraphBuilder, present: str, rows: int) -> None:

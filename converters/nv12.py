@@ -5,39 +5,18 @@ pixels, results rounded half up and clipped to bytes (fixed-point coefficients o
 by 2^20). FP32 keeps 24 bits of OpenCV's 28, so about one value in 100,000 lands one level away.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 import numpy as np
 from onnx import TensorProto
 
 from converters.onnx_graph import GraphBuilder
+from converters.preprocess import ChannelOrder, Element, Layout, Preprocess
 
 LUMA_GAIN = 1220542 / 2**20
 _CHROMA_GAINS_BGR = np.array([[2116026, 0], [-409993, -852492], [0, 1673527]]) / 2**20
 """Rows B, G, R; columns U, V."""
 
-
-class ChannelOrder(StrEnum):
-    """Order of the colour planes a network was trained on."""
-
-    BGR = "bgr"
-    RGB = "rgb"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preprocess:
-    """What a network expects in place of bytes: planes `[b, 3, H, W]` of `(level - mean) * gain`.
-
-    Attributes:
-        order: Order of the planes.
-        mean: Subtracted from every level, in levels (0 to 255), in plane order.
-        gain: Multiplied in afterwards, in plane order.
-    """
-
-    order: ChannelOrder
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+_GREY_WEIGHTS_BGR = (3735, 19235, 9798)
+"""Of OpenCV's `COLOR_BGR2GRAY` (color.hpp: BY15, GY15, RY15), scaled by 2^15; their sums of bytes are exact in FP32."""
 
 
 def luma_of(level: int) -> int:
@@ -46,11 +25,33 @@ def luma_of(level: int) -> int:
 
 
 def append_planes(graph: GraphBuilder, frames: str, *, height: int, width: int, preprocess: Preprocess) -> str:
-    """Append the conversion of `frames` (UINT8 `[b, height * 3 / 2, width]`) and return FLOAT `[b, 3, height, width]`.
+    """Append the conversion of `frames` to what a network eats, and return that tensor's name.
+
+    Args:
+        graph: Takes the nodes.
+        frames: UINT8 `[b, height * 3 / 2, width]`.
+        height: Of the canvas, pixels.
+        width: Of the canvas, pixels.
+        preprocess: Planes, range, type, layout and size of what comes out: `[b, C, H, W]` or `[b, H, W, C]`.
+    """
+    levels = _levels(graph, frames, height, width, preprocess.order)
+    rows, columns = preprocess.size or (height, width)
+    if rows != height:
+        levels = graph.slice(levels, 0, rows, axis=2)
+    if columns != width:
+        levels = graph.slice(levels, 0, columns, axis=3)
+    values = _as_element(graph, _normalised(graph, levels, preprocess), preprocess)
+    if preprocess.layout is Layout.NHWC:
+        return graph.op("Transpose", values, perm=[0, 2, 3, 1])
+    return values
+
+
+def _levels(graph: GraphBuilder, frames: str, height: int, width: int, order: ChannelOrder) -> str:
+    """Append the colour conversion: FLOAT `[b, 1 or 3, height, width]`, whole levels 0 to 255.
 
     The chroma half is one transposed convolution of stride 2: it repeats and weighs in a single pass.
     """
-    gains = _CHROMA_GAINS_BGR if preprocess.order is ChannelOrder.BGR else _CHROMA_GAINS_BGR[::-1]
+    gains = _CHROMA_GAINS_BGR[::-1] if order is ChannelOrder.RGB else _CHROMA_GAINS_BGR
     luma = graph.op("Cast", graph.slice(frames, 0, height, axis=1), to=TensorProto.FLOAT)
     luma = graph.op("Relu", graph.op("Sub", graph.reshape(luma, 0, 1, height, width), graph.scalar(16)))
     luma = graph.op("Mul", luma, graph.scalar(LUMA_GAIN))
@@ -69,7 +70,15 @@ def append_planes(graph: GraphBuilder, frames: str, *, height: int, width: int, 
     )
     levels = graph.op("Floor", graph.op("Add", luma, colour))
     levels = graph.op("Clip", levels, graph.scalar(0), graph.scalar(255))
-    return _normalised(graph, levels, preprocess)
+    return _grey(graph, levels) if order is ChannelOrder.GREY else levels
+
+
+def _grey(graph: GraphBuilder, levels: str) -> str:
+    """Append OpenCV's grey of BGR levels, rounded half up."""
+    weights = np.array(_GREY_WEIGHTS_BGR, dtype=np.float32).reshape(1, 3, 1, 1)
+    weighed = graph.op("Conv", levels, graph.constant(weights), kernel_shape=[1, 1])
+    rounded = graph.op("Add", graph.op("Mul", weighed, graph.scalar(2.0**-15)), graph.scalar(0.5))
+    return graph.op("Floor", rounded)
 
 
 def _normalised(graph: GraphBuilder, levels: str, preprocess: Preprocess) -> str:
@@ -81,5 +90,16 @@ def _normalised(graph: GraphBuilder, levels: str, preprocess: Preprocess) -> str
     return levels
 
 
-def _per_plane(values: tuple[float, float, float]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.array(values, dtype=np.float32).reshape(1, 3, 1, 1)
+def _as_element(graph: GraphBuilder, values: str, preprocess: Preprocess) -> str:
+    """Append the change of type where the network takes something else than FLOAT."""
+    if preprocess.element is Element.FLOAT:
+        return values
+    if preprocess.element is Element.FLOAT16:
+        return graph.op("Cast", values, to=TensorProto.FLOAT16)
+    zero_type = np.uint8 if preprocess.element is Element.UINT8 else np.int8
+    zero_point = graph.constant(np.array(preprocess.zero_point, dtype=zero_type))
+    return graph.op("QuantizeLinear", values, graph.scalar(preprocess.scale), zero_point)
+
+
+def _per_plane(values: tuple[float, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.array(values, dtype=np.float32).reshape(1, -1, 1, 1)

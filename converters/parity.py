@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.spec import ModelSpec, Tolerance
+from converters.spec import ModelSpec, Task, Tolerance
 
 Rows = list[NDArray[np.float32]]
-"""One float32 `[n, 6 + 3K]` per picture, best first."""
+"""One float32 `[n, 6 + 3K]` per picture, best first; of a classifier its scores `[C]`."""
 
 _SAME_OBJECT_PX = 16.0
 """Rows further apart than this are different objects, not one object measured differently."""
@@ -23,7 +23,7 @@ class Difference:
         rows: Rows that were matched.
         unmatched: Rows without a partner that no threshold or cut-off explains.
         box_px: Largest difference of a matched box edge, in canvas pixels.
-        score: Largest difference of a matched score.
+        score: Largest difference of a matched score, keypoints' included. A classifier's list is one row.
     """
 
     rows: int = 0
@@ -80,6 +80,8 @@ class Judge:
 
     def _one(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> Difference:
         """Pair each expected row with the nearest free row of its class, best first."""
+        if self.spec.task is Task.CLASSIFY:
+            return Difference(rows=1, score=float(np.abs(expected - found).max()))
         free = list(range(len(found)))
         pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         lonely: list[NDArray[np.float32]] = []
@@ -96,7 +98,7 @@ class Judge:
             rows=len(pairs),
             unmatched=unmatched,
             box_px=max((_edge_px(row, other) for row, other in pairs), default=0.0),
-            score=max((float(abs(row[4] - other[4])) for row, other in pairs), default=0.0),
+            score=max((_score_difference(row, other) for row, other in pairs), default=0.0),
         )
 
     def _excused(self, row: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
@@ -110,6 +112,12 @@ def _edge_px(row: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the largest difference of a box edge or keypoint coordinate, in pixels."""
     far = np.abs(row - other)
     return float(max(far[:4].max(), far[6::3].max(initial=0), far[7::3].max(initial=0)))
+
+
+def _score_difference(row: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the largest difference of the row's score or a keypoint's."""
+    far = np.abs(row - other)
+    return float(max(far[4], far[8::3].max(initial=0)))
 
 
 def _nearest(row: NDArray[np.float32], found: NDArray[np.float32], free: Sequence[int]) -> int | None:

@@ -3,20 +3,42 @@
 Nothing here is shared with the fused graph, so that a mistake can't agree with itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from converters.preprocess import ChannelOrder, Element, Layout, Preprocess
 from converters.spec import ModelSpec
 
 Arrays = dict[str, NDArray[np.float32]]
-DecodeHead = Callable[[Arrays], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]
-"""A head's outputs of one picture → boxes `[n, 4]` (x1, y1, x2, y2, canvas pixels), scores `[n]`, classes `[n]`."""
-Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""A BGR canvas uint8 `[H, W, 3]` → the network's input for one picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRows:
+    """What a head says of one picture, before suppression.
+
+    Attributes:
+        boxes: `[n, 4]`: x1, y1, x2, y2 in canvas pixels.
+        scores: `[n]`, 0 to 1.
+        classes: `[n]`.
+        extras: `[n, 3K]`: x, y and score of each keypoint; None for a plain detector.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    extras: NDArray[np.float32] | None = None
+
+
+DecodeHead = Callable[[Arrays], HeadRows]
+"""A head's outputs of one picture → its rows."""
+DecodeScores = Callable[[Arrays], NDArray[np.float32]]
+"""A classifier's outputs of one picture → scores `[C]`, 0 to 1."""
 
 
 def session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -32,15 +54,66 @@ def bgr_of(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_YUV2BGR_NV12), dtype=np.uint8)
 
 
-class OriginalDetector:
-    """The unchanged model file as the reference of its fused graph, one picture at a time."""
+def network_input(picture: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[Any]:
+    """Turn a BGR canvas uint8 `[H, W, 3]` into what a network takes for it, without a batch axis."""
+    code = {ChannelOrder.RGB: cv2.COLOR_BGR2RGB, ChannelOrder.GREY: cv2.COLOR_BGR2GRAY}.get(preprocess.order)
+    levels = picture if code is None else np.asarray(cv2.cvtColor(picture, code), dtype=np.uint8)
+    rows, columns = preprocess.size or picture.shape[:2]
+    levels = levels.reshape(*picture.shape[:2], preprocess.planes)[:rows, :columns]
+    mean, gain = (np.array(values, dtype=np.float32) for values in (preprocess.mean, preprocess.gain))
+    values = (levels.astype(np.float32) - mean) * gain
+    tensor = _as_element(values, preprocess)
+    return tensor.transpose(2, 0, 1) if preprocess.layout is Layout.NCHW else tensor
 
-    def __init__(self, model: bytes, spec: ModelSpec, *, prepare: Prepare, decode: DecodeHead, batch: int = 1) -> None:
+
+def _as_element(values: NDArray[np.float32], preprocess: Preprocess) -> NDArray[Any]:
+    """Cast, or quantise as the ONNX specification's QuantizeLinear does."""
+    if not preprocess.quantised:
+        return values.astype(np.float16 if preprocess.element is Element.FLOAT16 else np.float32)
+    limits = np.iinfo(np.int8 if preprocess.element is Element.INT8 else np.uint8)
+    steps = np.rint(values / np.float32(preprocess.scale)) + preprocess.zero_point
+    return np.clip(steps, limits.min, limits.max).astype(limits.dtype)
+
+
+class Original:
+    """The unchanged model file, asked about one picture at a time."""
+
+    def __init__(self, model: bytes, preprocess: Preprocess, *, batch: int = 1) -> None:
         self._session = session(model)
-        self._spec = spec
-        self._prepare = prepare
-        self._decode = decode
+        self._preprocess = preprocess
         self._batch = batch
+
+    def outputs(self, picture: NDArray[np.uint8]) -> Arrays:
+        """Return the outputs for a BGR canvas uint8 `[H, W, 3]` by name, without their batch axis."""
+        tensor = np.repeat(network_input(picture, self._preprocess)[None], self._batch, axis=0)
+        names = [output.name for output in self._session.get_outputs()]
+        outputs = self._session.run(names, {self._session.get_inputs()[0].name: tensor})
+        return {name: np.asarray(array)[0] for name, array in zip(names, outputs, strict=True)}
+
+
+class OriginalClassifier:
+    """The original as the reference of a classifier's fused graph; the threshold means nothing to it."""
+
+    def __init__(self, original: Original, decode: DecodeScores) -> None:
+        self._original = original
+        self._decode = decode
+
+    def from_nv12(self, frames: NDArray[np.uint8], _score_threshold: float) -> list[NDArray[np.float32]]:
+        """Return the scores `[C]` of each frame of `[b, H * 3 / 2, W]`."""
+        return [self._decode(self._original.outputs(bgr_of(frame))) for frame in frames]
+
+    def from_bgr(self, pictures: NDArray[np.uint8], _score_threshold: float) -> list[NDArray[np.float32]]:
+        """Return the scores `[C]` of each picture of `[b, H, W, 3]`."""
+        return [self._decode(self._original.outputs(picture)) for picture in pictures]
+
+
+class OriginalDetector:
+    """The original as the reference of a detector's fused graph."""
+
+    def __init__(self, original: Original, spec: ModelSpec, decode: DecodeHead) -> None:
+        self._original = original
+        self._spec = spec
+        self._decode = decode
 
     def from_nv12(self, frames: NDArray[np.uint8], score_threshold: float) -> list[NDArray[np.float32]]:
         """Return the rows of each frame of `[b, H * 3 / 2, W]`."""
@@ -51,16 +124,12 @@ class OriginalDetector:
         return [self._rows(picture, score_threshold) for picture in pictures]
 
     def _rows(self, picture: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
-        tensor = np.repeat(self._prepare(picture)[None], self._batch, axis=0)
-        names = [output.name for output in self._session.get_outputs()]
-        outputs = self._session.run(names, {self._session.get_inputs()[0].name: tensor})
-        boxes, scores, classes = self._decode(
-            {name: np.asarray(array)[0] for name, array in zip(names, outputs, strict=True)}
-        )
+        rows = self._decode(self._original.outputs(picture))
         return suppressed(
-            boxes,
-            scores,
-            classes,
+            rows.boxes,
+            rows.scores,
+            rows.classes,
+            extras=rows.extras,
             score_threshold=score_threshold,
             nms_iou=self._spec.nms_iou,
             max_detections=self._spec.max_detections,
@@ -72,6 +141,7 @@ def suppressed(
     scores: NDArray[np.float32],
     classes: NDArray[np.int64],
     *,
+    extras: NDArray[np.float32] | None = None,
     score_threshold: float,
     nms_iou: float,
     max_detections: int,
@@ -82,12 +152,13 @@ def suppressed(
         boxes: `[n, 4]`: x1, y1, x2, y2 in pixels.
         scores: `[n]`.
         classes: `[n]`.
+        extras: `[n, 3K]`: keypoints that go with their boxes.
         score_threshold: Scores at or below it are left out.
-        nms_iou: A box goes when it overlaps a better one of its class by more.
+        nms_iou: A box goes when it overlaps a better one of its class by more; 1 keeps all.
         max_detections: Rows at most.
 
     Returns:
-        float32 `[m, 6]`: x1, y1, x2, y2, score, class; best first.
+        float32 `[m, 6 + 3K]`: x1, y1, x2, y2, score, class, keypoints; best first.
     """
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] > score_threshold]
@@ -95,9 +166,11 @@ def suppressed(
     while order.size and len(kept) < max_detections:
         best, rest = int(order[0]), order[1:]
         kept.append(best)
-        rival = (classes[rest] == classes[best]) & (iou(boxes[best], boxes[rest]) > nms_iou)
+        rival = (classes[rest] == classes[best]) & (iou(boxes[best], boxes[rest]) > nms_iou) & (nms_iou < 1)
         order = rest[~rival]
-    columns: Sequence[NDArray[np.float32]] = (boxes[kept], scores[kept, None], classes[kept, None].astype(np.float32))
+    columns = [boxes[kept], scores[kept, None], classes[kept, None].astype(np.float32)]
+    if extras is not None:
+        columns.append(extras[kept])
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 

@@ -17,7 +17,9 @@ CONTRACT = "1"
 INPUT_NAME = "frames"
 DETECTIONS_NAME = "detections"
 COUNT_NAME = "num_detections"
+SCORES_NAME = "scores"
 SCORE_THRESHOLD_NAME = "ruth/score_threshold"
+DEFAULT_MAX_DETECTIONS = 100
 
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
 
@@ -27,6 +29,7 @@ class Task(StrEnum):
 
     DETECT = "detect"
     POSE = "pose"
+    CLASSIFY = "classify"
 
 
 class Letterbox(StrEnum):
@@ -64,8 +67,9 @@ class ModelSpec:
         labels: One name per class index.
         keypoints: One name per keypoint; empty for a plain detector.
         score_threshold: Rows below it are left out, 0 to 1.
-        nms_iou: Overlap above which the lower-scored box of one class is suppressed, 0 to 1.
-        max_detections: Rows of the `detections` output.
+        nms_iou: Overlap above which the lower-scored box of one class is suppressed, 0 to 1; 1 suppresses none, as
+            suits a network that gives each object once.
+        max_detections: Rows of the `detections` output; a classifier has none.
         precision: Arithmetic of the graph.
 
     Raises:
@@ -81,7 +85,7 @@ class ModelSpec:
     keypoints: tuple[str, ...] = ()
     score_threshold: float
     nms_iou: float
-    max_detections: int = 100
+    max_detections: int = DEFAULT_MAX_DETECTIONS
     precision: Precision = Precision.FP32
 
     def __post_init__(self) -> None:
@@ -89,8 +93,8 @@ class ModelSpec:
             raise UsageError(f"NV12 needs an even canvas of at least 2 x 2, not {self.width} x {self.height}")
         if not 0 <= self.pad_luma <= 255:
             raise UsageError(f"the pad luma is a byte (0 to 255), not {self.pad_luma}")
-        if not (0 < self.score_threshold < 1 and 0 < self.nms_iou < 1):
-            raise UsageError("score threshold and NMS overlap lie between 0 and 1, ends excluded")
+        if not (0 < self.score_threshold < 1 and 0 < self.nms_iou <= 1):
+            raise UsageError("a score threshold lies between 0 and 1, an NMS overlap too, or is 1 to suppress nothing")
         if not 1 <= self.max_detections <= 10_000:
             raise UsageError(f"max detections is between 1 and 10000, not {self.max_detections}")
 
@@ -170,7 +174,7 @@ class Tolerance:
 
 Reference = Callable[[NDArray[np.uint8], float], list[NDArray[np.float32]]]
 """`(pictures, score_threshold)` → rows: uint8 `[b, ...]` and a threshold in, per picture one float32 `[n, 6 + 3K]`
-out, best first, in canvas pixels."""
+out, best first, in canvas pixels. Of a classifier, per picture the scores float32 `[C]`, whatever the threshold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +186,8 @@ class BuiltModel:
             `detections` FP32 `[batch, max_detections, 6 + 3K]` and `num_detections` INT32 `[batch, 1]`;
             `batch` symbolic, standard ONNX operators only. Its score threshold is the initializer
             `SCORE_THRESHOLD_NAME` (FLOAT, one value; `nms.append_nms` makes it), so that `verify` can lower it
-            and compare many rows even on pictures that hold no object.
+            and compare many rows even on pictures that hold no object. A classifier has one output instead, `scores`
+            FLOAT `[batch, C]`, 0 to 1.
         spec: What the gateway must know of it.
         source: Where it came from.
         reference: The same answer by other means, from NV12 frames uint8 `[b, height * 3 / 2, width]`. It

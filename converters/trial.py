@@ -16,7 +16,7 @@ from converters.errors import ModelError
 from converters.parity import Difference, Judge, Rows, rows_of
 from converters.pictures import PictureSet
 from converters.repository import CONFIG_FILE
-from converters.spec import Tolerance
+from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, SCORES_NAME, Task, Tolerance
 from converters.triton_server import TrialServer, trial_server
 from converters.verify import at_threshold, enough_rows, frames_of, onnx_runner
 
@@ -46,7 +46,7 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
     def rows_at(threshold: float) -> Rows:
         return onnx_runner(at_threshold(graph, threshold).SerializeToString())(frames)
 
-    threshold, many = enough_rows(rows_at, spec.score_threshold)
+    threshold, many = enough_rows(rows_at, spec)
     probe = name + _PROBE_SUFFIX
     _add_probe(root, probe, version, triton_config.renamed(config, probe), at_threshold(graph, threshold))
     judge = Judge(spec, Tolerance(), spec.score_threshold)
@@ -63,11 +63,18 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
 def _ask(
     server: TrialServer, name: str, frames: NDArray[np.uint8], expected: Rows, judge: Judge, batch: int
 ) -> Difference:
-    one_by_one = [rows_of(*server.infer(name, frame[None]))[0] for frame in frames]
+    one_by_one = [_rows(server, name, frame[None], judge)[0] for frame in frames]
     members = np.resize(np.arange(len(frames)), batch)
-    together = rows_of(*server.infer(name, frames[members]))
+    together = _rows(server, name, frames[members], judge)
     singly = judge.compare(expected, one_by_one)
     return singly.merged(judge.compare([expected[index] for index in members], together))
+
+
+def _rows(server: TrialServer, name: str, frames: NDArray[np.uint8], judge: Judge) -> Rows:
+    if judge.spec.task is Task.CLASSIFY:
+        return list(server.infer(name, {INPUT_NAME: frames}, (SCORES_NAME,))[0])
+    detections, counts = server.infer(name, {INPUT_NAME: frames}, (DETECTIONS_NAME, COUNT_NAME))
+    return rows_of(detections, counts)
 
 
 def _add_probe(root: Path, probe: str, version: int, config: str, model: onnx.ModelProto) -> None:

@@ -13,8 +13,10 @@ from converters.errors import ModelError
 from converters.spec import (
     CONTRACT,
     COUNT_NAME,
+    DEFAULT_MAX_DETECTIONS,
     DETECTIONS_NAME,
     INPUT_NAME,
+    SCORES_NAME,
     Letterbox,
     ModelSpec,
     Precision,
@@ -96,9 +98,10 @@ def spec_of(config: dict[str, Any]) -> ModelSpec:
     """
     values = parameters_of(config)
     try:
+        task = Task(values["ruth.task"])
         rows, width = (int(size) for size in config["input"][0]["dims"])
         return ModelSpec(
-            task=Task(values["ruth.task"]),
+            task=task,
             height=rows * 2 // 3,
             width=width,
             letterbox=Letterbox(values["ruth.letterbox"]),
@@ -107,7 +110,7 @@ def spec_of(config: dict[str, Any]) -> ModelSpec:
             keypoints=tuple(json.loads(values["ruth.keypoints"])),
             score_threshold=float(values["ruth.score_threshold"]),
             nms_iou=float(values["ruth.nms_iou"]),
-            max_detections=int(config["output"][0]["dims"][0]),
+            max_detections=DEFAULT_MAX_DETECTIONS if task is Task.CLASSIFY else int(config["output"][0]["dims"][0]),
             precision=Precision(values["ruth.precision"]),
         )
     except (KeyError, ValueError, IndexError) as error:
@@ -119,22 +122,28 @@ def spec_of(config: dict[str, Any]) -> ModelSpec:
 def model_config(spec: ModelSpec, serving: Serving, identity: Identity) -> dict[str, Any]:
     """Return what Triton is to know of a published model; `dims` leave the batch axis out."""
     values = {**_runtime_parameters(serving), **contract_parameters(spec, identity)}
-    rows = [spec.max_detections, spec.row_width]
     return {
         "name": identity.name,
         "backend": BACKEND,
         "default_model_filename": MODEL_FILE,
         "max_batch_size": serving.max_batch_size,
         "input": [{"name": INPUT_NAME, "data_type": "TYPE_UINT8", "dims": list(spec.frame_shape)}],
-        "output": [
-            {"name": DETECTIONS_NAME, "data_type": "TYPE_FP32", "dims": rows},
-            {"name": COUNT_NAME, "data_type": "TYPE_INT32", "dims": [1]},
-        ],
+        "output": _outputs(spec),
         "instance_group": [{"kind": _KIND[serving.target], "count": serving.instances}],
         "version_policy": {"specific": {"versions": [identity.version]}},
         "dynamic_batching": _batching(serving),
         "parameters": {key: {"string_value": value} for key, value in values.items()},
     }
+
+
+def _outputs(spec: ModelSpec) -> list[dict[str, Any]]:
+    if spec.task is Task.CLASSIFY:
+        return [{"name": SCORES_NAME, "data_type": "TYPE_FP32", "dims": [len(spec.labels)]}]
+    rows = [spec.max_detections, spec.row_width]
+    return [
+        {"name": DETECTIONS_NAME, "data_type": "TYPE_FP32", "dims": rows},
+        {"name": COUNT_NAME, "data_type": "TYPE_INT32", "dims": [1]},
+    ]
 
 
 def contract_parameters(spec: ModelSpec, identity: Identity) -> dict[str, str]:

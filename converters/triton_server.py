@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,9 @@ from typing import IO, Any
 import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
+from tritonclient.utils import np_to_triton_dtype
 
 from converters.errors import MissingError, ModelError
-from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME
 
 READY_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
@@ -47,20 +47,25 @@ class TrialServer:
 
     grpc_url: str
 
-    def infer(self, name: str, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return `detections` `[b, m, 6 + 3K]` and `num_detections` `[b, 1]` of NV12 frames `[b, H * 3 / 2, W]`.
+    def infer(self, name: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> tuple[NDArray[Any], ...]:
+        """Send tensors by name, batch axis included, and return the asked outputs in their order.
 
         Raises:
             ModelError: Triton refuses or fails the request.
         """
-        tensor = triton.InferInput(INPUT_NAME, list(frames.shape), "UINT8")
-        tensor.set_data_from_numpy(np.ascontiguousarray(frames))
+        tensors = [_tensor(key, value) for key, value in inputs.items()]
         with triton.InferenceServerClient(self.grpc_url) as client:
             try:
-                answer: Any = client.infer(name, [tensor], client_timeout=INFER_TIMEOUT_S)
+                answer: Any = client.infer(name, tensors, client_timeout=INFER_TIMEOUT_S)
             except triton.InferenceServerException as error:
                 raise ModelError(f"Triton loaded {name} but can't run it: {error.message()}") from error
-        return answer.as_numpy(DETECTIONS_NAME), answer.as_numpy(COUNT_NAME)
+        return tuple(answer.as_numpy(output) for output in outputs)
+
+
+def _tensor(name: str, value: NDArray[Any]) -> triton.InferInput:
+    tensor = triton.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
+    tensor.set_data_from_numpy(np.ascontiguousarray(value))
+    return tensor
 
 
 @contextmanager

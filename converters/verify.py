@@ -18,8 +18,10 @@ from converters.spec import (
     DETECTIONS_NAME,
     INPUT_NAME,
     SCORE_THRESHOLD_NAME,
+    SCORES_NAME,
     BuiltModel,
     ModelSpec,
+    Task,
     Tolerance,
 )
 
@@ -66,7 +68,7 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
         ModelError: They disagree by more than the tolerance, or the graph can't run a batch.
     """
     frames = frames_of(pictures, built.spec)
-    threshold, expected = enough_rows(lambda floor: built.reference(frames, floor), built.spec.score_threshold)
+    threshold, expected = enough_rows(lambda floor: built.reference(frames, floor), built.spec)
     run = onnx_runner(at_threshold(built.model, threshold).SerializeToString())
     judge = Judge(built.spec, built.tolerance, threshold)
     same_pixels = Difference()
@@ -106,23 +108,28 @@ def onnx_runner(model: bytes) -> Runner:
         ModelError: The graph can't run the batch it is given.
     """
     fused = session(model)
+    classifier = SCORES_NAME in [output.name for output in fused.get_outputs()]
+    names = [SCORES_NAME] if classifier else [DETECTIONS_NAME, COUNT_NAME]
 
     def run(frames: NDArray[np.uint8]) -> Rows:
         try:
-            outputs = fused.run([DETECTIONS_NAME, COUNT_NAME], {INPUT_NAME: frames})
+            outputs = fused.run(names, {INPUT_NAME: frames})
         except (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.RuntimeException) as error:
             raise ModelError(
                 f"the fused graph can't run a batch of {len(frames)} ({str(error).splitlines()[0]}); "
                 "export the original with a dynamic batch axis"
             ) from error
-        return rows_of(np.asarray(outputs[0]), np.asarray(outputs[1]))
+        return list(np.asarray(outputs[0])) if classifier else rows_of(np.asarray(outputs[0]), np.asarray(outputs[1]))
 
     return run
 
 
-def enough_rows(rows_at: Callable[[float], Rows], score_threshold: float) -> tuple[float, Rows]:
-    """Lower a threshold until the pictures yield rows enough to compare; return it and the rows."""
+def enough_rows(rows_at: Callable[[float], Rows], spec: ModelSpec) -> tuple[float, Rows]:
+    """Lower a detector's threshold until the pictures yield rows enough to compare; return it and the rows."""
+    score_threshold = spec.score_threshold
     rows = rows_at(score_threshold)
+    if spec.task is Task.CLASSIFY:
+        return score_threshold, rows
     for lower in (probe for probe in PROBE_THRESHOLDS if probe < score_threshold):
         if sum(map(len, rows)) >= ENOUGH_ROWS:
             break

@@ -1,10 +1,19 @@
 """What a model family is: how its graph is recognised, what goes in, how its head is decoded."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from converters.onnx_file import OnnxFile
-from converters.spec import BuiltModel
+from converters.dynamic_batch import fixed_batch
+from converters.errors import ModelError
+from converters.families.coco import COCO_80
+from converters.onnx_file import OnnxFile, TensorInfo
+from converters.preprocess import Element, Layout, Preprocess
+from converters.reference import DecodeHead, DecodeScores, Original, OriginalClassifier, OriginalDetector
+from converters.spec import DEFAULT_MAX_DETECTIONS, BuiltModel, ModelSpec, Source
+
+MAX_SIDE_PX = 8192
+"""Largest height or width of a canvas that is taken for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +29,10 @@ class Recognition:
     why: str
 
 
+class Misfit(Exception):  # noqa: N818  # a verdict, not an error
+    """Why a graph is not of a family."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """What the user may choose; None leaves it to the family.
@@ -27,7 +40,7 @@ class BuildOptions:
     Attributes:
         labels: One name per class index.
         score_threshold: Rows below it are left out, 0 to 1.
-        nms_iou: Overlap above which a box is suppressed, 0 to 1.
+        nms_iou: Overlap above which a box is suppressed, 0 to 1; 1 suppresses none.
         max_detections: Rows of the output.
         licence: Of the model file, for the manifest.
     """
@@ -35,7 +48,7 @@ class BuildOptions:
     labels: tuple[str, ...] | None = None
     score_threshold: float | None = None
     nms_iou: float | None = None
-    max_detections: int = 100
+    max_detections: int = DEFAULT_MAX_DETECTIONS
     licence: str | None = None
 
 
@@ -55,3 +68,129 @@ class Family(Protocol):
             ModelError: The options don't fit the model, or it can't be fused.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PictureInput:
+    """A network's only input, as its shape shows it.
+
+    Attributes:
+        name: As in the graph.
+        height: Pixels; may be odd.
+        width: Pixels; may be odd.
+        channels: 1 or 3.
+        layout: Where the colour axis lies.
+        element: Type of its numbers.
+    """
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    layout: Layout
+    element: Element
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Height and width of the NV12 canvas: the next even ones."""
+        return self.height + self.height % 2, self.width + self.width % 2
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """What `Preprocess.size` is to be: None where the network covers its canvas."""
+        return None if self.canvas == (self.height, self.width) else (self.height, self.width)
+
+
+def verdict(why: Callable[[], str]) -> Recognition:
+    """Return the verdict of a function that says why a graph fits, or raises `Misfit` with why it doesn't."""
+    try:
+        return Recognition(fits=True, why=why())
+    except Misfit as misfit:
+        return Recognition(fits=False, why=str(misfit))
+
+
+def picture_input(file: OnnxFile) -> PictureInput:
+    """Read the only input of a network as a picture of fixed size, NCHW or NHWC.
+
+    Raises:
+        Misfit: It has several inputs, or one that is no such picture.
+    """
+    if len(file.inputs) != 1:
+        raise Misfit(f"it has {len(file.inputs)} inputs, where one picture is expected")
+    tensor = file.inputs[0]
+    match tensor.shape:
+        case (_, 1 | 3 as channels, int(height), int(width)):
+            layout = Layout.NCHW
+        case (_, int(height), int(width), 1 | 3 as channels):
+            layout = Layout.NHWC
+        case _:
+            raise Misfit(f"its input is {tensor}, not a picture [N, 3, H, W] or [N, H, W, 3] with fixed H and W")
+    if tensor.dtype not in set(Element):
+        raise Misfit(f"its input is {tensor}, of none of the types {', '.join(Element)}")
+    if not (2 <= height <= MAX_SIDE_PX and 2 <= width <= MAX_SIDE_PX):
+        raise Misfit(f"its input is {tensor}; pictures have 2 to {MAX_SIDE_PX} pixels a side")
+    return PictureInput(tensor.name, height, width, channels, layout, Element(tensor.dtype))
+
+
+def sole_output(file: OnnxFile, wanted: str, fits: Callable[[tuple[int | str, ...]], bool]) -> TensorInfo:
+    """Return the one output whose shape fits, where all others are no floats or fit too little.
+
+    Args:
+        file: The model.
+        wanted: What fits, for the message: `FLOAT [N, 300, 6]`.
+        fits: Judges a shape, batch axis included.
+
+    Raises:
+        Misfit: No output fits, or several do.
+    """
+    found = [tensor for tensor in file.outputs if tensor.dtype in ("FLOAT", "FLOAT16") and fits(tensor.shape)]
+    if len(found) == 1:
+        return found[0]
+    given = ", ".join(map(str, file.outputs[:4])) + (", ..." if len(file.outputs) > 4 else "")
+    raise Misfit(f"its output is {given}; {len(found) or 'none'} of {len(file.outputs)} is {wanted}")
+
+
+def labels_for(classes: int, options: BuildOptions, named: Mapping[int, str] | None = None) -> tuple[str, ...]:
+    """Return one label for each class: the user's, the file's, COCO's for 80 classes, else numbered ones.
+
+    Args:
+        classes: How many there are.
+        options: Of the user.
+        named: Names that the file itself gives, by class.
+
+    Raises:
+        ModelError: The user's labels are more or fewer than the classes.
+    """
+    if options.labels is not None:
+        if len(options.labels) != classes:
+            raise ModelError(f"{len(options.labels)} labels for {classes} classes; give one line for each class")
+        return options.labels
+    if named is not None and set(named) == set(range(classes)):
+        return tuple(named[index] for index in range(classes))
+    return COCO_80 if classes == len(COCO_80) else tuple(f"class_{index}" for index in range(classes))
+
+
+def source_of(file: OnnxFile, options: BuildOptions, family: str, recognition: Recognition, **details: str) -> Source:
+    """Return where a fused model came from; `details` go into the manifest."""
+    return Source(
+        name=file.name,
+        sha256=file.sha256,
+        licence=options.licence,
+        family=family,
+        why=recognition.why,
+        details=tuple(details.items()),
+    )
+
+
+def original_detector(file: OnnxFile, spec: ModelSpec, preprocess: Preprocess, decode: DecodeHead) -> OriginalDetector:
+    """Return the unchanged file as the reference of its fused graph."""
+    return OriginalDetector(_original(file, preprocess), spec, decode)
+
+
+def original_classifier(file: OnnxFile, preprocess: Preprocess, decode: DecodeScores) -> OriginalClassifier:
+    """Return the unchanged file as the reference of its fused graph."""
+    return OriginalClassifier(_original(file, preprocess), decode)
+
+
+def _original(file: OnnxFile, preprocess: Preprocess) -> Original:
+    return Original(file.data, preprocess, batch=fixed_batch(file.model, file.inputs[0].name) or 1)

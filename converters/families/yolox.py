@@ -12,17 +12,23 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from converters.dynamic_batch import fixed_batch
-from converters.errors import ModelError
-from converters.families.coco import COCO_80
-from converters.families.family import BuildOptions, Recognition
+from converters.families.family import (
+    BuildOptions,
+    Misfit,
+    Recognition,
+    labels_for,
+    original_detector,
+    source_of,
+    verdict,
+)
 from converters.fuse import fuse, network_tensor
 from converters.nms import MAX_CANDIDATES, Candidates, gather_rows
-from converters.nv12 import ChannelOrder, Preprocess, luma_of
+from converters.nv12 import luma_of
 from converters.onnx_file import OnnxFile
 from converters.onnx_graph import GraphBuilder
-from converters.reference import Arrays, OriginalDetector
-from converters.spec import BuiltModel, Letterbox, ModelSpec, Source, Task
+from converters.preprocess import ChannelOrder, Preprocess
+from converters.reference import Arrays, HeadRows
+from converters.spec import BuiltModel, Letterbox, ModelSpec, Task
 
 STRIDES = (8, 16, 32)
 PAD_LEVEL = 114
@@ -43,10 +49,6 @@ class _Head:
     output: str
 
 
-class _Misfit(Exception):  # noqa: N818  # a verdict, not an error
-    """Why a graph is not YOLOX."""
-
-
 class Yolox:
     """The family `yolox`."""
 
@@ -55,17 +57,15 @@ class Yolox:
 
     def recognise(self, file: OnnxFile) -> Recognition:
         """Say whether the graph is of this family, and why."""
-        try:
-            head = _head_of(file)
-            _check_raw(file.model.graph, head)
-        except _Misfit as misfit:
-            return Recognition(fits=False, why=str(misfit))
-        return Recognition(
-            fits=True,
-            why=(
-                f"{head.rows} rows are the cells of strides 8, 16, 32 on {head.width} x {head.height}; at each stride "
-                f"the box columns leave a Conv unchanged, objectness and {head.classes} classes pass a Sigmoid"
-            ),
+        return verdict(lambda: self._why(file))
+
+    @staticmethod
+    def _why(file: OnnxFile) -> str:
+        head = _head_of(file)
+        _check_raw(file.model.graph, head)
+        return (
+            f"{head.rows} rows are the cells of strides 8, 16, 32 on {head.width} x {head.height}; at each stride "
+            f"the box columns leave a Conv unchanged, objectness and {head.classes} classes pass a Sigmoid"
         )
 
     def build(self, file: OnnxFile, options: BuildOptions) -> BuiltModel:
@@ -76,23 +76,11 @@ class Yolox:
         """
         head = _head_of(file)
         spec = _spec(head, options)
-        original = OriginalDetector(
-            file.data,
-            spec,
-            prepare=lambda picture: picture.transpose(2, 0, 1).astype(np.float32),
-            decode=lambda outputs: _decode_rows(outputs, head),
-            batch=fixed_batch(file.model, file.inputs[0].name) or 1,
-        )
+        original = original_detector(file, spec, self.preprocess, lambda outputs: _decode_rows(outputs, head))
         return BuiltModel(
             model=fuse(file.model, spec, self.preprocess, lambda graph: _append_decode(graph, head)),
             spec=spec,
-            source=Source(
-                name=file.name,
-                sha256=file.sha256,
-                licence=options.licence,
-                family=self.name,
-                why=self.recognise(file).why,
-            ),
+            source=source_of(file, options, self.name, self.recognise(file)),
             reference=original.from_nv12,
             picture_reference=original.from_bgr,
         )
@@ -102,29 +90,29 @@ def _head_of(file: OnnxFile) -> _Head:
     """Read canvas and head off the shapes.
 
     Raises:
-        _Misfit: They are not YOLOX's.
+        Misfit: They are not YOLOX's.
     """
     if len(file.inputs) != 1 or len(file.outputs) != 1:
-        raise _Misfit(f"it has {len(file.inputs)} inputs and {len(file.outputs)} outputs, YOLOX has one of each")
+        raise Misfit(f"it has {len(file.inputs)} inputs and {len(file.outputs)} outputs, YOLOX has one of each")
     picture, table = file.inputs[0], file.outputs[0]
     match picture.dtype, picture.shape:
         case "FLOAT", (_, 3, int(height), int(width)) if height % STRIDES[-1] == 0 == width % STRIDES[-1]:
             pass
         case _:
-            raise _Misfit(f"its input is {picture}, not FLOAT [N, 3, H, W] with fixed H and W, multiples of 32")
+            raise Misfit(f"its input is {picture}, not FLOAT [N, 3, H, W] with fixed H and W, multiples of 32")
     rows = sum((height // stride) * (width // stride) for stride in STRIDES)
     match table.dtype, table.shape:
         case "FLOAT", (_, count, int(columns)) if count == rows and columns > 5:
             return _Head(height, width, rows, columns - 5, table.name)
         case _:
-            raise _Misfit(f"its output is {table}, not FLOAT [N, {rows}, 5 + classes] for this input")
+            raise Misfit(f"its output is {table}, not FLOAT [N, {rows}, 5 + classes] for this input")
 
 
 def _check_raw(graph: onnx.GraphProto, head: _Head) -> None:
     """Walk back from the output to what computes it: per stride a Conv for the box, a Sigmoid for each score.
 
     Raises:
-        _Misfit: Something else is in the way, such as a decoded box.
+        Misfit: Something else is in the way, such as a decoded box.
     """
     producers = {name: node for node in graph.node for name in node.output}
     weights = {tensor.name: tensor.dims for tensor in graph.initializer}
@@ -133,7 +121,7 @@ def _check_raw(graph: onnx.GraphProto, head: _Head) -> None:
     while pending:
         node = producers.get(pending.pop())
         if node is None:
-            raise _Misfit("part of its output does not come from the network")
+            raise Misfit("part of its output does not come from the network")
         if node.op_type in _LAYOUT_OPS:
             inputs = node.input if node.op_type == "Concat" else node.input[:1]
             pending += reversed(inputs)
@@ -144,26 +132,20 @@ def _check_raw(graph: onnx.GraphProto, head: _Head) -> None:
     wanted = [("Conv", 4), ("Sigmoid", 1), ("Sigmoid", head.classes)] * len(STRIDES)
     if found != wanted:
         seen = ", ".join(f"{op} of {channels or '?'}" for op, channels in found)
-        raise _Misfit(
+        raise Misfit(
             f"its output is computed by {seen}; a raw YOLOX head has, at each of three strides, Conv of 4 (box), "
             f"Sigmoid of 1 and Sigmoid of {head.classes}"
         )
 
 
 def _spec(head: _Head, options: BuildOptions) -> ModelSpec:
-    labels = options.labels
-    if labels is None:
-        numbered = tuple(f"class_{index}" for index in range(head.classes))
-        labels = COCO_80 if head.classes == len(COCO_80) else numbered
-    if len(labels) != head.classes:
-        raise ModelError(f"{len(labels)} labels for {head.classes} classes; give one line for each class")
     return ModelSpec(
         task=Task.DETECT,
         height=head.height,
         width=head.width,
         letterbox=Letterbox.TOP_LEFT,
         pad_luma=luma_of(PAD_LEVEL),
-        labels=labels,
+        labels=labels_for(head.classes, options),
         score_threshold=SCORE_THRESHOLD if options.score_threshold is None else options.score_threshold,
         nms_iou=NMS_IOU if options.nms_iou is None else options.nms_iou,
         max_detections=options.max_detections,
@@ -201,7 +183,7 @@ def _grid(head: _Head) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return np.concatenate(cells), np.concatenate(strides)
 
 
-def _decode_rows(outputs: Arrays, head: _Head) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+def _decode_rows(outputs: Arrays, head: _Head) -> HeadRows:
     """Decode by hand, for the reference: a loop over strides, as YOLOX's own `demo_postprocess` documents it."""
     table = outputs[head.output].astype(np.float64)
     boxes: list[NDArray[np.float64]] = []
@@ -216,4 +198,5 @@ def _decode_rows(outputs: Arrays, head: _Head) -> tuple[NDArray[np.float32], NDA
         boxes.append(np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1))
         start += across * down
     scores = table[:, 4] * table[:, 5:].max(axis=1)
-    return np.concatenate(boxes).astype(np.float32), scores.astype(np.float32), table[:, 5:].argmax(axis=1)
+    classes = table[:, 5:].argmax(axis=1)
+    return HeadRows(np.concatenate(boxes).astype(np.float32), scores.astype(np.float32), classes)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from converters.nv12 import ChannelOrder, Preprocess, append_planes, luma_of
+from converters.nv12 import append_planes, luma_of
 from converters.onnx_graph import GraphBuilder
 from converters.pictures import nv12_of
+from converters.preprocess import ChannelOrder, Preprocess
 from converters.reference import session
 
 BGR = Preprocess(order=ChannelOrder.BGR)

@@ -116,7 +116,7 @@ def test_a_configuration_outside_the_contract_is_refused_by_name_of_the_contract
 
 
 @pytest.mark.parametrize(
-    "change", [{"height": 415}, {"width": 0}, {"pad_luma": 256}, {"nms_iou": 1.0}, {"max_detections": 0}]
+    "change", [{"height": 415}, {"width": 0}, {"pad_luma": 256}, {"nms_iou": 1.01}, {"max_detections": 0}]
 )
 def test_a_spec_that_contradicts_itself_can_not_be_made(change):
     fields = {name: getattr(SPEC, name) for name in SPEC.__slots__}

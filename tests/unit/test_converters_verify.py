@@ -149,7 +149,7 @@ def test_the_threshold_is_lowered_until_there_are_rows_enough():
         asked.append(threshold)
         return [np.zeros((int(1 / threshold), 6), dtype=np.float32)]
 
-    threshold, found = enough_rows(rows_at, 0.3)
+    threshold, found = enough_rows(rows_at, SPEC)
     assert (threshold, len(found[0]), asked) == (0.03, 33, [0.3, 0.1, 0.03])
 
 
