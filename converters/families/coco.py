@@ -8,3 +8,9 @@ knife|spoon|bowl|banana|apple|sandwich|orange|broccoli|carrot|hot dog|pizza|donu
 dining table|toilet|tv|laptop|mouse|remote|keyboard|cell phone|microwave|oven|toaster|sink|refrigerator|book|clock|vase|
 scissors|teddy bear|hair drier|toothbrush""".replace("\n", "").split("|")
 )
+
+COCO_17_KEYPOINTS = tuple(
+    """nose|left_eye|right_eye|left_ear|right_ear|left_shoulder|right_shoulder|left_elbow|right_elbow|left_wrist|
+right_wrist|left_hip|right_hip|left_knee|right_knee|left_ankle|right_ankle""".replace("\n", "").split("|")
+)
+"""The 17 keypoints of COCO's people, in the order of its annotations; left and right are the person's own."""
