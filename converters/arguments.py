@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -18,16 +18,19 @@ _HELP = {
     "builtin": "publish a model that is built from OpenCV's own coefficients",
     "list": "list the models of a repository",
     "verify": "check a published model again",
-    "lint": "load every model of a repository in a real Triton",
+    "lint": "check the files of every model of a repository, and load each in a real Triton",
 }
 
 
 class Options(Protocol):
     """What the parser needs to know of a verb that is a module of `converters.verbs`."""
 
-    HELP: str
+    @property
+    def HELP(self) -> str:  # noqa: N802  # a module's constant
+        """One line of help."""
+        ...
 
-    def add(self, sub: argparse.ArgumentParser) -> None:
+    def add(self, sub: argparse.ArgumentParser, /) -> None:
         """Add its options."""
         ...
 
@@ -40,6 +43,7 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
         epilog="Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.",
     )
     below = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    offered: list[tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     offered = [(verb, _HELP[verb], _ADD[verb]) for verb in verbs]
     offered += [(verb, module.HELP, module.add) for verb, module in modules.items()]
     for verb, said, add in offered:
@@ -79,6 +83,13 @@ def add_repository(sub: argparse.ArgumentParser) -> None:
         default=DEFAULT_REPOSITORY,
         metavar="DIR",
         help=f"model repository (default {DEFAULT_REPOSITORY})",
+    )
+
+
+def add_server(sub: argparse.ArgumentParser) -> None:
+    """Add `--server`."""
+    sub.add_argument(
+        "--server", metavar="HOST:PORT", help="gRPC address of the Triton that serves this repository: load it there"
     )
 
 

@@ -168,14 +168,18 @@ def _verify(parsed: argparse.Namespace, progress: Progress) -> int:
 def _lint(parsed: argparse.Namespace, progress: Progress) -> int:
     from converters.published import lint
 
-    findings = lint(parsed.directory, progress)
+    models = lint(parsed.directory, progress)
     progress.close()
     if parsed.json:
-        _print_json({"models": [asdict(finding) for finding in findings]})
+        _print_json({"models": [asdict(model) for model in models]})
     else:
-        for finding in findings:
-            print(f"{finding.name}: {finding.problem or 'sound'}")
-    return int(any(finding.problem for finding in findings))
+        for model in models:
+            print(
+                "\n".join([f"{model.name}: {finding}" for finding in model.findings]), end="\n" * bool(model.findings)
+            )
+            if model.sound:
+                print(f"{model.name}: sound")
+    return int(not all(model.sound for model in models))
 
 
 def _request(parsed: argparse.Namespace) -> "Request":

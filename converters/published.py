@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from converters import manifest, triton_config
+from converters import integrity, triton_config
 from converters.errors import ModelError
+from converters.lint import Finding, Severity, error, static_findings
 from converters.parity import Difference
 from converters.pictures import load_pictures, render_pictures
 from converters.publish import Report
-from converters.repository import Repository, digest
+from converters.repository import Repository
 from converters.trial import try_in_triton
 from converters.triton_server import trial_server
 
@@ -37,16 +38,18 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Linted:
     """What lint says of one model.
 
     Attributes:
         name: Folder name.
-        problem: What is wrong, empty for a sound model.
+        sound: Whether no finding is an error.
+        findings: By file and field; the real load is the last that can fail.
     """
 
     name: str
-    problem: str
+    sound: bool
+    findings: tuple[Finding, ...]
 
 
 def list_models(root: Path) -> list[Listed]:
@@ -65,7 +68,7 @@ def verify_published(root: Path, name: str, pictures: Path | None, report: Repor
     repository = Repository(root)
     version = repository.served_version(name)
     report(f"compare {name}/{version} with its manifest")
-    _check_hash(root / name / str(version), repository.model_bytes(name, version))
+    integrity.check(root / name / str(version))
     chosen = load_pictures(pictures) if pictures else render_pictures()
     report("load in a real Triton and compare")
     with TemporaryDirectory(prefix="ruth-convert-") as stage:
@@ -73,8 +76,8 @@ def verify_published(root: Path, name: str, pictures: Path | None, report: Repor
         return try_in_triton(Path(stage), name, version, chosen)
 
 
-def lint(root: Path, report: Report) -> list[Finding]:
-    """Load every model of a repository in a real Triton, each in one of its own.
+def lint(root: Path, report: Report) -> list[Linted]:
+    """Check the files of every model, then load each that they don't speak against in a real Triton of its own.
 
     Raises:
         ModelError: The folder holds no model.
@@ -83,30 +86,25 @@ def lint(root: Path, report: Report) -> list[Finding]:
     repository = Repository(root)
     if not repository.names():
         raise ModelError(f"{root} holds no model; give a model repository")
-    findings: list[Finding] = []
-    for name in repository.names():
+    return [_linted(repository, name, report) for name in repository.names()]
+
+
+def _linted(repository: Repository, name: str, report: Report) -> Linted:
+    report(f"read {name}")
+    findings = static_findings(repository, name)
+    if not any(finding.severity is Severity.ERROR for finding in findings):
         report(f"load {name}")
-        findings.append(Finding(name=name, problem=_problem(repository, name)))
-    return findings
+        findings += _load_findings(repository, name)
+    sound = not any(finding.severity is Severity.ERROR for finding in findings)
+    return Linted(name=name, sound=sound, findings=tuple(findings))
 
 
-def _problem(repository: Repository, name: str) -> str:
+def _load_findings(repository: Repository, name: str) -> list[Finding]:
     try:
-        config = triton_config.parse(repository.config(name) or "")
-        if "ruth.contract" in triton_config.parameters_of(config):
-            triton_config.spec_of(config)
-            version = repository.served_version(name)
-            _check_hash(repository.root / name / str(version), repository.model_bytes(name, version))
         with trial_server(repository.root, [name]):
-            return ""
-    except ModelError as error:
-        return str(error)
-
-
-def _check_hash(folder: Path, model: bytes) -> None:
-    recorded = manifest.read(folder).get("model_sha256")
-    if recorded != digest(model):
-        raise ModelError(f"{folder} was changed after it was published: its manifest says {recorded}; publish it again")
+            return []
+    except ModelError as problem:
+        return [error(str(repository.served_version(name)), "", str(problem))]
 
 
 def _listed(repository: Repository, name: str) -> Listed:

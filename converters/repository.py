@@ -2,6 +2,8 @@
 
     model_repository/people/config.pbtxt           names the one version that is served
     model_repository/people/3/{model.onnx,manifest.json}
+    model_repository/people/2/config.pbtxt         of a version that was served before, kept for a rollback
+    model_repository/people/warmup/frame_….nv12    what its configuration warms it up with
     .model_repository.staging/…                    beside it: Triton takes every folder inside for a model
 
 A version becomes the served one by one rename: of the whole folder for a new model, of config.pbtxt for a new version
@@ -12,9 +14,9 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from converters.errors import ModelError
 from converters.manifest import MANIFEST_FILE
 
 CONFIG_FILE = "config.pbtxt"
+WARMUP_FOLDER = "warmup"
 _LOCK_FILE = ".ruth-convert.lock"
 _LOCK_TIMEOUT_S = 60.0
 _LOCK_POLL_S = 0.2
@@ -36,11 +39,13 @@ class Content:
         model: `model.onnx`.
         config: Text of config.pbtxt.
         manifest: Text of manifest.json.
+        warmup: Content by file name of what config.pbtxt warms up with.
     """
 
     model: bytes
     config: str
     manifest: str
+    warmup: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,21 @@ class Repository:
 
     def config(self, name: str) -> str | None:
         """Return the text of a model's config.pbtxt, None where it has none."""
-        try:
-            return (self.root / name / CONFIG_FILE).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"{self.root / name / CONFIG_FILE} can't be read ({error})") from error
+        return _text(self.root / name / CONFIG_FILE)
+
+    def config_of(self, name: str, version: int) -> str | None:
+        """Return the configuration a version is served with, or was when it was last; None where none was kept.
+
+        Raises:
+            ModelError: There is no such version, or its configuration can't be read.
+        """
+        if version not in self.versions(name):
+            known = ", ".join(map(str, self.versions(name))) or "none"
+            raise ModelError(f"{self.root / name} has no version {version}; there are: {known}")
+        text = self.config(name)
+        if text is not None and version in triton_config.served_versions(triton_config.parse(text)):
+            return text
+        return _text(self.root / name / str(version) / CONFIG_FILE)
 
     def served_version(self, name: str) -> int:
         """Return the version that a model's configuration names, else its highest.
@@ -181,6 +195,10 @@ class Stage:
             _write(folder / str(version) / triton_config.MODEL_FILE, content.model)
             _write(folder / str(version) / MANIFEST_FILE, content.manifest.encode())
             _write(folder / CONFIG_FILE, content.config.encode())
+            if content.warmup:
+                (folder / WARMUP_FOLDER).mkdir()
+            for file, data in content.warmup.items():
+                _write(folder / WARMUP_FOLDER / file, data)
             _sync_folder(folder / str(version))
             _sync_folder(folder)
         except OSError as error:
@@ -208,10 +226,70 @@ class Stage:
             staged.rename(target)
         else:
             (staged / str(version)).rename(target / str(version))
-            _sync_folder(target)
-            (staged / CONFIG_FILE).replace(target / CONFIG_FILE)  # from here on the new version is the served one
-            _sync_folder(target)
+            self._move_warmup(name)
+            self._switch(name)
         _sync_folder(self.repository.root)
+
+    def serve(self, name: str, config: str) -> None:
+        """Serve a published model by another configuration from now on; the one until now is kept for a rollback.
+
+        Raises:
+            ModelError: The repository can't be written.
+        """
+        try:
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+            _write(self.root / name / CONFIG_FILE, config.encode())
+            self._switch(name)
+        except OSError as error:
+            raise ModelError(f"{self.repository.root / name} can't be written ({error.strerror}); mend that") from error
+
+    def withdraw(self, name: str, version: int) -> None:
+        """Take a version out of the repository again; the model with it, if that leaves none.
+
+        Raises:
+            ModelError: The repository can't be written.
+        """
+        target = self.repository.root / name
+        taken = target if self.repository.versions(name) == [version] else target / str(version)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            taken.rename(self.root / f"withdrawn_{name}_{version}")
+            _sync_folder(taken.parent)
+        except OSError as error:
+            raise ModelError(f"{taken} can't be taken out ({error.strerror}); mend that") from error
+
+    def _switch(self, name: str) -> None:
+        """Replace config.pbtxt by the staged one: the instant at which another version or configuration is served."""
+        target = self.repository.root / name
+        served = self.repository.config(name)
+        for version in triton_config.served_versions(triton_config.parse(served or "")):
+            if served is not None and (target / str(version)).is_dir():
+                kept = self.root / name / f"{CONFIG_FILE}.kept"
+                _write(kept, served.encode())
+                kept.replace(target / str(version) / CONFIG_FILE)
+                _sync_folder(target / str(version))
+        _sync_folder(target)
+        (self.root / name / CONFIG_FILE).replace(target / CONFIG_FILE)
+        _sync_folder(target)
+
+    def _move_warmup(self, name: str) -> None:
+        """Files are named by their content, so that versions never contend for a name."""
+        staged, target = self.root / name / WARMUP_FOLDER, self.repository.root / name / WARMUP_FOLDER
+        if not staged.is_dir():
+            return
+        target.mkdir(exist_ok=True)
+        for path in staged.iterdir():
+            path.replace(target / path.name)
+        _sync_folder(target)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} can't be read ({error})") from error
 
 
 def digest(data: bytes) -> str:

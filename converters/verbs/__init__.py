@@ -7,6 +7,7 @@ heavy inside `run`, so that `--help` stays quick.
 import argparse
 from typing import Protocol
 
+from converters.verbs import diff, rollback, targets
 from converters.verbs.answer import Answer, Report
 
 __all__ = ["VERBS", "Answer", "Report", "Verb"]
@@ -15,13 +16,16 @@ __all__ = ["VERBS", "Answer", "Report", "Verb"]
 class Verb(Protocol):
     """What a module of this package offers."""
 
-    HELP: str
+    @property
+    def HELP(self) -> str:  # noqa: N802  # a module's constant
+        """One line of help."""
+        ...
 
-    def add(self, sub: argparse.ArgumentParser) -> None:
+    def add(self, sub: argparse.ArgumentParser, /) -> None:
         """Add its options; `--json` is there already."""
         ...
 
-    def run(self, parsed: argparse.Namespace, report: Report) -> Answer:
+    def run(self, parsed: argparse.Namespace, report: Report, /) -> Answer:
         """Do it.
 
         Raises:
@@ -30,4 +34,8 @@ class Verb(Protocol):
         ...
 
 
-VERBS: dict[str, Verb] = {}
+VERBS: dict[str, Verb] = {
+    "rollback": rollback,
+    "diff": diff,
+    "targets": targets,
+}

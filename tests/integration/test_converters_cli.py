@@ -56,7 +56,7 @@ def test_a_model_goes_from_file_to_repository_and_every_verb_agrees(convert, dat
     assert convert("list", "--repository", repository)[1]["models"][0]["canvas"] == "416 x 416"
     status, result = convert("verify", "people", "--repository", repository)
     assert status == 0, result
-    assert convert("lint", repository) == (0, {"models": [{"name": "people", "problem": ""}]})
+    assert convert("lint", repository) == (0, {"models": [{"name": "people", "sound": True, "findings": []}]})
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
@@ -71,13 +71,13 @@ def test_a_dry_run_publishes_nothing_another_threshold_a_new_version_and_a_chang
     assert (status, result["outcome"], result["version"]) == (0, "dry run", 2)
     assert snapshot(repository) == before
     assert convert(*arguments, "--score-threshold", "0.5")[1]["version"] == 2
-    assert {name: content for name, content in snapshot(repository).items() if "/1/" in name}.items() <= before.items()
+    assert {name: content for name, content in snapshot(repository).items() if "/1/m" in name}.items() <= before.items()
     served = repository / "tiny/2/model.onnx"
     served.write_bytes(served.read_bytes() + b"\x00")
     assert convert("verify", "tiny", "--repository", repository)[0] == 1
     status, result = convert("lint", repository)
     assert status == 1
-    assert "was changed after it was published" in result["models"][0]["problem"]
+    assert "was changed after it was published" in result["models"][0]["findings"][0]["problem"]
 
 
 @pytest.mark.parametrize(

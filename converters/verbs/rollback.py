@@ -1,0 +1,30 @@
+"""`ruth-convert rollback NAME`: serve an earlier version again."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from converters.arguments import add_repository, add_server, positive
+from converters.verbs.answer import Answer, Report
+
+HELP = "serve an earlier version of a model again"
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    sub.add_argument("name", metavar="NAME", help="published model")
+    sub.add_argument("--to", type=positive, metavar="N", help="version (default: the one before the served one)")
+    add_server(sub)
+    add_repository(sub)
+
+
+def run(parsed: argparse.Namespace, report: Report) -> Answer:
+    """Check the version's files, switch to it, have a server load it if one is given."""
+    from converters.live_server import LiveServer
+    from converters.switch import roll_back
+
+    repository: Path = parsed.repository
+    report(f"roll {parsed.name} back")
+    done = roll_back(repository, parsed.name, parsed.to, LiveServer(parsed.server) if parsed.server else None)
+    told = f"loaded by {done.server}" if done.server else "a running Triton takes it at its next load call"
+    return Answer(value=asdict(done), lines=[f"{done.name}: version {done.version} instead of {done.before}; {told}"])
