@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from converters.errors import ModelError
-from converters.spec import Serving, Target
+from converters.spec import Serving, Target, View
 
 DEFAULT_REPOSITORY = Path("model_repository")
 MAX_DEFAULT_INSTANCES = 8
@@ -66,6 +66,13 @@ def _add_onnx(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--score-threshold", type=float, help="leave out rows below it (default: the family's)")
     sub.add_argument("--nms-iou", type=float, help="suppress boxes that overlap more (default: the family's)")
     sub.add_argument("--max-detections", type=int, default=100, help="rows of the output (default 100)")
+    sub.add_argument(
+        "--view",
+        type=View,
+        choices=list(View),
+        default=View.UPRIGHT,
+        help="rot90 looks at each frame turned a quarter to both sides too: finds people who lie (default upright)",
+    )
     _add_publishing(sub)
 
 
@@ -109,7 +116,9 @@ def _add_publishing(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--instances", type=positive, help="copies that run at once (default: cores on a CPU, else 1)")
     sub.add_argument("--threads", type=positive, help="ONNX Runtime threads of each copy (default 1)")
     sub.add_argument("--max-batch-size", type=positive, default=8, help="largest dynamic batch (default 8)")
+    sub.add_argument("--warmup", action="store_true", help="have Triton run a picture in each batch size at its load")
     sub.add_argument("--dry-run", action="store_true", help="do everything but publish")
+    add_server(sub)
     add_repository(sub)
 
 

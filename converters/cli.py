@@ -125,7 +125,9 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
         max_detections=parsed.max_detections,
         licence=parsed.licence,
     )
-    _print_publication(convert_onnx(parsed.model, parsed.family, options, _request(parsed), progress), parsed)
+    _print_publication(
+        convert_onnx(parsed.model, parsed.family, options, _request(parsed), progress, parsed.view), parsed
+    )
     return 0
 
 
@@ -183,6 +185,7 @@ def _lint(parsed: argparse.Namespace, progress: Progress) -> int:
 
 
 def _request(parsed: argparse.Namespace) -> "Request":
+    from converters.live_server import LiveServer
     from converters.publish import Request
 
     return Request(
@@ -193,6 +196,8 @@ def _request(parsed: argparse.Namespace) -> "Request":
         command=["ruth-convert", *parsed.given],
         now=datetime.now(UTC),
         dry_run=parsed.dry_run,
+        warmup=parsed.warmup,
+        server=LiveServer(parsed.server) if parsed.server else None,
     )
 
 

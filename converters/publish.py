@@ -1,16 +1,20 @@
 """From a built model to a published one: verify, stage, load in a real Triton, compare, publish. In that order."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from converters import families, manifest, triton_config
+from converters.errors import ModelError
+from converters.live_server import LiveServer
 from converters.onnx_file import read_onnx
 from converters.parity import Difference
-from converters.pictures import PictureSet, load_pictures, render_pictures
-from converters.repository import Content, Repository, digest
-from converters.spec import BuiltModel, Serving, checked_name
+from converters.pictures import PictureSet, load_pictures, nv12_of, on_canvas, render_pictures
+from converters.quarter_turns import with_quarter_turns
+from converters.repository import Content, Repository, Stage, digest
+from converters.spec import BuiltModel, ModelSpec, Serving, View, checked_name
+from converters.switch import load_or_restore
 from converters.trial import try_in_triton
 from converters.verify import Parity, verify
 
@@ -30,6 +34,9 @@ class Request:
         command: The command line, for the manifest.
         now: Aware time of the publication.
         dry_run: Do everything but publish.
+        warmup: Have Triton run a real frame in each batch size before it calls the model ready.
+        server: A running Triton of the repository that is told to load the version; what it can't serve is taken
+            back.
     """
 
     name: str
@@ -39,6 +46,8 @@ class Request:
     command: Sequence[str]
     now: datetime
     dry_run: bool = False
+    warmup: bool = False
+    server: LiveServer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +78,12 @@ class Publication:
 
 
 def convert_onnx(
-    model: Path, family: str, options: families.BuildOptions, request: Request, report: Report
+    model: Path,
+    family: str,
+    options: families.BuildOptions,
+    request: Request,
+    report: Report,
+    view: View = View.UPRIGHT,
 ) -> Publication:
     """Convert an ONNX file and publish it.
 
@@ -81,7 +95,11 @@ def convert_onnx(
     file = read_onnx(model)
     chosen, recognition = families.choose(file, family)
     report(f"fuse as {chosen.name}: {recognition.why}")
-    return publish(chosen.build(file, options), request, report)
+    built = chosen.build(file, options)
+    if view is View.ROT90:
+        report("put the quarter turns in front, and their merging behind")
+        built = with_quarter_turns(built)
+    return publish(built, request, report)
 
 
 def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
@@ -93,23 +111,27 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
     name = checked_name(request.name)
     repository = Repository(request.repository)
     data = built.model.SerializeToString(deterministic=True)
+    pictures = load_pictures(request.pictures) if request.pictures else render_pictures()
+    warmup = _warmup(built.spec, pictures) if request.warmup else {}
+    request = replace(request, serving=replace(request.serving, warmup_file=next(iter(warmup), "")))
     current = _up_to_date(repository, name, built, request.serving, data)
     if current is not None:
         return current
-    pictures = load_pictures(request.pictures) if request.pictures else render_pictures()
+    if request.server is not None:
+        request.server.check()
     report(f"verify against the original on {len(pictures.names)} pictures")
     parity = verify(built, pictures)
     with repository.locked(lambda: report("wait for another ruth-convert")) as stage:
         version = stage.next_version(name)
         record = _record(built, request, version, digest(data), parity, pictures)
         config = triton_config.render(built.spec, request.serving, _identity(record))
-        stage.write(name, version, Content(model=data, config=config, manifest=manifest.render(record)))
+        stage.write(name, version, Content(model=data, config=config, manifest=manifest.render(record), warmup=warmup))
         report("load in a real Triton and compare")
         through_triton = try_in_triton(stage.root, name, version, pictures)
         folder = repository.root / name / str(version)
         if not request.dry_run:
             report(f"publish {folder}")
-            folder = stage.publish(name, version)
+            folder = _publish(stage, name, version, request.server)
     return Publication(
         name=name,
         version=version,
@@ -121,6 +143,25 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
         parity=parity,
         triton=through_triton,
     )
+
+
+def _publish(stage: Stage, name: str, version: int, server: LiveServer | None) -> Path:
+    """Switch to the staged version; with a server, only if that can serve it."""
+    previous = stage.repository.config(name)
+    folder = stage.publish(name, version)
+    if server is not None:
+        try:
+            load_or_restore(stage, name, version, previous, server)
+        except (ModelError, KeyboardInterrupt):
+            stage.withdraw(name, version)
+            raise
+    return folder
+
+
+def _warmup(spec: ModelSpec, pictures: PictureSet) -> dict[str, bytes]:
+    """Return the first picture as an NV12 frame, under a name that its content gives."""
+    frame = nv12_of(on_canvas(pictures.pictures[0], spec)).tobytes()
+    return {f"frame_{digest(frame)[:12]}.nv12": frame}
 
 
 def _up_to_date(

@@ -46,6 +46,13 @@ class Precision(StrEnum):
     FP32 = "fp32"
 
 
+class View(StrEnum):
+    """In which ways up a detector looks at each frame."""
+
+    UPRIGHT = "upright"
+    ROT90 = "rot90"
+
+
 class Target(StrEnum):
     """The machine that will serve the model."""
 
@@ -121,6 +128,8 @@ class Serving:
         max_queue_delay_microseconds: Longest wait for a fuller batch.
         max_queue_size: Requests that may wait; one more is refused at once.
         queue_timeout_microseconds: A request that waited longer is refused; a caller may ask for less.
+        warmup_file: Name of one NV12 frame below `warmup/`, run in each batch size before the model is ready; empty
+            for none.
     """
 
     target: Target
@@ -130,6 +139,7 @@ class Serving:
     max_queue_delay_microseconds: int = 500
     max_queue_size: int = 64
     queue_timeout_microseconds: int = 2_000_000
+    warmup_file: str = ""
 
     def __post_init__(self) -> None:
         for field in ("max_batch_size", "instances", "threads", "max_queue_size"):

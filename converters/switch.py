@@ -55,13 +55,13 @@ def roll_back(root: Path, name: str, to: int | None, server: LiveServer | None) 
 
 
 def load_or_restore(stage: Stage, name: str, version: int, previous: str | None, server: LiveServer) -> None:
-    """Have a server load what was just switched to; on failure make the repository and the server what they were.
+    """Have a server load what was just switched to; on failure both serve again what they did.
 
     Args:
         stage: Of the repository, under its lock.
         name: Model.
         version: That is served now.
-        previous: Text of the config.pbtxt before; None where the model is new.
+        previous: Text of the config.pbtxt before; None where the model is new: it is for the caller to withdraw then.
         server: Of this repository.
 
     Raises:
@@ -70,16 +70,15 @@ def load_or_restore(stage: Stage, name: str, version: int, previous: str | None,
     try:
         server.load(name, version)
     except (ModelError, MissingError, KeyboardInterrupt) as error:
-        served = _restore(stage, name, version, previous, server)
+        served = _restore(stage, name, previous, server)
         if isinstance(error, KeyboardInterrupt):
             raise
         raise ModelError(f"{error}\nrolled back: {served}") from error
 
 
-def _restore(stage: Stage, name: str, version: int, previous: str | None, server: LiveServer) -> str:
+def _restore(stage: Stage, name: str, previous: str | None, server: LiveServer) -> str:
     if previous is None:
         server.unload(name)
-        stage.withdraw(name, version)
         return f"{name} is not published"
     stage.serve(name, previous)
     old = stage.repository.served_version(name)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from converters import triton_config
+from converters import integrity, triton_config
 from converters.errors import ModelError
 from converters.parity import Difference, Judge, Rows, rows_of
 from converters.pictures import PictureSet
@@ -33,9 +33,10 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
         pictures: What to ask.
 
     Raises:
-        ModelError: Triton can't load or run the model, or answers otherwise.
+        ModelError: Its files are not those of its manifest, Triton can't load or run the model, or answers otherwise.
         MissingError: There is no Triton.
     """
+    integrity.check(root / name / str(version))
     text = (root / name / CONFIG_FILE).read_text(encoding="utf-8")
     config = triton_config.parse(text)
     spec = triton_config.spec_of(config)

@@ -73,9 +73,9 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def renamed(config: dict[str, Any], name: str) -> str:
-    """Return the text of a parsed config.pbtxt under another name, with one instance."""
+    """Return the text of a parsed config.pbtxt under another name, with one instance and no warm-up."""
     groups = [{**group, "count": 1} for group in config["instance_group"]]
-    changed = {**config, "name": name, "instance_group": groups}
+    changed = {**config, "name": name, "instance_group": groups, "model_warmup": []}
     return text_format.MessageToString(json_format.ParseDict(changed, _empty_config()))
 
 
@@ -133,7 +133,15 @@ def model_config(spec: ModelSpec, serving: Serving, identity: Identity) -> dict[
         "version_policy": {"specific": {"versions": [identity.version]}},
         "dynamic_batching": _batching(serving),
         "parameters": {key: {"string_value": value} for key, value in values.items()},
+        "model_warmup": _warmup(spec, serving),
     }
+
+
+def _warmup(spec: ModelSpec, serving: Serving) -> list[dict[str, Any]]:
+    """Every batch size once: ONNX Runtime plans memory and convolutions anew for a size that it hasn't seen."""
+    frame = {"data_type": "TYPE_UINT8", "dims": list(spec.frame_shape), "input_data_file": serving.warmup_file}
+    sizes = range(1, serving.max_batch_size + 1) if serving.warmup_file else ()
+    return [{"name": f"batch_of_{size}", "batch_size": size, "inputs": {INPUT_NAME: frame}} for size in sizes]
 
 
 def _outputs(spec: ModelSpec) -> list[dict[str, Any]]:

@@ -1,0 +1,144 @@
+"""Versions in service: rollback, diff, lint's findings, and a running Triton that has the last word."""
+
+import json
+import shutil
+
+import pytest
+
+from converters.cli import main
+from converters.manifest import MANIFEST_FILE
+from converters.repository import Repository
+from tests.support.tiny_yolox import saved, tiny_yolox
+from tests.support.triton_server import running_triton
+
+
+@pytest.fixture
+def convert(capsys):
+    def run(*arguments):
+        status = main([*map(str, arguments), "--json"])
+        return status, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def two_versions(tmp_path_factory):
+    """`tiny` in two versions, the first with a warm-up frame; published once for all tests here."""
+    folder = tmp_path_factory.mktemp("two_versions")
+    model = saved(tiny_yolox(), folder / "tiny.onnx")
+    common = ["onnx", str(model), "--name", "tiny", "--repository", str(folder / "models"), "--instances", "1"]
+    assert main([*common, "--warmup", "--max-batch-size", "3"]) == 0
+    assert main([*common, "--score-threshold", "0.5", "--max-batch-size", "3"]) == 0
+    return folder / "models"
+
+
+@pytest.fixture
+def repository(two_versions, tmp_path):
+    return shutil.copytree(two_versions, tmp_path / "models")
+
+
+def test_rolling_back_serves_the_version_before_as_it_was_and_forward_again(convert, repository):
+    first, second = Repository(repository).config_of("tiny", 1), Repository(repository).config("tiny")
+    assert "batch_of_3" in first
+    status, result = convert("rollback", "tiny", "--repository", repository)
+    assert (status, result["version"], result["before"]) == (0, 1, 2)
+    assert Repository(repository).config("tiny") == first
+    assert Repository(repository).served_version("tiny") == 1
+    assert convert("rollback", "tiny", "--repository", repository)[0] == 1
+    assert convert("rollback", "tiny", "--to", "1", "--repository", repository)[0] == 2
+    assert convert("rollback", "tiny", "--to", "2", "--repository", repository)[0] == 0
+    assert Repository(repository).config("tiny") == second
+
+
+def test_a_version_with_one_flipped_byte_is_not_rolled_back_to(convert, repository):
+    model = repository / "tiny/1/model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    status, result = convert("rollback", "tiny", "--repository", repository)
+    assert status == 1
+    assert "was changed after it was published" in result["error"]
+    assert Repository(repository).served_version("tiny") == 2
+
+
+def test_a_difference_is_told_by_place_and_field(convert, repository):
+    status, result = convert("diff", "tiny", 1, 2, "--repository", repository)
+    changes = {(change["where"], change["field"]): (change["before"], change["after"]) for change in result["changes"]}
+    assert status == 0
+    assert changes["manifest.json", "options.score_threshold"] == (0.3, 0.5)
+    assert changes["config.pbtxt", "parameters.ruth.score_threshold.string_value"] == ("0.3", "0.5")
+    assert ("files", "model.onnx") in changes
+    assert convert("diff", "tiny", 2, 2, "--repository", repository)[1]["changes"] == []
+    assert convert("diff", "tiny", 1, 7, "--repository", repository)[0] == 1
+
+
+def test_a_running_triton_serves_a_published_version_and_keeps_the_old_one_when_it_can_not(
+    convert, repository, tmp_path
+):
+    tiny = saved(tiny_yolox(seed=2), tmp_path / "other.onnx")
+    with running_triton(repository, load=["tiny"], model_control="explicit", no_auto_complete=True) as triton:
+        arguments = ("onnx", tiny, "--name", "tiny", "--repository", repository, "--instances", "1")
+        status, result = convert(*arguments, "--server", triton.grpc_url)
+        assert (status, result["version"]) == (0, 3), result
+        status, result = convert("rollback", "tiny", "--repository", repository, "--server", triton.grpc_url)
+        assert (status, result["version"]) == (0, 2), result
+        elsewhere = shutil.copytree(repository, tmp_path / "elsewhere")
+        before = Repository(elsewhere).config("tiny")
+        status, result = convert("rollback", "tiny", "--to", 3, "--repository", elsewhere, "--server", triton.grpc_url)
+        assert status == 1
+        assert "does it serve this repository?" in result["error"]
+        assert Repository(elsewhere).config("tiny") == before
+        status, result = convert(
+            "onnx", tiny, "--name", "new", "--repository", elsewhere, "--instances", "1", "--server", triton.grpc_url
+        )
+        assert (status, (elsewhere / "new").exists()) == (1, False), result
+    assert convert("rollback", "tiny", "--repository", repository, "--server", triton.grpc_url)[0] == 3
+    assert Repository(repository).served_version("tiny") == 2
+
+
+def edited(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "field", "problem"),
+    [
+        ("config.pbtxt", 'name: "tiny"', "name: {", "", "can't be parsed"),
+        ("config.pbtxt", 'name: "tiny"', 'name: "other"', "name", "the folder 'tiny'"),
+        ("config.pbtxt", "dims: 96", "dims: 1\n  dims: 96", "input frames.dims", "batch axis is left out"),
+        ("config.pbtxt", "dims: 100", "dims: 1\n  dims: 100", "output detections.dims", "batch axis is left out"),
+        ("config.pbtxt", "TYPE_INT32", "TYPE_INT64", "output num_detections", "TYPE_INT32"),
+        ("config.pbtxt", "versions: 2", "versions: 9", "version_policy", "version 9, which is not there"),
+        ("config.pbtxt", '"top_left"', '"left"', "parameters", "does not meet contract"),
+        ("config.pbtxt", '"detect"', '"guess"', "parameters", "does not meet contract"),
+        ("config.pbtxt", "max_batch_size: 3", "", "max_batch_size", "at least 1"),
+        ("2/manifest.json", '"model_sha256": "', '"model_sha256": "0', "", "was changed after it was published"),
+        ("2/manifest.json", "{", "[", "", "can't be read"),
+    ],
+)
+def test_lint_names_file_and_field(convert, repository, file, old, new, field, problem):
+    edited(repository / "tiny" / file, old, new)
+    status, result = convert("lint", repository)
+    assert (status, result["models"][0]["sound"]) == (1, False)
+    findings = result["models"][0]["findings"]
+    assert any(found["field"] == field and problem in found["problem"] for found in findings), findings
+
+
+def test_lint_finds_a_missing_version_folder_a_missing_frame_and_a_plan_that_nobody_knows(convert, repository):
+    shutil.rmtree(repository / "tiny/warmup")
+    (repository / "tiny/2/model_sm89.plan").write_bytes(b"plan")
+    convert("rollback", "tiny", "--repository", repository)
+    (repository / "tiny/1/model.plan").write_bytes(b"plan")
+    (repository / "empty").mkdir()
+    (repository / "empty/config.pbtxt").write_text('name: "empty" backend: "onnxruntime"')
+    status, result = convert("lint", repository)
+    found = {(model["name"], finding["file"]) for model in result["models"] for finding in model["findings"]}
+    assert status == 1
+    assert {("empty", "1"), ("tiny", "1/model.plan"), ("tiny", "config.pbtxt")} <= found
+
+
+def test_the_manifest_tells_of_the_warm_up(repository):
+    serving = json.loads((repository / "tiny/1" / MANIFEST_FILE).read_text())["serving"]
+    assert (repository / "tiny/warmup" / serving["warmup_file"]).stat().st_size == 64 * 96 * 3 // 2
