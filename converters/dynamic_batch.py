@@ -1,8 +1,9 @@
 """Making the first axis of a graph symbolic.
 
-An exporter that traced one picture leaves its batch size in constants: the first entry of a Reshape's shape, of a
-Resize's sizes. They are rewritten to follow the input. What else may depend on the batch is not guessed at: `verify`
-runs batches of several sizes and compares each index with the original.
+An exporter that traced one picture leaves its batch size in constants: the first entry of a Reshape's shape, alone or
+multiplied into channels (ShuffleNet's channel shuffle), of a Resize's sizes. They are rewritten to follow the input.
+What else may depend on the batch is not guessed at: `verify` runs batches of several sizes and compares each index with
+the original.
 """
 
 import numpy as np
@@ -66,7 +67,11 @@ def _follow_batch(node: onnx.NodeProto, constants: dict[str, list[int]], builder
     if position is None or len(node.input) <= position:
         return
     shape = constants.get(node.input[position])
-    if not shape or shape[0] != batch:
+    if not shape:
+        return
+    if node.op_type == "Reshape" and shape[0] > batch and shape[0] % batch == 0 and min(shape) > 0:
+        node.input[position] = builder.constant([-1, *shape[1:]])
+    if shape[0] != batch:
         return
     if node.op_type == "Reshape":
         node.input[position] = builder.constant([0, *shape[1:]])
