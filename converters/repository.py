@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from converters import triton_config
+from converters import plan_store, triton_config
 from converters.errors import ModelError
 from converters.manifest import MANIFEST_FILE
 
@@ -268,9 +268,11 @@ class Stage:
                 _write(kept, served.encode())
                 kept.replace(target / str(version) / CONFIG_FILE)
                 _sync_folder(target / str(version))
+        plan_store.forget_cpu_variant(target)
         _sync_folder(target)
         (self.root / name / CONFIG_FILE).replace(target / CONFIG_FILE)
         _sync_folder(target)
+        plan_store.write_variants(target)
 
     def _move_warmup(self, name: str) -> None:
         """Files are named by their content, so that versions never contend for a name."""

@@ -7,7 +7,7 @@ heavy inside `run`, so that `--help` stays quick.
 import argparse
 from typing import Protocol
 
-from converters.verbs import diff, rollback, targets
+from converters.verbs import diff, rollback, targets, tensorrt
 from converters.verbs.answer import Answer, Report
 
 __all__ = ["VERBS", "Answer", "Report", "Verb"]
@@ -38,4 +38,5 @@ VERBS: dict[str, Verb] = {
     "rollback": rollback,
     "diff": diff,
     "targets": targets,
+    "tensorrt": tensorrt,
 }
