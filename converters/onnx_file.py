@@ -6,6 +6,7 @@ that breaks a parser ends as a message; only bytes that passed are parsed here.
 
 import hashlib
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -16,12 +17,13 @@ import onnx
 from onnx import TensorProto
 
 from converters.errors import ModelError
-from converters.onnx_probe import REFUSED
+from converters.onnx_probe import REFUSED, cpu_limit_s
 
 MAX_BYTES = 2**31 - 1
 """Protobuf's limit on one message."""
 
-_TIME_LIMIT_S = 120
+_WAIT_PER_CPU_S = 20
+"""Wall-clock seconds granted for each second of CPU time: on a busy machine the child waits for its turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,15 @@ def read_onnx(path: Path) -> OnnxFile:
     """
     data = _read_bytes(path)
     _probe(path.name, data)
+    return parsed(path.name, data)
+
+
+def parsed(name: str, data: bytes) -> OnnxFile:
+    """Return what sound bytes hold; whoever has others calls `read_onnx`."""
     model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(data), data_prop=True)
     constants = {tensor.name for tensor in model.graph.initializer}
     return OnnxFile(
-        name=path.name,
+        name=name,
         sha256=hashlib.sha256(data).hexdigest(),
         data=data,
         model=model,
@@ -111,20 +118,36 @@ def _probe(name: str, data: bytes) -> None:
     """
     command = [sys.executable, "-m", "converters.onnx_probe"]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    seconds = cpu_limit_s(len(data))
     try:
         done = subprocess.run(
-            command, input=data, capture_output=True, timeout=_TIME_LIMIT_S, check=False, env=environment
+            command,
+            input=data,
+            capture_output=True,
+            timeout=_WAIT_PER_CPU_S * seconds,
+            check=False,
+            env=environment,
         )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"{name} could not be checked within {_TIME_LIMIT_S} s; it is not usable") from error
+        raise ModelError(
+            f"{name} could not be checked within {_WAIT_PER_CPU_S * seconds} s; it is not usable"
+        ) from error
     if done.returncode == REFUSED:
-        raise ModelError(f"{name}: {done.stdout.decode(errors='replace').strip()}")
+        raise ModelError(f"{name}: {printable(done.stdout.decode(errors='replace').strip())}")
+    if done.returncode == -signal.SIGXCPU:
+        raise ModelError(f"{name} takes more than {seconds} s to check and run once; it is hostile or far too slow")
     if done.returncode != 0:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        last = printable((done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1][:300])
         raise ModelError(
             f"{name} broke the ONNX checker (status {done.returncode}: {last}); the file is damaged or hostile, "
             "export it again"
         )
+
+
+def printable(text: str, limit: int = 500) -> str:
+    """Return text of a model file as it may go to a terminal: on one line, without control characters, not endless."""
+    shown = "".join(character if character.isprintable() else "?" for character in text[:limit])
+    return shown if len(text) <= limit else f"{shown}..."
 
 
 def _info(value: onnx.ValueInfoProto) -> TensorInfo:

@@ -62,17 +62,20 @@ def network_input(picture: NDArray[np.uint8], preprocess: Preprocess) -> NDArray
     levels = levels.reshape(*picture.shape[:2], preprocess.planes)[:rows, :columns]
     mean, gain = (np.array(values, dtype=np.float32) for values in (preprocess.mean, preprocess.gain))
     values = (levels.astype(np.float32) - mean) * gain
-    tensor = _as_element(values, preprocess)
-    return tensor.transpose(2, 0, 1) if preprocess.layout is Layout.NCHW else tensor
+    planes = values.transpose(2, 0, 1) if preprocess.layout is Layout.NCHW else values
+    return _as_element(planes, preprocess)
 
 
 def _as_element(values: NDArray[np.float32], preprocess: Preprocess) -> NDArray[Any]:
     """Cast, or quantise as the ONNX specification's QuantizeLinear does."""
+    if preprocess.element is Element.FLOAT16:
+        return values.astype(np.float16)
     if not preprocess.quantised:
-        return values.astype(np.float16 if preprocess.element is Element.FLOAT16 else np.float32)
+        return values
     limits = np.iinfo(np.int8 if preprocess.element is Element.INT8 else np.uint8)
     steps = np.rint(values / np.float32(preprocess.scale)) + preprocess.zero_point
-    return np.clip(steps, limits.min, limits.max).astype(limits.dtype)
+    clipped: NDArray[np.float32] = np.clip(steps, limits.min, limits.max)
+    return clipped.astype(np.int8 if preprocess.element is Element.INT8 else np.uint8)
 
 
 class Original:

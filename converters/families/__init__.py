@@ -1,14 +1,29 @@
 """The model families that can be converted, and the choice of the one that fits."""
 
 from converters.errors import ModelError, UsageError
+from converters.families.classifier import Classifier
 from converters.families.family import BuildOptions, Family, Recognition
+from converters.families.fastestdet import FastestDet
+from converters.families.posenet import PoseNet
+from converters.families.yolo import Yolov5, Yolov8, Yolov8Pose, Yolov10, YoloxDecoded
 from converters.families.yolox import Yolox
 from converters.onnx_file import OnnxFile
 
 __all__ = ["AUTO", "FAMILIES", "BuildOptions", "Family", "Recognition", "choose", "recognise"]
 
 AUTO = "auto"
-FAMILIES: dict[str, Family] = {family.name: family for family in (Yolox(),)}
+_ALL: tuple[Family, ...] = (
+    Yolox(),
+    Yolov5(),
+    YoloxDecoded(),
+    Yolov8(),
+    Yolov8Pose(),
+    Yolov10(),
+    FastestDet(),
+    PoseNet(),
+    Classifier(),
+)
+FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 
 
 def recognise(file: OnnxFile, name: str = AUTO) -> dict[str, Recognition]:

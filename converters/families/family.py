@@ -55,7 +55,10 @@ class BuildOptions:
 class Family(Protocol):
     """One module implements it; `families.FAMILIES` lists it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What `--family` takes."""
+        ...
 
     def recognise(self, file: OnnxFile) -> Recognition:
         """Say whether the graph is of this family, and why."""

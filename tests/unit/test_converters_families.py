@@ -34,7 +34,7 @@ def test_a_raw_yolox_head_is_recognised_and_says_why(data_dir):
 )
 def test_another_network_is_refused_with_the_families_tried_and_the_reason(data_dir, model, reason):
     with pytest.raises(ModelError, match=f"not yolox: .*{reason}") as caught:
-        families.choose(read_onnx(data_dir / f"models/{model}.onnx"))
+        families.choose(read_onnx(data_dir / f"models/{model}.onnx"), "yolox")
     assert "--family" in str(caught.value)
 
 

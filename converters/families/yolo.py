@@ -1,0 +1,278 @@
+"""The YOLO line, by the layout of what comes out: YOLOv5 to v7, YOLOv8 and later, their poses, and end-to-end heads.
+
+All take RGB from 0 to 1 on a canvas with the picture in the middle and grey 114 around it; `yolox_decoded` is YOLOX as
+`export_onnx.py --decode_in_inference` writes it, which takes BGR levels with the picture at the top left. Layouts as
+Ultralytics documents and exports them.
+"""
+
+from converters.families.family import Misfit, PictureInput, picture_input, sole_output
+from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily
+from converters.families.heads.yolo import EndToEndHead, YoloHead
+from converters.families.ultralytics import Metadata, keypoint_names, metadata_of
+from converters.families.yolo_graph import (
+    bgr_levels,
+    columns_behind,
+    holds,
+    operators_behind,
+    rgb_from_zero_to_one,
+    rows_per_cell,
+    width_of_maximum,
+)
+from converters.onnx_file import OnnxFile, TensorInfo
+from converters.spec import Letterbox
+
+SCORE_THRESHOLD = 0.25
+"""Ultralytics' default for prediction."""
+MAX_END_TO_END_ROWS = 3000
+_ARITHMETIC = {"Add", "Div", "Mul", "Pow", "ScatterND", "Sub"}
+
+
+class Yolov5(PlannedFamily):
+    """The family `yolov5`: rows `[b, n, 5 + C]`, decoded; YOLOv5, v6 and v7."""
+
+    name = "yolov5"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        picture, metadata = picture_input(file), metadata_of(file.model)
+        _check_task(metadata, "detect")
+        head, why = _decoded_rows(file, picture, (1, 3))
+        return _centred(picture, head, metadata, why, nms_iou=0.45)
+
+
+class YoloxDecoded(PlannedFamily):
+    """The family `yolox_decoded`: rows `[b, n, 5 + C]` as YOLOv5's, made from what YOLOX takes."""
+
+    name = "yolox_decoded"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        picture, metadata = picture_input(file), metadata_of(file.model)
+        head, why = _decoded_rows(file, picture, (1,))
+        if metadata.present:
+            raise Misfit("its metadata (names, stride) is of Ultralytics' hand, whose networks take RGB from 0 to 1")
+        return Plan(
+            why=why,
+            picture=picture,
+            preprocess=bgr_levels(picture),
+            head=head,
+            classes=head.classes,
+            letterbox=Letterbox.TOP_LEFT,
+            nms_iou=0.45,
+        )
+
+
+class Yolov8(PlannedFamily):
+    """The family `yolov8`: columns `[b, 4 + C, n]`, decoded; YOLOv8, v9, 11 and 12."""
+
+    name = "yolov8"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        picture, metadata = picture_input(file), metadata_of(file.model)
+        _check_task(metadata, "detect")
+        table, columns, rows = _columns_by_rows(file, picture)
+        classes = _class_columns(file, table)
+        if metadata.task != "detect" and classes not in (None, columns - 4):
+            raise Misfit(f"only {classes} of its columns pass a Sigmoid behind the box; the rest are keypoints")
+        head = YoloHead(output=table.name, rows=rows, classes=columns - 4, columns_first=True)
+        why = f"{rows} columns are the cells of {_size(picture)}, each a decoded box and {columns - 4} classes"
+        return _centred(picture, head, metadata, why)
+
+
+class Yolov8Pose(PlannedFamily):
+    """The family `yolov8_pose`: columns `[b, 4 + C + 3K, n]`, decoded; mostly one class, person."""
+
+    name = "yolov8_pose"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        picture, metadata = picture_input(file), metadata_of(file.model)
+        _check_task(metadata, "pose")
+        table, columns, rows = _columns_by_rows(file, picture)
+        classes = _class_columns(file, table) or 1
+        if metadata.kpt_shape is not None:
+            classes = columns - 4 - metadata.kpt_shape[0] * metadata.kpt_shape[1]
+        rest = columns - 4 - classes
+        if classes < 1 or rest < 3 or rest % 3:
+            raise Misfit(f"its {columns} columns leave none for keypoints of x, y and score")
+        head = YoloHead(output=table.name, rows=rows, classes=classes, keypoints=rest // 3, columns_first=True)
+        why = (
+            f"{rows} columns are the cells of {_size(picture)}, each a decoded box, {classes} classes and "
+            f"{rest // 3} keypoints"
+        )
+        return _centred(picture, head, metadata, why)
+
+
+class Yolov10(PlannedFamily):
+    """The family `yolov10`: finished rows `[b, 300, 6]`; YOLOv10, YOLO26 and other end-to-end exports."""
+
+    name = "yolov10"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        picture, metadata = picture_input(file), metadata_of(file.model)
+        _check_task(metadata, "detect", "pose")
+        table = sole_output(file, "FLOAT [N, rows, 6 + 3 x keypoints]", _finished_rows)
+        if not holds(file, "TopK", "NonMaxSuppression"):
+            raise Misfit("nothing in its graph chooses rows (TopK), as an end-to-end head does")
+        rows, columns = int(table.shape[1]), int(table.shape[2])
+        head = EndToEndHead(output=table.name, rows=rows, keypoints=(columns - 6) // 3)
+        why = f"its {rows} rows of {columns} columns are chosen by TopK: box, score, class" + (
+            f", {head.keypoints} keypoints" if head.keypoints else ""
+        )
+        return _centred(picture, head, metadata, why, nms_iou=NO_SUPPRESSION, classes=_classes_of(file, metadata))
+
+
+def _centred(
+    picture: PictureInput,
+    head: YoloHead | EndToEndHead,
+    metadata: Metadata,
+    why: str,
+    *,
+    nms_iou: float = 0.7,
+    classes: int | None = None,
+) -> Plan:
+    """Return the plan that all but YOLOX share."""
+    count = head.classes if isinstance(head, YoloHead) else classes or 0
+    labels = tuple(metadata.names[key] for key in sorted(metadata.names)) if metadata.names else None
+    if labels is None and head.keypoints and count == 1:
+        labels = ("person",)
+    return Plan(
+        why=why,
+        picture=picture,
+        preprocess=rgb_from_zero_to_one(picture),
+        head=head,
+        classes=count,
+        labels=labels,
+        keypoints=keypoint_names(head.keypoints),
+        letterbox=Letterbox.CENTER,
+        score_threshold=SCORE_THRESHOLD,
+        nms_iou=nms_iou,
+    )
+
+
+def _check_task(metadata: Metadata, *tasks: str) -> None:
+    if metadata.task and metadata.task not in tasks:
+        raise Misfit(f"its metadata says that its task is {metadata.task}, not {' or '.join(tasks)}")
+
+
+def _decoded_rows(file: OnnxFile, picture: PictureInput, anchors: tuple[int, ...]) -> tuple[YoloHead, str]:
+    """Read the head off `[b, n, 5 + C]`.
+
+    Raises:
+        Misfit: There is no such output, or it is not decoded.
+    """
+
+    def fits(shape: tuple[int | str, ...]) -> bool:
+        match shape:
+            case (_, rows, int(columns)) if columns > 5:
+                return rows_per_cell(picture, rows) in anchors
+            case _:
+                return False
+
+    per_cell = " or ".join(map(str, anchors))
+    table = sole_output(file, f"FLOAT [N, rows, 5 + classes] with {per_cell} rows a cell of {_size(picture)}", fits)
+    if holds(file, "TopK", "NonMaxSuppression"):
+        raise Misfit("its graph chooses rows itself (TopK or NonMaxSuppression)")
+    behind = operators_behind(file, table.name)
+    if "Conv" in behind or not behind & _ARITHMETIC or not holds(file, "Sigmoid"):
+        raise Misfit(
+            f"its rows are computed by {', '.join(sorted(behind))}; decoded boxes are by Add and Mul, not Conv"
+        )
+    rows, classes = int(table.shape[1]), int(table.shape[2]) - 5
+    why = (
+        f"{rows} rows are {rows_per_cell(picture, rows)} for each cell of {_size(picture)}: a decoded box, "
+        f"objectness and {classes} classes"
+    )
+    return YoloHead(output=table.name, rows=rows, classes=classes, objectness=True), why
+
+
+def _columns_by_rows(file: OnnxFile, picture: PictureInput) -> tuple[TensorInfo, int, int]:
+    """Return the output `[b, columns, n]`, its columns and its rows.
+
+    Raises:
+        Misfit: There is no such output, or masks come beside it.
+    """
+
+    def fits(shape: tuple[int | str, ...]) -> bool:
+        match shape:
+            case (_, int(columns), rows) if columns > 4:
+                return rows_per_cell(picture, rows) == 1
+            case _:
+                return False
+
+    table = sole_output(file, f"FLOAT [N, 4 + classes, rows] with a row for each cell of {_size(picture)}", fits)
+    if any(len(tensor.shape) == 4 and tensor.dtype in ("FLOAT", "FLOAT16") for tensor in file.outputs):
+        raise Misfit("masks come beside its boxes; a segmenting network can be published with --task raw")
+    return table, int(table.shape[1]), int(table.shape[2])
+
+
+def _class_columns(file: OnnxFile, table: TensorInfo) -> int | None:
+    """Return how many columns after the box pass a Sigmoid; None where the graph doesn't show its columns.
+
+    Raises:
+        Misfit: The box comes straight from a Conv, or the classes pass no Sigmoid.
+    """
+    parts = columns_behind(file, table.name)
+    seen, box = 0, list[str]()
+    while parts and seen < 4:
+        operator, width = parts.pop(0)
+        box.append(operator)
+        seen += width or 4
+    if not parts or seen != 4:
+        return None
+    if "Conv" in box or parts[0][0] != "Sigmoid":
+        raise Misfit(
+            f"its columns are computed by {', '.join(box)} and {parts[0][0]}; decoded ones are by Mul and Sigmoid"
+        )
+    classes = 0
+    while parts and parts[0][0] == "Sigmoid":
+        classes += parts.pop(0)[1] or int(table.shape[1]) - 4 - classes
+    return classes
+
+
+def _finished_rows(shape: tuple[int | str, ...]) -> bool:
+    match shape:
+        case (_, int(rows), int(columns)):
+            return 1 <= rows <= MAX_END_TO_END_ROWS and columns >= 6 and columns % 3 == 0
+        case _:
+            return False
+
+
+def _classes_of(file: OnnxFile, metadata: Metadata) -> int:
+    """Count the classes of an end-to-end head, whose rows hold only the best one's number.
+
+    Raises:
+        Misfit: Neither metadata nor the graph tells.
+    """
+    if metadata.names is not None:
+        return len(metadata.names)
+    counted = width_of_maximum(file)
+    if counted is None:
+        raise Misfit("its classes can't be counted: it has no metadata `names`, and no ReduceMax over class scores")
+    return counted
+
+
+def _size(picture: PictureInput) -> str:
+    return f"{picture.width} x {picture.height}"

@@ -1,0 +1,115 @@
+"""What the graph in front of a YOLO head shows: how many rows a picture has, and what computes their columns."""
+
+import onnx
+
+from converters.families.family import Misfit, PictureInput
+from converters.onnx_file import OnnxFile
+from converters.preprocess import ChannelOrder, Element, Preprocess
+
+STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64))
+_LAYOUT_OPS = {"Concat", "Transpose", "Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Cast"}
+_SAME_OPS = {"Identity", "Cast"}
+
+
+def rgb_from_zero_to_one(picture: PictureInput) -> Preprocess:
+    """Return what the YOLO line is trained on from YOLOv5 on.
+
+    Raises:
+        Misfit: The input takes one plane only.
+    """
+    return _of_three_planes(picture, ChannelOrder.RGB, 1 / 255)
+
+
+def bgr_levels(picture: PictureInput) -> Preprocess:
+    """Return what YOLOX is trained on.
+
+    Raises:
+        Misfit: The input takes one plane only.
+    """
+    return _of_three_planes(picture, ChannelOrder.BGR, 1.0)
+
+
+def _of_three_planes(picture: PictureInput, order: ChannelOrder, gain: float) -> Preprocess:
+    """One step of an integer input stands for one level."""
+    if picture.channels != 3:
+        raise Misfit(f"its input has {picture.channels} plane; this family's networks take three")
+    integers = picture.element in (Element.UINT8, Element.INT8)
+    return Preprocess(
+        order=order,
+        gain=(gain,),
+        layout=picture.layout,
+        element=picture.element,
+        scale=gain if integers else 1.0,
+        zero_point=-128 if picture.element is Element.INT8 else 0,
+        size=picture.size,
+    )
+
+
+def rows_per_cell(picture: PictureInput, rows: int | str) -> int | None:
+    """Return how many rows a table has for each cell of the picture's grids; None where they don't go into them."""
+    for strides in STRIDE_SETS:
+        cells = sum((picture.height // stride) * (picture.width // stride) for stride in strides)
+        if isinstance(rows, int) and cells and rows > 0 and rows % cells == 0:
+            return rows // cells
+    return None
+
+
+def operators_behind(file: OnnxFile, output: str) -> set[str]:
+    """Return the operators that compute an output, beneath those that only arrange its parts."""
+    producers = {name: node for node in file.model.graph.node for name in node.output}
+    found: set[str] = set()
+    pending, seen = [output], set[str]()
+    while pending:
+        name = pending.pop()
+        node = producers.get(name)
+        if name in seen or node is None:
+            continue
+        seen.add(name)
+        if node.op_type in _LAYOUT_OPS:
+            pending += node.input if node.op_type == "Concat" else node.input[:1]
+        else:
+            found.add(node.op_type)
+    return found
+
+
+def columns_behind(file: OnnxFile, output: str) -> list[tuple[str, int | None]]:
+    """Return the parts that are joined along the second axis of `[b, columns, n]`: operator and columns of each.
+
+    Columns are None where shape inference could not tell them.
+    """
+    producers = {name: node for node in file.model.graph.node for name in node.output}
+    widths = _second_axes(file.model.graph)
+    found: list[tuple[str, int | None]] = []
+    pending = [output]
+    while pending and len(found) <= len(producers):
+        name = pending.pop()
+        node = producers.get(name)
+        if node is not None and (node.op_type in _SAME_OPS or _joins_columns(node)):
+            pending += reversed(node.input)
+        else:
+            found.append((node.op_type if node is not None else "nothing", widths.get(name)))
+    return found
+
+
+def holds(file: OnnxFile, *op_types: str) -> bool:
+    """Tell whether the graph has a node of one of these types."""
+    return any(node.op_type in op_types for node in file.model.graph.node)
+
+
+def _joins_columns(node: onnx.NodeProto) -> bool:
+    axis = next((entry.i for entry in node.attribute if entry.name == "axis"), None)
+    return node.op_type == "Concat" and axis in (1, -2)
+
+
+def _second_axes(graph: onnx.GraphProto) -> dict[str, int | None]:
+    dims = {value.name: value.type.tensor_type.shape.dim for value in (*graph.value_info, *graph.output, *graph.input)}
+    return {name: shape[1].dim_value or None for name, shape in dims.items() if len(shape) > 1}
+
+
+def width_of_maximum(file: OnnxFile) -> int | None:
+    """Return the last axis of `[b, n, C]` that a ReduceMax goes over, where there is one such."""
+    graph = file.model.graph
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
+    dims = [shapes[node.input[0]] for node in graph.node if node.op_type == "ReduceMax" and node.input[0] in shapes]
+    widths = {shape[2].dim_value for shape in dims if len(shape) == 3 and shape[2].dim_value}
+    return widths.pop() if len(widths) == 1 else None

@@ -1,0 +1,149 @@
+"""The YOLO line: each layout told by its structure, fused, and as its original is, at every index of a batch."""
+
+import numpy as np
+import onnx
+import pytest
+
+from converters import families
+from converters.errors import ModelError
+from converters.families import BuildOptions
+from converters.families.ultralytics import metadata_from
+from converters.onnx_file import parsed
+from converters.pictures import render_pictures
+from converters.spec import Letterbox, Task
+from converters.verify import at_threshold, frames_of, onnx_runner, verify
+from tests.support.tiny_yolos import TinyYolo
+
+PICTURES = render_pictures()
+LAYOUTS = {
+    "yolov5": lambda sketch: sketch.anchored_rows(),
+    "yolov8": lambda sketch: sketch.columns(),
+    "yolov8_pose": lambda sketch: sketch.columns(),
+    "yolov10": lambda sketch: sketch.end_to_end(),
+}
+
+
+def sketch_of(family, **changes):
+    pose = {"classes": 1, "keypoints": 17} if family == "yolov8_pose" else {}
+    return TinyYolo(**pose | changes)
+
+
+def read(model):
+    onnx.checker.check_model(model, full_check=True)
+    return parsed("model.onnx", model.SerializeToString())
+
+
+def fused(family, **changes):
+    file = read(LAYOUTS[family](sketch_of(family, **changes)))
+    chosen, _ = families.choose(file)
+    assert chosen.name == family
+    return chosen.build(file, BuildOptions(score_threshold=0.6, max_detections=20))
+
+
+@pytest.mark.parametrize("family", LAYOUTS)
+def test_a_layout_is_told_from_all_others_and_agrees_with_its_original(family):
+    parity = verify(fused(family), PICTURES)
+    assert parity.same_pixels.rows > 50
+    assert parity.same_pixels.unmatched == 0
+    assert parity.same_pixels.box_px < 1e-3
+    assert parity.same_pixels.score < 1e-4
+
+
+@pytest.mark.parametrize("family", LAYOUTS)
+def test_every_index_of_every_batch_up_to_eight_gets_its_own_rows(family):
+    built = fused(family)
+    frames = frames_of(PICTURES, built.spec)
+    run = onnx_runner(built.model.SerializeToString())
+    expected = built.reference(frames, built.spec.score_threshold)
+    for batch in range(1, 9):
+        members = (np.arange(batch) + batch) % len(frames)
+        for member, rows in zip(members, run(frames[members]), strict=True):
+            np.testing.assert_allclose(rows, expected[member], atol=1e-3)
+
+
+def test_the_line_takes_rgb_in_the_middle_of_grey():
+    spec = fused("yolov8").spec
+    assert (spec.letterbox, spec.pad_luma, spec.height, spec.width) == (Letterbox.CENTER, 114, 96, 64)
+
+
+def test_a_pose_carries_its_keypoints_and_people():
+    built = fused("yolov8_pose")
+    assert (built.spec.task, built.spec.labels, len(built.spec.keypoints)) == (Task.POSE, ("person",), 17)
+    (rows,) = built.reference(frames_of(PICTURES, built.spec)[:1], 0.6)
+    assert rows.shape[1] == 57
+    assert ((rows[:, 8::3] >= 0) & (rows[:, 8::3] <= 1)).all()
+
+
+def test_an_end_to_end_head_keeps_boxes_that_overlap():
+    built = fused("yolov10")
+    assert built.spec.nms_iou == 1
+    assert "NonMaxSuppression" not in {node.op_type for node in built.model.graph.node}
+    run = onnx_runner(at_threshold(built.model, 0.1).SerializeToString())
+    assert len(run(frames_of(PICTURES, built.spec)[:1])[0]) == 20
+
+
+def test_one_row_a_cell_without_metadata_fits_two_families_and_asks():
+    file = read(TinyYolo().anchored_rows(anchors=1))
+    with pytest.raises(ModelError, match=r"fits several families: yolov5, yolox_decoded; choose one with --family"):
+        families.choose(file)
+    specs = [families.FAMILIES[name].build(file, BuildOptions()).spec for name in ("yolov5", "yolox_decoded")]
+    assert [spec.letterbox for spec in specs] == [Letterbox.CENTER, Letterbox.TOP_LEFT]
+    verify(families.FAMILIES["yolox_decoded"].build(file, BuildOptions(score_threshold=0.6)), PICTURES)
+
+
+def test_metadata_names_classes_and_decides_between_families():
+    sketch = TinyYolo()
+    sketch.metadata = {"names": "{0: 'helmet', 1: 'vest', 2: 'person'}", "stride": "32", "task": "detect"}
+    file = read(sketch.anchored_rows(anchors=1))
+    chosen, _ = families.choose(file)
+    assert chosen.build(file, BuildOptions()).spec.labels == ("helmet", "vest", "person")
+    assert chosen.build(file, BuildOptions(labels=("a", "b", "c"))).spec.labels == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("task", ["segment", "obb", "classify"])
+def test_a_task_that_metadata_names_and_no_family_decodes_is_refused(task):
+    sketch = TinyYolo()
+    sketch.metadata = {"names": "['a', 'b', 'c']", "stride": "32", "task": task}
+    with pytest.raises(ModelError, match=f"its task is {task}, not detect"):
+        families.choose(read(sketch.columns()))
+
+
+def test_columns_that_pass_no_sigmoid_are_refused():
+    model = TinyYolo().columns()
+    for node in model.graph.node:
+        node.op_type = "Tanh" if node.op_type == "Sigmoid" else node.op_type
+    with pytest.raises(ModelError, match="not yolov8: its columns are computed by Mul, Mul and Tanh"):
+        families.choose(read(model))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "__import__('os').system('touch /tmp/x')",
+        "(" * 5000,
+        "-" * 60_000 + "1",
+        "{" + ", ".join(f"{index}: 'a'" for index in range(20_000)) + "}",
+        "{0: 'a', 'b': 1}",
+        "{0: 'a\\nb'}",
+        "{0: ['nested']}",
+        "",
+        "9" * 5000,
+    ],
+)
+def test_names_that_are_no_short_list_of_labels_count_as_absent(names):
+    assert metadata_from({"names": names, "stride": "x", "imgsz": "[1, 2, 3]"}).present is False
+    assert metadata_from({"names": names}).names is None
+
+
+def test_metadata_is_read_as_ultralytics_writes_it():
+    metadata = metadata_from(
+        {
+            "names": "{0: 'person', 1: 'bicycle'}",
+            "stride": "32",
+            "task": "pose",
+            "imgsz": "[640, 480]",
+            "kpt_shape": "[17, 3]",
+        }
+    )
+    assert metadata.names == {0: "person", 1: "bicycle"}
+    assert (metadata.stride, metadata.task, metadata.imgsz, metadata.kpt_shape) == (32, "pose", (640, 480), (17, 3))
