@@ -44,16 +44,17 @@ class Builder:
             ModelError: TensorRT can't parse or build the graph, or is too old.
         """
         checked_major(self.version)
-        parsed = self.backend.NetworkFromOnnxBytes(model, **network_arguments(self.version))
-        config = self.backend.CreateConfig(**self.config_arguments(frame_shape, options, timing_cache))
-        building = self.backend.EngineBytesFromNetwork(parsed, config=config, save_timing_cache=str(timing_cache))
         from polygraphy.exception import PolygraphyException  # type: ignore[import-untyped]
         from polygraphy.logger import G_LOGGER  # type: ignore[import-untyped]
 
         try:
             timing_cache.parent.mkdir(parents=True, exist_ok=True)
             with G_LOGGER.verbosity(G_LOGGER.ERROR), redirect_stdout(sys.stderr):
-                return bytes(building())
+                network = self.backend.NetworkFromOnnxBytes(model, **network_arguments(self.version))
+                config = self.backend.CreateConfig(**self.config_arguments(frame_shape, options, timing_cache))
+                return bytes(
+                    self.backend.engine_bytes_from_network(network, config, save_timing_cache=str(timing_cache))
+                )
         except PolygraphyException as error:
             raise ModelError(f"TensorRT {self.version} can't build it: {_last_line(error)}") from error
         except OSError as error:
