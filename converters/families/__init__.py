@@ -2,9 +2,14 @@
 
 from converters.errors import ModelError, UsageError
 from converters.families.classifier import Classifier
+from converters.families.detr import Detr, RtDetr
 from converters.families.family import BuildOptions, Family, Recognition
 from converters.families.fastestdet import FastestDet
+from converters.families.nanodet import NanoDet
 from converters.families.posenet import PoseNet
+from converters.families.retinaface import RetinaFace
+from converters.families.simcc import Simcc
+from converters.families.tf_detection import TfDetection
 from converters.families.yolo import Yolov5, Yolov8, Yolov8Pose, Yolov10, YoloxDecoded
 from converters.families.yolox import Yolox
 from converters.onnx_file import OnnxFile
@@ -20,7 +25,13 @@ _ALL: tuple[Family, ...] = (
     Yolov8Pose(),
     Yolov10(),
     FastestDet(),
+    NanoDet(),
+    Detr(),
+    RtDetr(),
+    TfDetection(),
     PoseNet(),
+    Simcc(),
+    RetinaFace(),
     Classifier(),
 )
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
@@ -54,5 +65,6 @@ def choose(file: OnnxFile, name: str = AUTO) -> tuple[Family, Recognition]:
     tried = "\n".join(f"  not {key}: {verdict.why}" for key, verdict in verdicts.items())
     raise ModelError(
         f"{file.name} is of no family that can be converted\n{tried}\n"
-        f"export it so that one of these fits (--family takes: {AUTO}, {', '.join(FAMILIES)})"
+        f"export it so that one of these fits (--family takes: {AUTO}, {', '.join(FAMILIES)}), "
+        "or publish it undecoded, for direct calls, with --task raw"
     )

@@ -14,3 +14,8 @@ COCO_17_KEYPOINTS = tuple(
 right_wrist|left_hip|right_hip|left_knee|right_knee|left_ankle|right_ankle""".replace("\n", "").split("|")
 )
 """The 17 keypoints of COCO's people, in the order of its annotations; left and right are the person's own."""
+
+_ABSENT = {0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+_PRESENT = iter(COCO_80)
+COCO_91 = tuple(f"unused_{index}" if index in _ABSENT else next(_PRESENT) for index in range(91))
+"""COCO's classes by the numbers of its annotations, 0 to 90, of which 80 are in use."""

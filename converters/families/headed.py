@@ -38,8 +38,8 @@ class Plan:
         picture: The network's input.
         preprocess: What it takes in place of bytes.
         head: How its outputs are read.
-        classes: Number of classes.
-        labels: Their names where the family knows them; the user's go before.
+        classes: Number of classes; None where the outputs don't tell, and the labels do.
+        labels: Their names where the family knows them (taken only when they are as many); the user's go before.
         keypoints: Names of a pose's keypoints.
         letterbox: Where the picture lies on the canvas.
         pad_level: Grey level (0 to 255) of the canvas outside the picture.
@@ -52,7 +52,7 @@ class Plan:
     picture: PictureInput
     preprocess: Preprocess
     head: Head | ClassHead
-    classes: int
+    classes: int | None
     labels: tuple[str, ...] | None = None
     keypoints: tuple[str, ...] = ()
     letterbox: Letterbox = Letterbox.STRETCH
@@ -116,16 +116,21 @@ def _spec(plan: Plan, options: BuildOptions) -> ModelSpec:
     task = Task.POSE if plan.keypoints else Task.DETECT
     if isinstance(plan.head, ClassHead):
         task = Task.CLASSIFY
-    known = plan.labels if plan.labels is not None and len(plan.labels) == plan.classes else ()
     return ModelSpec(
         task=task,
         height=height,
         width=width,
         letterbox=plan.letterbox,
         pad_luma=luma_of(plan.pad_level),
-        labels=labels_for(plan.classes, options, dict(enumerate(known)) if known else None),
+        labels=_labels(plan, options),
         keypoints=plan.keypoints,
         score_threshold=plan.score_threshold if options.score_threshold is None else options.score_threshold,
         nms_iou=plan.nms_iou if options.nms_iou is None else options.nms_iou,
         max_detections=options.max_detections,
     )
+
+
+def _labels(plan: Plan, options: BuildOptions) -> tuple[str, ...]:
+    known = plan.labels or ()
+    classes = len(options.labels or known) if plan.classes is None else plan.classes
+    return labels_for(classes, options, dict(enumerate(known)) if len(known) == classes else None)

@@ -1,0 +1,122 @@
+"""Networks of object queries: DETR, whose scores come from a Softmax, and the many whose scores come from a Sigmoid.
+
+Logits and boxes look alike in both. What tells them apart is where the queries come from: DETR learns a fixed set;
+RT-DETR, D-FINE and Deformable DETR choose or sample theirs in the graph (TopK, GridSample), and were trained with the
+focal loss. RT-DETR and D-FINE take RGB 0 to 1; DETR takes ImageNet's mean and deviation. All take a stretched picture.
+"""
+
+from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
+from converters.families.coco import COCO_91
+from converters.families.family import Misfit, PictureInput, picture_input
+from converters.families.headed import Plan, PlannedFamily
+from converters.families.heads.transformer import QueryHead
+from converters.onnx_file import OnnxFile
+from converters.preprocess import ChannelOrder, Preprocess
+
+MAX_QUERIES = 1000
+SCORE_THRESHOLD = 0.5
+_CHOOSERS = {"TopK", "GridSample"}
+
+
+class Detr(PlannedFamily):
+    """The family `detr`."""
+
+    name = "detr"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        choosers = _choosers(file)
+        if choosers:
+            raise Misfit(f"its graph chooses or samples queries ({', '.join(choosers)}); DETR learns a fixed set")
+        gain = tuple(1 / side for side in IMAGENET_DEVIATION)
+        return _plan(file, no_object=True, mean=IMAGENET_MEAN, gain=gain)
+
+
+class RtDetr(PlannedFamily):
+    """The family `rtdetr`."""
+
+    name = "rtdetr"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        if not _choosers(file):
+            raise Misfit(
+                f"its graph holds no {' or '.join(sorted(_CHOOSERS))}, by which RT-DETR and its kin find queries"
+            )
+        return _plan(file, no_object=False, mean=(0.0,), gain=(1 / 255,))
+
+
+def _choosers(file: OnnxFile) -> list[str]:
+    return sorted({node.op_type for node in file.model.graph.node} & _CHOOSERS)
+
+
+def _plan(file: OnnxFile, *, no_object: bool, mean: tuple[float, ...], gain: tuple[float, ...]) -> Plan:
+    picture = picture_input(file)
+    head = _head(file, picture, no_object=no_object)
+    end = "a Softmax whose last class is nothing" if no_object else "a Sigmoid"
+    return Plan(
+        why=f"attention, and {head.queries} queries with a box and {head.classes} classes each; scores through {end}",
+        picture=picture,
+        preprocess=Preprocess(
+            order=ChannelOrder.RGB,
+            mean=mean,
+            gain=gain,
+            layout=picture.layout,
+            element=picture.element,
+            size=picture.size,
+        ),
+        head=head,
+        classes=head.classes,
+        labels=COCO_91,
+        score_threshold=SCORE_THRESHOLD,
+    )
+
+
+def _head(file: OnnxFile, picture: PictureInput, *, no_object: bool) -> QueryHead:
+    """Find the boxes and the class logits of the same queries, in a graph with attention.
+
+    Raises:
+        Misfit: They are not there.
+    """
+    tables = [(tensor.name, *tensor.shape[1:]) for tensor in file.outputs if len(tensor.shape) == 3]
+    found = [
+        (logits, channels, boxes, queries)
+        for boxes, queries, sides in tables
+        for logits, others, channels in tables
+        if sides == 4 and queries == others and logits != boxes
+    ]
+    match found:
+        case [(logits, int(channels), boxes, int(queries))] if queries <= MAX_QUERIES and channels > int(no_object):
+            pass
+        case _:
+            raise Misfit("no two of its outputs are FLOAT [N, queries, classes] and FLOAT [N, queries, 4]")
+    if not _has_attention(file):
+        raise Misfit("no Softmax of its graph feeds a MatMul, as attention does")
+    return QueryHead(
+        logits=logits,
+        boxes=boxes,
+        queries=queries,
+        channels=channels,
+        no_object=no_object,
+        height=picture.height,
+        width=picture.width,
+    )
+
+
+def _has_attention(file: OnnxFile) -> bool:
+    weighed = {name for node in file.model.graph.node if node.op_type == "Softmax" for name in node.output}
+    moved = {"Reshape", "Transpose", "Cast", "Dropout", "Identity"}
+    for node in file.model.graph.node:
+        if node.op_type == "MatMul" and weighed & set(node.input):
+            return True
+        if node.op_type in moved and node.input[0] in weighed:
+            weighed |= set(node.output)
+    return False

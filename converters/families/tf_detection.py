@@ -1,0 +1,90 @@
+"""SSD and its kin of the TensorFlow Object Detection API: suppression inside, boxes, classes, scores and their number.
+
+In: the picture stretched over the canvas, RGB; bytes as they are (the exporter puts its scaling into the graph), or
+FLOAT levels -1 to 1 where it left that outside (TFLite's post-processed SSD). Classes count from 1 where the input is
+bytes, from 0 in TFLite's.
+"""
+
+from converters.families.coco import COCO_91
+from converters.families.family import Misfit, PictureInput, picture_input
+from converters.families.headed import Plan, PlannedFamily
+from converters.families.heads.ready import ReadyHead
+from converters.onnx_file import OnnxFile
+from converters.preprocess import ChannelOrder, Element, Preprocess
+
+SCORE_THRESHOLD = 0.4
+_MIDDLE_LEVEL = 127.5
+_WORDS = ("box", "score", "class", "num")
+
+
+class TfDetection(PlannedFamily):
+    """The family `tf_detection`."""
+
+    name = "tf_detection"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        picture = picture_input(file)
+        bytes_in = picture.element is Element.UINT8
+        head = _head(file, picture, first_class=int(bytes_in))
+        return Plan(
+            why=f"{head.number} counts the {head.rows} rows of {head.boxes}, {head.scores} and {head.classes}",
+            picture=picture,
+            preprocess=Preprocess(
+                order=ChannelOrder.RGB,
+                mean=(0.0,) if bytes_in else (_MIDDLE_LEVEL,),
+                gain=(1.0,) if bytes_in else (1 / _MIDDLE_LEVEL,),
+                layout=picture.layout,
+                element=picture.element,
+                size=picture.size,
+            ),
+            head=head,
+            classes=None,
+            labels=COCO_91[1:],
+            score_threshold=SCORE_THRESHOLD,
+        )
+
+
+def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHead:
+    """Find the four outputs: by shape, and scores from classes by their names, as nothing else tells them apart.
+
+    Raises:
+        Misfit: They are not there.
+    """
+    boxes = [tensor for tensor in file.outputs if len(tensor.shape) == 3 and tensor.shape[2] == 4]
+    if len(boxes) != 1 or not isinstance(boxes[0].shape[1], int):
+        raise Misfit(f"{len(boxes) or 'none'} of its outputs is FLOAT [N, rows, 4], boxes that were suppressed already")
+    rows = boxes[0].shape[1]
+    scores, classes = (_named(file, word, (rows,)) for word in _WORDS[1:3])
+    number = _named(file, _WORDS[3], ())
+    return ReadyHead(
+        boxes=boxes[0].name,
+        scores=scores,
+        classes=classes,
+        number=number,
+        rows=rows,
+        first_class=first_class,
+        height=picture.height,
+        width=picture.width,
+    )
+
+
+def _named(file: OnnxFile, word: str, shape: tuple[int, ...]) -> str:
+    """Return the one output of a shape (without its batch axis) with a word in its name.
+
+    Raises:
+        Misfit: There is none, or several.
+    """
+    found = [tensor for tensor in file.outputs if tensor.shape[1:] == shape and word in tensor.name.lower()]
+    found = [tensor for tensor in found if "multiclass" not in tensor.name.lower()]
+    if len(found) != 1:
+        raise Misfit(f"{len(found) or 'none'} of its outputs is {word}s {_shown(shape)}")
+    return found[0].name
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, ('N', *shape)))}]"

@@ -1,0 +1,102 @@
+"""Families of which no free file is at hand: networks of their structure, fused and compared at every batch index."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from converters import families
+from converters.cli import main
+from converters.errors import ModelError
+from converters.families import BuildOptions
+from converters.onnx_file import read_onnx
+from converters.parity import Judge
+from converters.pictures import render_pictures
+from converters.spec import Tolerance
+from converters.verify import at_threshold, frames_of, onnx_runner
+from tests.support.tiny_heads import tiny_nanodet, tiny_queries, tiny_retinaface, tiny_simcc, tiny_ssd
+from tests.support.tiny_yolox import saved
+
+SKETCHES = {
+    "detr": lambda: tiny_queries(chosen=False),
+    "rtdetr": lambda: tiny_queries(chosen=True),
+    "nanodet": tiny_nanodet,
+    "nanodet_tables": lambda: tiny_nanodet(strides=(8, 16, 32), joined=False),
+    "tf_detection": tiny_ssd,
+    "simcc": tiny_simcc,
+    "retinaface": tiny_retinaface,
+}
+
+
+@pytest.fixture(scope="module", params=SKETCHES)
+def sketched(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("sketch") / "model.onnx"
+    return request.param, read_onnx(saved(SKETCHES[request.param](), path))
+
+
+@pytest.fixture(scope="module")
+def built(sketched):
+    family, _ = families.choose(sketched[1])
+    return family.build(sketched[1], BuildOptions())
+
+
+def test_a_network_is_of_one_family_alone_and_says_why(sketched):
+    name, file = sketched
+    family, recognition = families.choose(file)
+    assert family.name == name.removesuffix("_tables")
+    assert recognition.why
+
+
+def test_the_graph_agrees_with_the_reference_at_every_index_of_every_batch(built):
+    frames, threshold = frames_of(render_pictures(), built.spec)[:3], min(0.2, built.spec.score_threshold)
+    expected = [rows[:20] for rows in built.reference(frames, threshold)]
+    assert sum(map(len, expected)) >= len(frames)
+    run = onnx_runner(at_threshold(built.model, threshold).SerializeToString())
+    judge = Judge(replace(built.spec, max_detections=20), Tolerance(box_px=0.01, score=1e-3), threshold)
+    for batch in range(1, 9):
+        for start in range(len(frames)):
+            members = [(start + offset) % len(frames) for offset in range(batch)]
+            found = [rows[:20] for rows in run(frames[members])]
+            difference = judge.compare([expected[member] for member in members], found)
+            assert difference.within(judge.tolerance), (members, str(difference))
+            assert not difference.unmatched
+
+
+@pytest.mark.slow
+def test_a_file_is_published_with_no_option_but_a_name_and_answers_in_a_real_triton(sketched, tmp_path, capsys):
+    name, file = sketched
+    path = tmp_path / "model.onnx"
+    path.write_bytes(file.data)
+    assert main(["onnx", str(path), "--name", name, "--repository", str(tmp_path / "repository"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["outcome"] == "published"
+    assert answer["family"] == name.removesuffix("_tables")
+    assert answer["triton"]["unmatched"] == 0
+
+
+def test_boxes_and_scores_are_of_a_sane_size(built):
+    frames = frames_of(render_pictures(), built.spec)
+    for rows in onnx_runner(at_threshold(built.model, 0.02).SerializeToString())(frames):
+        assert np.isfinite(rows).all()
+        assert ((rows[:, 4] > 0.02) & (rows[:, 4] <= 1)).all()
+        assert ((rows[:, 5] >= 0) & (rows[:, 5] < max(1, len(built.spec.labels)))).all()
+
+
+def test_labels_of_a_suppressed_detector_are_the_user_s_whatever_their_number(tmp_path):
+    file = read_onnx(saved(tiny_ssd(), tmp_path / "model.onnx"))
+    built = families.FAMILIES["tf_detection"].build(file, BuildOptions(labels=("helmet", "vest")))
+    assert built.spec.labels == ("helmet", "vest")
+    assert families.FAMILIES["tf_detection"].build(file, BuildOptions()).spec.labels[:2] == ("person", "bicycle")
+
+
+def test_detr_keeps_a_channel_for_nothing_and_its_kin_do_not(tmp_path):
+    for name, chosen, classes in (("detr", False, 6), ("rtdetr", True, 7)):
+        file = read_onnx(saved(tiny_queries(chosen=chosen), tmp_path / f"{name}.onnx"))
+        assert len(families.FAMILIES[name].build(file, BuildOptions()).spec.labels) == classes
+
+
+def test_a_network_of_another_family_is_refused_with_its_reason(tmp_path):
+    file = read_onnx(saved(tiny_simcc(), tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match="not nanodet: it has 2 outputs"):
+        families.choose(file, "nanodet")

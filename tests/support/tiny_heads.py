@@ -1,0 +1,159 @@
+"""Networks of a few convolutions with random weights, each with the head of a family: structure without the size."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+HEIGHT, WIDTH = 64, 96
+FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
+
+
+class Sketch:
+    """Collects nodes over an input `images`; pooling brings it to a grid, convolutions give it channels."""
+
+    def __init__(self, seed: int = 1, size: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
+        self.random = np.random.default_rng(seed)
+        self.height, self.width = size
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.source = "images"
+
+    def node(self, op_type: str, *inputs: str, out: str | None = None, **attributes: object) -> str:
+        """Append a node and return its first output's name."""
+        name = out or f"{op_type}_{len(self.nodes)}"
+        spare = [f"{name}_index"] if op_type == "TopK" else []
+        self.nodes.append(helper.make_node(op_type, list(inputs), [name, *spare], **attributes))
+        return name
+
+    def weight(self, value: np.ndarray | Sequence[int]) -> str:
+        """Add a constant and return its name."""
+        name = f"weight_{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def noise(self, *shape: int, spread: float = 1.0) -> str:
+        """Add random weights and return their name."""
+        return self.weight(self.random.normal(0, spread, shape).astype(np.float32))
+
+    def grid(self, stride: int, channels: int, spread: float = 4.0) -> str:
+        """Return `[b, channels, rows, columns]` that follows the picture."""
+        mean = {"kernel_shape": [stride] * 2, "strides": [stride] * 2, "ceil_mode": 1, "count_include_pad": 0}
+        pooled = self.node("AveragePool", self.source, **mean)
+        centred = self.node("Sub", pooled, self.weight(np.array(0.5, dtype=np.float32)))
+        return self.node(
+            "Conv", centred, self.noise(channels, 3, 1, 1, spread=spread), self.noise(channels, spread=0.5)
+        )
+
+    def rows(self, grid: str, columns: int) -> str:
+        """Return `[b, n, columns]` of a grid of any multiple of `columns` channels, cell by cell."""
+        last = self.node("Transpose", grid, perm=[0, 2, 3, 1])
+        return self.node("Reshape", last, self.weight([0, -1, columns]))
+
+    def model(self, outputs: dict[str, list[object]], *, element: int = FLOAT, last: bool = False) -> onnx.ModelProto:
+        """Return the model; its input takes levels from 0 to 1, or UINT8 from 0 to 255, as NCHW or NHWC."""
+        shape = ["n", self.height, self.width, 3] if last else ["n", 3, self.height, self.width]
+        graph = helper.make_graph(
+            self.nodes,
+            "tiny",
+            [helper.make_tensor_value_info("images", element, shape)],
+            [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()],
+            self.weights,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+        model.ir_version = 8
+        return model
+
+
+def tiny_queries(*, channels: int = 7, chosen: bool) -> onnx.ModelProto:
+    """Return DETR's structure: attention over cells, logits and boxes; with `chosen`, queries chosen by TopK."""
+    sketch, queries = Sketch(seed=3), 24
+    tokens = sketch.rows(sketch.grid(16, 8), 8)
+    scores = sketch.node("MatMul", tokens, sketch.node("Transpose", tokens, perm=[0, 2, 1]))
+    mixed = sketch.node("MatMul", sketch.node("Softmax", scores, axis=2), tokens)
+    mixed = sketch.node("Add", sketch.node("Mul", mixed, sketch.weight(np.array(0.2, np.float32))), tokens)
+    if chosen:
+        best = sketch.node("ReduceMax", mixed, axes=[2], keepdims=0)
+        index = sketch.node("TopK", best, sketch.weight([queries]), axis=1) + "_index"
+        index = sketch.node("Reshape", index, sketch.weight([0, -1, 1]))
+        mixed = sketch.node("GatherElements", mixed, sketch.node("Expand", index, sketch.weight([1, 1, 8])), axis=1)
+    sketch.node("MatMul", mixed, sketch.noise(8, channels), out="logits")
+    sketch.node("Sigmoid", sketch.node("MatMul", mixed, sketch.noise(8, 4, spread=0.3)), out="pred_boxes")
+    return sketch.model({"logits": ["n", queries, channels], "pred_boxes": ["n", queries, 4]})
+
+
+def tiny_nanodet(*, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), joined: bool = True) -> onnx.ModelProto:
+    """Return NanoDet's structure: one table for all strides, or two for each."""
+    sketch, width = Sketch(seed=5), classes + 32
+    tables, outputs = [], {}
+    for stride in strides:
+        both = sketch.rows(sketch.grid(stride, width), width)
+        cells = -(-sketch.height // stride) * -(-sketch.width // stride)
+        parts = [
+            sketch.node("Slice", both, *map(sketch.weight, ([start], [end], [2])))
+            for start, end in ((0, classes), (classes, width))
+        ]
+        if joined:
+            tables.append(sketch.node("Concat", sketch.node("Sigmoid", parts[0]), parts[1], axis=2))
+            continue
+        sketch.node("Sigmoid", parts[0], out=f"cls_{stride}")
+        sketch.node("Identity", parts[1], out=f"dis_{stride}")
+        outputs |= {f"cls_{stride}": ["n", cells, classes], f"dis_{stride}": ["n", cells, 32]}
+    if joined:
+        sketch.node("Concat", *tables, axis=1, out="output")
+        rows = sum(-(-sketch.height // stride) * -(-sketch.width // stride) for stride in strides)
+        outputs = {"output": ["n", rows, width]}
+    return sketch.model(outputs)
+
+
+def tiny_ssd(*, rows: int = 20) -> onnx.ModelProto:
+    """Return the outputs of TensorFlow's detection models over a picture of bytes, NHWC."""
+    sketch = Sketch(seed=7)
+    levels = sketch.node("Cast", "images", to=FLOAT)
+    scaled = sketch.node("Mul", levels, sketch.weight(np.array(1 / 255, np.float32)))
+    sketch.source = sketch.node("Transpose", scaled, perm=[0, 3, 1, 2])
+    classes = sketch.node("Sigmoid", sketch.rows(sketch.grid(16, 5), 5))
+    places = sketch.node("Sigmoid", sketch.rows(sketch.grid(16, 4), 4))
+    best = sketch.node("ReduceMax", classes, axes=[2], keepdims=0)
+    index = sketch.node("TopK", best, sketch.weight([rows]), axis=1, out="detection_scores") + "_index"
+    wide = sketch.node("Reshape", index, sketch.weight([0, -1, 1]))
+    wide = sketch.node("Expand", wide, sketch.weight([1, 1, 4]))
+    sketch.node("GatherElements", places, wide, axis=1, out="detection_boxes")
+    numbers = sketch.node("Cast", sketch.node("ArgMax", classes, axis=2, keepdims=0), to=FLOAT)
+    numbers = sketch.node("Add", numbers, sketch.weight(np.array(1, np.float32)))
+    sketch.node("GatherElements", numbers, index, axis=1, out="detection_classes")
+    sure = sketch.node(
+        "Cast", sketch.node("Greater", "detection_scores", sketch.weight(np.array(0.4, np.float32))), to=FLOAT
+    )
+    sketch.node("ReduceSum", sure, sketch.weight([1]), keepdims=0, out="num_detections")
+    outputs = {"detection_boxes": ["n", rows, 4], "detection_scores": ["n", rows]}
+    return sketch.model(
+        {**outputs, "detection_classes": ["n", rows], "num_detections": ["n"]}, element=UINT8, last=True
+    )
+
+
+def tiny_simcc(*, keypoints: int = 17, split: int = 2) -> onnx.ModelProto:
+    """Return SimCC's structure: bins along x and bins along y for each keypoint."""
+    sketch = Sketch(seed=9)
+    channels = sketch.node("Reshape", sketch.grid(16, keypoints), sketch.weight([0, keypoints, -1]))
+    for name, side in (("simcc_x", sketch.width), ("simcc_y", sketch.height)):
+        sketch.node("MatMul", channels, sketch.noise(24, side * split, spread=0.05), out=name)
+    return sketch.model(
+        {"simcc_x": ["n", keypoints, sketch.width * split], "simcc_y": ["n", keypoints, sketch.height * split]}
+    )
+
+
+def tiny_retinaface() -> onnx.ModelProto:
+    """Return RetinaFace's structure: boxes, two classes and five landmarks for each of two priors a cell."""
+    sketch, outputs = Sketch(seed=11), {}
+    sketch.source = sketch.node("Mul", "images", sketch.weight(np.array(1 / 128, np.float32)))
+    rows = sum(2 * (sketch.height // stride) * (sketch.width // stride) for stride in (8, 16, 32))
+    for name, columns in (("bbox", 4), ("confidence", 2), ("landmark", 10)):
+        levels = [sketch.rows(sketch.grid(stride, 2 * columns, spread=1.5), columns) for stride in (8, 16, 32)]
+        table = sketch.node("Concat", *levels, axis=1)
+        sketch.node(
+            *(("Softmax",) if columns == 2 else ("Identity",)), table, out=name, **({"axis": 2} if columns == 2 else {})
+        )
+        outputs[name] = ["n", rows, columns]
+    return sketch.model(outputs)
