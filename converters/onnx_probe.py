@@ -1,32 +1,52 @@
 """The child process that meets an untrusted model first: bytes on stdin, verdict as exit status and one line.
 
-It limits its own memory before it reads, refuses what is not a sound self-contained ONNX model, and builds an ONNX
-Runtime session, because graph optimisation is one more parser.
+It limits its own memory and CPU time before it reads. It refuses what is not a sound self-contained ONNX model, builds
+an ONNX Runtime session, because graph optimisation is one more parser, and runs it once, because a graph of a few bytes
+can ask for any amount of memory and time.
 """
 
+import math
 import resource
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from numpy.typing import NDArray
 
 REFUSED = 3
 """Exit status of a refusal; stdout holds the reason. Any other non-zero status is a crash."""
 
-_BASE_BYTES = 4 * 2**30
+_BASE_BYTES = 768 * 2**20
 _BYTES_PER_BYTE = 8
-"""Address space: for the libraries, and for each byte of the model (message, optimised copies)."""
+"""Private memory: for the libraries and activations, and for each byte of the model (message, optimised copies)."""
+
+_BASE_CPU_S = 4
+_BYTES_PER_CPU_S = 4 * 2**20
+
+MAX_SAMPLE_ELEMENTS = 2**24
+"""Of an input without its first axis: a colour picture of 2364 x 2364."""
 
 
 def main() -> int:
     """Check the model on stdin; return the exit status."""
     data = sys.stdin.buffer.read()
     limit = _BASE_BYTES + _BYTES_PER_BYTE * len(data)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    seconds = cpu_limit_s(len(data))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     reason = refusal(data)
     if reason is None:
         return 0
     print(reason)  # noqa: T201  # the pipe to the parent
     return REFUSED
+
+
+def cpu_limit_s(size: int) -> int:
+    """Return the CPU seconds that the check of a model of `size` bytes may take."""
+    return _BASE_CPU_S + size // _BYTES_PER_CPU_S
 
 
 def refusal(data: bytes) -> str | None:
@@ -46,7 +66,42 @@ def refusal(data: bytes) -> str | None:
             f"keeps weights in other files (tensor {outside!r}); save it as one file: "
             "onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
         )
-    return _invalid(model, data)
+    try:
+        return _oversized(model) or _invalid(model, data) or _not_finite(model)
+    except MemoryError:
+        return f"needs more than {_BASE_BYTES >> 20} MB and {_BYTES_PER_BYTE} times its size; {_TOO_MUCH}"
+
+
+_TOO_MUCH = "it is hostile or not for this purpose; export it for a smaller picture"
+
+
+def _oversized(model: object) -> str | None:
+    """Return what of the declared inputs no camera's picture needs."""
+    import onnx
+
+    assert isinstance(model, onnx.ModelProto)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for value in model.graph.input:
+        if value.name not in constants:
+            sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+            if math.prod(max(size, 1) for size in sizes[1:]) > MAX_SAMPLE_ELEMENTS or max(sizes[:1], default=1) > 1024:
+                return f"takes an input of {sizes[:8]}; at most {MAX_SAMPLE_ELEMENTS} elements a picture are read"
+    return None
+
+
+def _not_finite(model: object) -> str | None:
+    """Return which weight holds NaN or infinity; elsewhere than in a product they can be meant (masks, bounds)."""
+    import numpy as np
+    import onnx
+
+    assert isinstance(model, onnx.ModelProto)
+    products = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+    weights = {name for node in model.graph.node if node.op_type in products for name in node.input}
+    for tensor in model.graph.initializer:
+        floating = tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+        if floating and tensor.name in weights and not np.isfinite(onnx.numpy_helper.to_array(tensor)).all():
+            return f"weight {tensor.name!r} holds NaN or infinity; the training went wrong, or the file is damaged"
+    return None
 
 
 def _invalid(model: object, data: bytes) -> str | None:
@@ -67,7 +122,7 @@ def _invalid(model: object, data: bytes) -> str | None:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except (
         ort_errors.Fail,
         ort_errors.InvalidArgument,
@@ -77,7 +132,38 @@ def _invalid(model: object, data: bytes) -> str | None:
         ort_errors.RuntimeException,
     ) as error:
         return f"ONNX Runtime {onnxruntime.__version__} can't load it: {_first_line(error)}"
+    try:
+        _run_once(session)
+    except ort_errors.RuntimeException as error:
+        if "allocate" in str(error) or "bad_alloc" in str(error):
+            return f"runs out of memory on one picture ({_first_line(error)}); {_TOO_MUCH}"
+    except (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.NotImplemented, ValueError):
+        return None  # zeros need not suit it; `verify` asks it about pictures
     return None
+
+
+def _run_once(session: "onnxruntime.InferenceSession") -> None:
+    """Run a batch of one of zeros, where all other axes have a size."""
+    import numpy as np
+
+    feed: dict[str, NDArray[Any]] = {}
+    for tensor in session.get_inputs():
+        dtype = _DTYPES.get(tensor.type)
+        shape = [1 if index == 0 and not isinstance(size, int) else size for index, size in enumerate(tensor.shape)]
+        if dtype is None or not all(isinstance(size, int) and size > 0 for size in shape):
+            return
+        feed[tensor.name] = np.zeros(shape, dtype=dtype)
+    session.run(None, feed)
+
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+}
 
 
 def _external_tensors(message: object) -> Iterator[str]:

@@ -55,7 +55,7 @@ def load_pictures(folder: Path) -> PictureSet:
     if not paths:
         raise ModelError(f"{folder} holds no picture ({', '.join(SUFFIXES)}); give a folder that does")
     paths = paths[:MAX_PICTURES]
-    pictures = [_decoded(path) for path in paths]
+    pictures = [decode_picture(path) for path in paths]
     return _picture_set(pictures, [path.name for path in paths], synthetic=False)
 
 
@@ -101,9 +101,16 @@ def _picture_set(pictures: Sequence[NDArray[np.uint8]], names: Sequence[str], *,
     return PictureSet(pictures=tuple(pictures), names=tuple(names), sha256=digest.hexdigest(), synthetic=synthetic)
 
 
-def _decoded(path: Path) -> NDArray[np.uint8]:
+def decode_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as BGR uint8 `[h, w, 3]`.
+
+    Raises:
+        ModelError: It is not there or can't be decoded.
+    """
     try:
         picture = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except OSError as error:
+        raise ModelError(f"{path} can't be read ({error.strerror}); give the folder that holds it") from error
     except cv2.error as error:
         raise ModelError(f"{path} can't be decoded ({error.err}); take it out of the folder") from error
     if picture is None:
