@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from converters.errors import ModelError
-from converters.spec import Serving, Target, View
+from converters.spec import Accelerator, Serving, Target, View
 
 DEFAULT_REPOSITORY = Path("model_repository")
 MAX_DEFAULT_INSTANCES = 8
@@ -61,6 +61,12 @@ def _add_onnx(sub: argparse.ArgumentParser) -> None:
     _add_inspect(sub)
     sub.add_argument("--name", required=True, help="model name: 1 to 64 of a-z, 0-9, _")
     sub.add_argument("--family", default="auto", help="family, or auto (default) to find it")
+    sub.add_argument(
+        "--task",
+        choices=("auto", "raw"),
+        default="auto",
+        help="raw publishes the graph's own tensors for direct calls, whatever family it is of (default auto)",
+    )
     sub.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
     sub.add_argument("--licence", help="of the model, for the manifest")
     sub.add_argument("--score-threshold", type=float, help="leave out rows below it (default: the family's)")
@@ -112,6 +118,13 @@ def _add_lint(sub: argparse.ArgumentParser) -> None:
 
 def _add_publishing(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--target", type=Target, choices=list(Target), default=Target.CPU, help="machine to serve it")
+    sub.add_argument(
+        "--accelerator",
+        type=Accelerator,
+        choices=list(Accelerator),
+        default=Accelerator.NONE,
+        help="tensorrt: have ONNX Runtime build engines at the first load on a GPU",
+    )
     sub.add_argument("--pictures", type=Path, metavar="DIR", help="verify with these (default: rendered ones)")
     sub.add_argument("--instances", type=positive, help="copies that run at once (default: cores on a CPU, else 1)")
     sub.add_argument("--threads", type=positive, help="ONNX Runtime threads of each copy (default 1)")
@@ -153,6 +166,7 @@ def serving_of(parsed: argparse.Namespace) -> Serving:
         instances=parsed.instances or (cores if on_cpu else 1),
         threads=parsed.threads or 1,
         max_queue_delay_microseconds=0 if on_cpu else 500,
+        accelerator=parsed.accelerator,
     )
 
 

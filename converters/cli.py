@@ -12,11 +12,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from converters.arguments import labels_of, parser, serving_of
-from converters.errors import ConvertError
+from converters.errors import ConvertError, UsageError
 from converters.verbs import VERBS
 
 if TYPE_CHECKING:
     from converters.publish import Publication, Request
+    from converters.verify import Parity
 
 _INTERRUPTED = 130
 
@@ -85,9 +86,11 @@ def _answer(parsed: argparse.Namespace, progress: Progress) -> int:
 def _inspect(parsed: argparse.Namespace, _progress: Progress) -> int:
     from converters.families import recognise
     from converters.fuse import opset_of
+    from converters.inspection import inspect
     from converters.onnx_file import read_onnx
 
     file = read_onnx(parsed.model)
+    inspection = inspect(file.model, opset_of(file.model))
     verdicts = recognise(file)
     fitting = [name for name, verdict in verdicts.items() if verdict.fits]
     result = {
@@ -99,6 +102,7 @@ def _inspect(parsed: argparse.Namespace, _progress: Progress) -> int:
         "operators": len(file.model.graph.node),
         "inputs": [str(tensor) for tensor in file.inputs],
         "outputs": [str(tensor) for tensor in file.outputs],
+        **asdict(inspection),
         "families": {name: asdict(verdict) for name, verdict in verdicts.items()},
         "family": fitting[0] if len(fitting) == 1 else None,
     }
@@ -109,6 +113,7 @@ def _inspect(parsed: argparse.Namespace, _progress: Progress) -> int:
             print(f"{key:<11} {result[key]}")
         print("\n".join([f"input       {tensor}" for tensor in file.inputs]))
         print("\n".join([f"output      {tensor}" for tensor in file.outputs]))
+        print("\n".join(inspection.lines()))
         for name, verdict in verdicts.items():
             print(f"{'is' if verdict.fits else 'is not':<11} {name}: {verdict.why}")
     return 0
@@ -118,6 +123,8 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
     from converters.families import BuildOptions
     from converters.publish import convert_onnx
 
+    if parsed.task == "raw":
+        return _raw(parsed, progress)
     options = BuildOptions(
         labels=labels_of(parsed.labels),
         score_threshold=parsed.score_threshold,
@@ -128,6 +135,19 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
     _print_publication(
         convert_onnx(parsed.model, parsed.family, options, _request(parsed), progress, parsed.view), parsed
     )
+    return 0
+
+
+def _raw(parsed: argparse.Namespace, progress: Progress) -> int:
+    from converters.publish_raw import publish_raw
+
+    decoding = ("family", "labels", "score_threshold", "nms_iou", "view")
+    given = [
+        f"--{name.replace('_', '-')}" for name in decoding if getattr(parsed, name) not in (None, "auto", "upright")
+    ]
+    if given:
+        raise UsageError(f"--task raw decodes nothing and has no use for {', '.join(given)}; leave it out")
+    _print_publication(publish_raw(parsed.model, parsed.licence, _request(parsed), progress), parsed)
     return 0
 
 
@@ -207,15 +227,19 @@ def _print_publication(publication: "Publication", parsed: argparse.Namespace) -
         return
     print(f"{publication.name} version {publication.version}: {publication.outcome}, {publication.folder}")
     print(f"family  {publication.family}: {publication.why}")
-    if publication.parity is None:
-        return
+    if publication.parity is not None:
+        _print_parity(publication.parity)
+    if publication.triton is not None:
+        print(f"triton  {publication.triton}")
+
+
+def _print_parity(parity: "Parity") -> None:
     print(
-        f"parity  {publication.parity.same_pixels} (same pixels, scores from {publication.parity.score_threshold:g}, "
-        f"batches of {', '.join(map(str, publication.parity.batch_sizes))})"
+        f"parity  {parity.same_pixels} (same pixels, scores from {parity.score_threshold:g}, "
+        f"batches of {', '.join(map(str, parity.batch_sizes))})"
     )
-    if publication.parity.from_rgb is not None:
-        print(f"        {publication.parity.from_rgb} (original fed RGB that never was NV12)")
-    print(f"triton  {publication.triton}")
+    if parity.from_rgb is not None:
+        print(f"        {parity.from_rgb} (original fed RGB that never was NV12)")
 
 
 def _print_json(value: Mapping[str, Any]) -> None:

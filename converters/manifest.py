@@ -28,7 +28,7 @@ class Record:
         command: The command line, program first.
         converter: Program and version.
         source: Where the model came from.
-        spec: What the gateway was told of it.
+        spec: What the gateway was told of it; None for a model outside the contract.
         serving: How Triton was told to run it.
         model_sha256: Hex digest of `model.onnx`.
         parity: Figures of the verification.
@@ -41,7 +41,7 @@ class Record:
     command: Sequence[str]
     converter: str
     source: Source
-    spec: ModelSpec
+    spec: ModelSpec | None
     serving: Serving
     model_sha256: str
     parity: Mapping[str, object]
@@ -65,7 +65,7 @@ def render(record: Record) -> str:
         "converter": record.converter,
         "tools": {"python": platform.python_version(), **{tool: version(tool) for tool in _TOOLS}},
         "source": {**asdict(record.source), "details": dict(record.source.details)},
-        "options": asdict(record.spec),
+        "options": asdict(record.spec) if record.spec else {},
         "serving": asdict(record.serving),
         "model_sha256": record.model_sha256,
         "parity": dict(record.parity),

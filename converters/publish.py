@@ -131,7 +131,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
         folder = repository.root / name / str(version)
         if not request.dry_run:
             report(f"publish {folder}")
-            folder = _publish(stage, name, version, request.server)
+            folder = switch_to(stage, name, version, request.server)
     return Publication(
         name=name,
         version=version,
@@ -145,7 +145,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
     )
 
 
-def _publish(stage: Stage, name: str, version: int, server: LiveServer | None) -> Path:
+def switch_to(stage: Stage, name: str, version: int, server: LiveServer | None) -> Path:
     """Switch to the staged version; with a server, only if that can serve it."""
     previous = stage.repository.config(name)
     folder = stage.publish(name, version)

@@ -11,6 +11,7 @@ from converters.lint import Finding, Severity, error, static_findings
 from converters.parity import Difference
 from converters.pictures import load_pictures, render_pictures
 from converters.publish import Report
+from converters.raw_trial import try_raw_in_triton
 from converters.repository import Repository
 from converters.trial import try_in_triton
 from converters.triton_server import trial_server
@@ -69,10 +70,13 @@ def verify_published(root: Path, name: str, pictures: Path | None, report: Repor
     version = repository.served_version(name)
     report(f"compare {name}/{version} with its manifest")
     integrity.check(root / name / str(version))
+    config = triton_config.parse(repository.config(name) or "")
     chosen = load_pictures(pictures) if pictures else render_pictures()
     report("load in a real Triton and compare")
     with TemporaryDirectory(prefix="ruth-convert-") as stage:
         shutil.copytree(root / name, Path(stage) / name)
+        if "ruth.contract" not in triton_config.parameters_of(config):
+            return try_raw_in_triton(Path(stage), name, version)
         return try_in_triton(Path(stage), name, version, chosen)
 
 

@@ -114,7 +114,7 @@ class Repository:
         text = self.config(name)
         if text is None:
             return None
-        if "ruth.contract" not in triton_config.parameters_of(triton_config.parse(text)):
+        if "ruth.converter" not in triton_config.parameters_of(triton_config.parse(text)):
             raise ModelError(f"{self.root / name} was not published by ruth-convert; choose another --name")
         try:
             return self.served_version(name)

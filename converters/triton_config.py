@@ -9,6 +9,7 @@ from google.protobuf import json_format, text_format
 from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2
 
+from converters.accelerator import optimization
 from converters.errors import ModelError
 from converters.spec import (
     CONTRACT,
@@ -28,7 +29,7 @@ from converters.spec import (
 BACKEND = "onnxruntime"
 MODEL_FILE = "model.onnx"
 
-_KIND = {Target.CPU: "KIND_CPU", Target.CUDA: "KIND_GPU", Target.L4T: "KIND_GPU"}
+INSTANCE_KIND = {Target.CPU: "KIND_CPU", Target.CUDA: "KIND_GPU", Target.L4T: "KIND_GPU"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,12 @@ def converter_version() -> str:
 
 def render(spec: ModelSpec, serving: Serving, identity: Identity) -> str:
     """Return the text of config.pbtxt; a field that Triton doesn't know is an error here, not there."""
-    return text_format.MessageToString(json_format.ParseDict(model_config(spec, serving, identity), _empty_config()))
+    return text_of(model_config(spec, serving, identity))
+
+
+def text_of(config: dict[str, Any]) -> str:
+    """Return a ModelConfig's fields as the text of config.pbtxt."""
+    return text_format.MessageToString(json_format.ParseDict(config, _empty_config()))
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -121,7 +127,8 @@ def spec_of(config: dict[str, Any]) -> ModelSpec:
 
 def model_config(spec: ModelSpec, serving: Serving, identity: Identity) -> dict[str, Any]:
     """Return what Triton is to know of a published model; `dims` leave the batch axis out."""
-    values = {**_runtime_parameters(serving), **contract_parameters(spec, identity)}
+    values = {**runtime_parameters(serving), **contract_parameters(spec, identity)}
+    prefix = f"{identity.name}_{identity.model_sha256[:12]}"
     return {
         "name": identity.name,
         "backend": BACKEND,
@@ -129,11 +136,12 @@ def model_config(spec: ModelSpec, serving: Serving, identity: Identity) -> dict[
         "max_batch_size": serving.max_batch_size,
         "input": [{"name": INPUT_NAME, "data_type": "TYPE_UINT8", "dims": list(spec.frame_shape)}],
         "output": _outputs(spec),
-        "instance_group": [{"kind": _KIND[serving.target], "count": serving.instances}],
+        "instance_group": [{"kind": INSTANCE_KIND[serving.target], "count": serving.instances}],
         "version_policy": {"specific": {"versions": [identity.version]}},
-        "dynamic_batching": _batching(serving),
+        "dynamic_batching": batching(serving),
         "parameters": {key: {"string_value": value} for key, value in values.items()},
         "model_warmup": _warmup(spec, serving),
+        "optimization": optimization(spec, serving, prefix) or None,
     }
 
 
@@ -166,13 +174,20 @@ def contract_parameters(spec: ModelSpec, identity: Identity) -> dict[str, str]:
         "ruth.score_threshold": f"{spec.score_threshold:g}",
         "ruth.nms_iou": f"{spec.nms_iou:g}",
         "ruth.precision": spec.precision.value,
+        **origin_parameters(identity),
+    }
+
+
+def origin_parameters(identity: Identity) -> dict[str, str]:
+    """Return the `ruth.*` parameters that say who published a model, within the contract or outside, and from what."""
+    return {
         "ruth.source_sha256": identity.source_sha256,
         "ruth.model_sha256": identity.model_sha256,
         "ruth.converter": converter_version(),
     }
 
 
-def _batching(serving: Serving) -> dict[str, Any]:
+def batching(serving: Serving) -> dict[str, Any]:
     """Bound the queue in length and in time: a request that waited too long is refused, not answered late."""
     return {
         "max_queue_delay_microseconds": serving.max_queue_delay_microseconds,
@@ -185,7 +200,7 @@ def _batching(serving: Serving) -> dict[str, Any]:
     }
 
 
-def _runtime_parameters(serving: Serving) -> dict[str, str]:
+def runtime_parameters(serving: Serving) -> dict[str, str]:
     """ONNX Runtime's own threads; on a GPU they run the few operators left on the CPU."""
     return {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"}
 
