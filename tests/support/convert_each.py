@@ -1,7 +1,8 @@
 """Runs `ruth-convert onnx` on each file named on stdin, each in a child of its own, and prints what became of it.
 
 A program of its own, because a test process has threads and must not fork. What the command line loads anyway is loaded
-once, before the forks. A JSON line for each file; CPU seconds and peak memory are those of the child and of all the children it waited for.
+once, before the forks. A JSON line for each file; CPU seconds and peak memory are those of the child and of all the
+children it waited for.
 """
 
 import contextlib
