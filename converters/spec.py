@@ -1,8 +1,8 @@
 """The values that a conversion is made of: what a model is, how it is to be served, where it came from."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -44,6 +44,8 @@ class Precision(StrEnum):
     """Arithmetic of the published graph (`ruth.precision`)."""
 
     FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
 
 
 class View(StrEnum):
@@ -59,6 +61,13 @@ class Target(StrEnum):
     CPU = "cpu"
     CUDA = "cuda"
     L4T = "l4t"
+
+
+class Accelerator(StrEnum):
+    """What runs the graph inside ONNX Runtime on a GPU."""
+
+    NONE = "none"
+    TENSORRT = "tensorrt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +139,10 @@ class Serving:
         queue_timeout_microseconds: A request that waited longer is refused; a caller may ask for less.
         warmup_file: Name of one NV12 frame below `warmup/`, run in each batch size before the model is ready; empty
             for none.
+        accelerator: What runs the graph inside ONNX Runtime.
+
+    Raises:
+        UsageError: A value is out of its range, or an accelerator is asked for on a CPU.
     """
 
     target: Target
@@ -140,8 +153,11 @@ class Serving:
     max_queue_size: int = 64
     queue_timeout_microseconds: int = 2_000_000
     warmup_file: str = ""
+    accelerator: Accelerator = Accelerator.NONE
 
     def __post_init__(self) -> None:
+        if self.target is Target.CPU and self.accelerator is not Accelerator.NONE:
+            raise UsageError(f"--accelerator {self.accelerator} needs a GPU: add --target cuda or --target l4t")
         for field in ("max_batch_size", "instances", "threads", "max_queue_size"):
             if getattr(self, field) < 1:
                 raise UsageError(f"{field} is at least 1, not {getattr(self, field)}")
@@ -206,6 +222,7 @@ class BuiltModel:
         picture_reference: The same from BGR canvases uint8 `[b, height, width, 3]` that never went through
             NV12; tells what lost chroma resolution costs. None where the model looks at luma alone.
         tolerance: What `verify` accepts between graph and reference.
+        figures: What another precision than FP32 cost and gained, for the manifest.
     """
 
     model: onnx.ModelProto
@@ -214,6 +231,7 @@ class BuiltModel:
     reference: Reference
     picture_reference: Reference | None = None
     tolerance: Tolerance = Tolerance()
+    figures: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 def checked_name(name: str) -> str:

@@ -23,6 +23,7 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from tritonclient.utils import np_to_triton_dtype
 
+from converters.cpu_stand_in import servable_here
 from converters.errors import MissingError, ModelError
 
 READY_TIMEOUT_S = 90.0
@@ -70,23 +71,17 @@ def _tensor(name: str, value: NDArray[Any]) -> triton.InferInput:
 
 @contextmanager
 def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServer]:
-    """Serve models of a folder by a Triton of its own, on free loopback ports.
+    """Serve models of a folder by a Triton of its own, on free loopback ports; without a GPU here, all on the CPU.
 
     Raises:
         MissingError: There is no `ruth-triton`, or no tritonserver for it.
         ModelError: Triton can't load one of them; the message holds its reason.
     """
     http, grpc, metrics = _free_ports(3)
-    command = [
-        *(_ruth_triton(), "serve", "--model-repository", str(repository), "--model-control", "explicit"),
-        *(f"--load-model={name}" for name in names),
-        *("--no-auto-complete", "--no-restart"),
-        *("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
-    ]
     environment = {key: value for key, value in os.environ.items() if key != _GATEWAY_VARIABLE}
-    with TemporaryFile() as log:
+    with TemporaryFile() as log, servable_here(repository, names) as served:
         process = subprocess.Popen(
-            command,
+            _serve_command(served, names, http, grpc, metrics),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -101,6 +96,15 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
             yield TrialServer(f"127.0.0.1:{grpc}")
         finally:
             _stop(process)
+
+
+def _serve_command(repository: Path, names: Sequence[str], http: int, grpc: int, metrics: int) -> list[str]:
+    return [
+        *(_ruth_triton(), "serve", "--model-repository", str(repository), "--model-control", "explicit"),
+        *(f"--load-model={name}" for name in names),
+        *("--no-auto-complete", "--no-restart"),
+        *("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
+    ]
 
 
 def _end_with_parent() -> None:

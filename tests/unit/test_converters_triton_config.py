@@ -8,7 +8,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from converters import triton_config
 from converters.errors import ModelError, UsageError
-from converters.spec import Letterbox, ModelSpec, Serving, Target, Task, checked_name
+from converters.spec import Accelerator, Letterbox, ModelSpec, Serving, Target, Task, checked_name
 from converters.triton_config import Identity
 
 SPEC = ModelSpec(
@@ -128,3 +128,28 @@ def test_a_spec_that_contradicts_itself_can_not_be_made(change):
 def test_an_unsafe_name_is_refused(name):
     with pytest.raises(UsageError, match="model name"):
         checked_name(name)
+
+
+def test_the_tensorrt_accelerator_caches_engines_and_knows_its_shapes():
+    optimization = parsed(target=Target.CUDA, accelerator=Accelerator.TENSORRT, max_batch_size=4).optimization
+    (accelerator,) = optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.name == "tensorrt"
+    assert dict(accelerator.parameters) == {
+        "precision_mode": "FP32",
+        "max_workspace_size_bytes": "1073741824",
+        "trt_builder_optimization_level": "3",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": "/var/cache/ruth-ai/tensorrt",
+        "trt_engine_cache_prefix": "people_bbbbbbbbbbbb",
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": "/var/cache/ruth-ai/tensorrt",
+        "trt_profile_min_shapes": "frames:1x624x640",
+        "trt_profile_opt_shapes": "frames:4x624x640",
+        "trt_profile_max_shapes": "frames:4x624x640",
+    }
+
+
+def test_without_an_accelerator_nothing_is_said_of_optimization_and_on_a_cpu_none_is_accepted():
+    assert not parsed(target=Target.CUDA).HasField("optimization")
+    with pytest.raises(UsageError, match="--target cuda"):
+        parsed(accelerator=Accelerator.TENSORRT)
