@@ -7,7 +7,7 @@ heavy inside `run`, so that `--help` stays quick.
 import argparse
 from typing import Protocol
 
-from converters.verbs import diff, evaluate, rollback, targets, tensorrt
+from converters.verbs import catalog, diff, evaluate, rollback, targets, tensorrt
 from converters.verbs.answer import Answer, Report
 
 __all__ = ["VERBS", "Answer", "Report", "Verb"]
@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "rollback": rollback,
     "diff": diff,
     "evaluate": evaluate,
+    "catalog": catalog,
     "targets": targets,
     "tensorrt": tensorrt,
 }
