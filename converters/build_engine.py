@@ -44,18 +44,16 @@ class Builder:
             ModelError: TensorRT can't parse or build the graph, or is too old.
         """
         checked_major(self.version)
-        from polygraphy.exception import PolygraphyException  # type: ignore[import-untyped]
-        from polygraphy.logger import G_LOGGER  # type: ignore[import-untyped]
-
+        exceptions, log = import_module("polygraphy.exception"), import_module("polygraphy.logger").G_LOGGER
         try:
             timing_cache.parent.mkdir(parents=True, exist_ok=True)
-            with G_LOGGER.verbosity(G_LOGGER.ERROR), redirect_stdout(sys.stderr):
+            with log.verbosity(log.ERROR), redirect_stdout(sys.stderr):
                 network = self.backend.NetworkFromOnnxBytes(model, **network_arguments(self.version))
                 config = self.backend.CreateConfig(**self.config_arguments(frame_shape, options, timing_cache))
                 return bytes(
                     self.backend.engine_bytes_from_network(network, config, save_timing_cache=str(timing_cache))
                 )
-        except PolygraphyException as error:
+        except exceptions.PolygraphyException as error:
             raise ModelError(f"TensorRT {self.version} can't build it: {_last_line(error)}") from error
         except OSError as error:
             raise ModelError(f"timing cache {timing_cache} can't be used ({error.strerror}); name another") from error
