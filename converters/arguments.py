@@ -13,7 +13,6 @@ DEFAULT_REPOSITORY = Path("model_repository")
 MAX_DEFAULT_INSTANCES = 8
 _BUILTINS = ("people_hog",)
 _HELP = {
-    "inspect": "say what an ONNX file is and which family it is of",
     "onnx": "convert an ONNX file and publish it",
     "builtin": "publish a model that is built from OpenCV's own coefficients",
     "list": "list the models of a repository",
@@ -53,14 +52,13 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
     return top
 
 
-def _add_inspect(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("model", type=Path, metavar="MODEL", help="ONNX file; untrusted input")
-
-
 def _add_onnx(sub: argparse.ArgumentParser) -> None:
-    _add_inspect(sub)
+    sub.add_argument("model", type=Path, metavar="MODEL", help="ONNX file; untrusted input")
     sub.add_argument("--name", required=True, help="model name: 1 to 64 of a-z, 0-9, _")
     sub.add_argument("--family", default="auto", help="family, or auto (default) to find it")
+    sub.add_argument(
+        "--description", type=Path, metavar="FILE", help="TOML file that says what the network is; for --family custom"
+    )
     sub.add_argument(
         "--task",
         choices=("auto", "raw"),
@@ -136,7 +134,6 @@ def _add_publishing(sub: argparse.ArgumentParser) -> None:
 
 
 _ADD = {
-    "inspect": _add_inspect,
     "onnx": _add_onnx,
     "builtin": _add_builtin,
     "list": add_repository,

@@ -83,42 +83,6 @@ def _answer(parsed: argparse.Namespace, progress: Progress) -> int:
     return answer.status
 
 
-def _inspect(parsed: argparse.Namespace, _progress: Progress) -> int:
-    from converters.families import recognise
-    from converters.fuse import opset_of
-    from converters.inspection import inspect
-    from converters.onnx_file import read_onnx
-
-    file = read_onnx(parsed.model)
-    inspection = inspect(file.model, opset_of(file.model))
-    verdicts = recognise(file)
-    fitting = [name for name, verdict in verdicts.items() if verdict.fits]
-    result = {
-        "file": file.name,
-        "sha256": file.sha256,
-        "bytes": len(file.data),
-        "ir_version": file.model.ir_version,
-        "opset": opset_of(file.model),
-        "operators": len(file.model.graph.node),
-        "inputs": [str(tensor) for tensor in file.inputs],
-        "outputs": [str(tensor) for tensor in file.outputs],
-        **asdict(inspection),
-        "families": {name: asdict(verdict) for name, verdict in verdicts.items()},
-        "family": fitting[0] if len(fitting) == 1 else None,
-    }
-    if parsed.json:
-        _print_json(result)
-    else:
-        for key in ("file", "sha256", "bytes", "ir_version", "opset", "operators"):
-            print(f"{key:<11} {result[key]}")
-        print("\n".join([f"input       {tensor}" for tensor in file.inputs]))
-        print("\n".join([f"output      {tensor}" for tensor in file.outputs]))
-        print("\n".join(inspection.lines()))
-        for name, verdict in verdicts.items():
-            print(f"{'is' if verdict.fits else 'is not':<11} {name}: {verdict.why}")
-    return 0
-
-
 def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
     from converters.families import BuildOptions
     from converters.publish import convert_onnx
@@ -131,6 +95,7 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
         nms_iou=parsed.nms_iou,
         max_detections=parsed.max_detections,
         licence=parsed.licence,
+        description=parsed.description,
     )
     _print_publication(
         convert_onnx(parsed.model, parsed.family, options, _request(parsed), progress, parsed.view), parsed
@@ -141,7 +106,7 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
 def _raw(parsed: argparse.Namespace, progress: Progress) -> int:
     from converters.publish_raw import publish_raw
 
-    decoding = ("family", "labels", "score_threshold", "nms_iou", "view")
+    decoding = ("family", "labels", "score_threshold", "nms_iou", "view", "description")
     given = [
         f"--{name.replace('_', '-')}" for name in decoding if getattr(parsed, name) not in (None, "auto", "upright")
     ]
@@ -253,7 +218,6 @@ def _plain(value: object) -> object:
 
 
 _VERBS: dict[str, Verb] = {
-    "inspect": _inspect,
     "onnx": _onnx,
     "builtin": _builtin,
     "list": _list,

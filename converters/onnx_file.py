@@ -16,6 +16,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto
 
+from converters.engine_header import header_of
 from converters.errors import ModelError
 from converters.onnx_probe import REFUSED, cpu_limit_s
 
@@ -69,9 +70,13 @@ def read_onnx(path: Path) -> OnnxFile:
     """Read and check an untrusted ONNX file.
 
     Raises:
-        ModelError: It is not a regular file, empty, too large, not ONNX, damaged, invalid, or keeps weights elsewhere.
+        ModelError: It is not a regular file, empty, too large, an engine, not ONNX, damaged, invalid, or keeps weights
+            elsewhere.
     """
     data = _read_bytes(path)
+    engine = header_of(data)
+    if engine is not None:
+        raise ModelError(f"{path.name} is {engine.refusal}")
     _probe(path.name, data)
     return parsed(path.name, data)
 

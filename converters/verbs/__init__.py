@@ -7,7 +7,7 @@ heavy inside `run`, so that `--help` stays quick.
 import argparse
 from typing import Protocol
 
-from converters.verbs import catalog, diff, evaluate, rollback, targets, tensorrt
+from converters.verbs import catalog, diff, evaluate, inspect, rollback, targets, tensorrt
 from converters.verbs.answer import Answer, Report
 
 __all__ = ["VERBS", "Answer", "Report", "Verb"]
@@ -35,6 +35,7 @@ class Verb(Protocol):
 
 
 VERBS: dict[str, Verb] = {
+    "inspect": inspect,
     "rollback": rollback,
     "diff": diff,
     "evaluate": evaluate,

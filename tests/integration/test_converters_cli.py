@@ -135,7 +135,7 @@ def test_inspect_says_what_a_file_is_and_why(convert, data_dir):
     status, result = convert("inspect", data_dir / "models/yolox_nano_416.onnx")
     assert (status, result["family"], result["opset"]) == (0, "yolox", 11)
     status, result = convert("inspect", data_dir / "models/vww_person_96_float.onnx")
-    assert (status, result["family"]) == (0, None)
+    assert (status, result["family"]) == (0, "classifier")
     assert not result["families"]["yolox"]["fits"]
 
 
