@@ -93,7 +93,7 @@ def convert_onnx(
     checked_name(request.name)
     report(f"read {model.name}")
     file = read_onnx(model)
-    chosen, recognition = families.choose(file, family)
+    chosen, recognition = families.choose(file, family, options.description)
     report(f"fuse as {chosen.name}: {recognition.why}")
     built = chosen.build(file, options)
     if view is View.ROT90:

@@ -1,7 +1,11 @@
 """The model families that can be converted, and the choice of the one that fits."""
 
+from pathlib import Path
+
 from converters.errors import ModelError, UsageError
 from converters.families.classifier import Classifier
+from converters.families.custom import Custom
+from converters.families.description import read_description
 from converters.families.detr import Detr, RtDetr
 from converters.families.family import BuildOptions, Family, Recognition
 from converters.families.fastestdet import FastestDet
@@ -49,13 +53,15 @@ def recognise(file: OnnxFile, name: str = AUTO) -> dict[str, Recognition]:
     return {key: family.recognise(file) for key, family in asked.items()}
 
 
-def choose(file: OnnxFile, name: str = AUTO) -> tuple[Family, Recognition]:
-    """Return the one family that the graph is of.
+def choose(file: OnnxFile, name: str = AUTO, description: Path | None = None) -> tuple[Family, Recognition]:
+    """Return the one family that the graph is of; with a description, the family that it makes.
 
     Raises:
-        UsageError: No family has that name.
+        UsageError: No family has that name, or it and the description don't go together.
         ModelError: No family fits, or several do.
     """
+    if name == Custom.name or description is not None:
+        return _described(file, name, description)
     verdicts = recognise(file, name)
     fitting = [key for key, verdict in verdicts.items() if verdict.fits]
     if len(fitting) == 1:
@@ -66,5 +72,16 @@ def choose(file: OnnxFile, name: str = AUTO) -> tuple[Family, Recognition]:
     raise ModelError(
         f"{file.name} is of no family that can be converted\n{tried}\n"
         f"export it so that one of these fits (--family takes: {AUTO}, {', '.join(FAMILIES)}), "
+        "describe it (--family custom --description FILE.toml), "
         "or publish it undecoded, for direct calls, with --task raw"
     )
+
+
+def _described(file: OnnxFile, name: str, description: Path | None) -> tuple[Family, Recognition]:
+    if name != Custom.name or description is None:
+        raise UsageError("--family custom and --description FILE go together: the file says what the network is")
+    family = Custom(read_description(description))
+    recognition = family.recognise(file)
+    if not recognition.fits:
+        raise ModelError(f"{file.name} is not as {description} describes it: {recognition.why}")
+    return family, recognition

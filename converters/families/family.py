@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from converters.dynamic_batch import fixed_batch
@@ -43,6 +44,7 @@ class BuildOptions:
         nms_iou: Overlap above which a box is suppressed, 0 to 1; 1 suppresses none.
         max_detections: Rows of the output.
         licence: Of the model file, for the manifest.
+        description: TOML file that says what the network is, for the family `custom`.
     """
 
     labels: tuple[str, ...] | None = None
@@ -50,6 +52,7 @@ class BuildOptions:
     nms_iou: float | None = None
     max_detections: int = DEFAULT_MAX_DETECTIONS
     licence: str | None = None
+    description: Path | None = None
 
 
 class Family(Protocol):
