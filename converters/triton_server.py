@@ -100,7 +100,7 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
 
 def _serve_command(repository: Path, names: Sequence[str], http: int, grpc: int, metrics: int) -> list[str]:
     return [
-        *(_ruth_triton(), "serve", "--model-repository", str(repository), "--model-control", "explicit"),
+        *(ruth_triton(), "serve", "--model-repository", str(repository), "--model-control", "explicit"),
         *(f"--load-model={name}" for name in names),
         *("--no-auto-complete", "--no-restart"),
         *("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
@@ -112,8 +112,12 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _ruth_triton() -> str:
-    """Return the agent of this very environment, else the one on PATH."""
+def ruth_triton() -> str:
+    """Return the agent of this very environment, else the one on PATH.
+
+    Raises:
+        MissingError: There is none.
+    """
     beside = Path(sys.executable).parent
     found = shutil.which("ruth-triton", path=str(beside)) or shutil.which("ruth-triton")
     if found is None:

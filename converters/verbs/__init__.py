@@ -7,7 +7,7 @@ heavy inside `run`, so that `--help` stays quick.
 import argparse
 from typing import Protocol
 
-from converters.verbs import catalog, diff, evaluate, inspect, rollback, targets, tensorrt
+from converters.verbs import catalog, diff, evaluate, inspect, rollback, targets, tensorrt, tune
 from converters.verbs.answer import Answer, Report
 
 __all__ = ["VERBS", "Answer", "Report", "Verb"]
@@ -39,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "rollback": rollback,
     "diff": diff,
     "evaluate": evaluate,
+    "tune": tune,
     "catalog": catalog,
     "targets": targets,
     "tensorrt": tensorrt,

@@ -74,7 +74,9 @@ def test_a_model_comes_from_a_web_server(catalog, web, tmp_path):
     assert catalog("fastestdet", "--mirror", web, "--output", tmp_path / "models")[0] == 0
 
 
-@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:0], bytes.swapcase])
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:0], bytes.swapcase]
+)
 def test_a_file_that_is_not_the_right_one_is_refused_and_not_kept(catalog, mirror, tmp_path, change):
     path = mirror / "FastestDet.onnx"
     path.write_bytes(change(path.read_bytes()))
