@@ -7,7 +7,7 @@ from pathlib import Path
 
 from converters.engine_options import EngineOptions, trtexec_arguments
 from converters.errors import ModelError
-from converters.image_probe import ImageFacts, Runner, docker_run, last_line, run
+from converters.image_probe import EVERY_GPU, ImageFacts, Runner, docker_run, last_line, run
 from converters.spec import INPUT_NAME
 
 BUILD_TIMEOUT_S = 4 * 3600.0
@@ -32,7 +32,13 @@ class BuiltBy:
 
 
 def build_command(
-    reference: str, folder: Path, facts: ImageFacts, options: EngineOptions, frame_shape: tuple[int, int], cache: str
+    reference: str,
+    folder: Path,
+    facts: ImageFacts,
+    options: EngineOptions,
+    frame_shape: tuple[int, int],
+    cache: str,
+    devices: Sequence[str] = EVERY_GPU,
 ) -> list[str]:
     """Return the command that builds `model.plan` from `model.onnx`, both in one folder, inside an image.
 
@@ -43,6 +49,7 @@ def build_command(
         options: How to build.
         frame_shape: Of one NV12 frame.
         cache: File name of the timing cache in the folder.
+        devices: What gives the container a GPU.
 
     Raises:
         ModelError: The image has no `trtexec`, or its TensorRT is too old.
@@ -60,7 +67,7 @@ def build_command(
         f"--timingCacheFile={_FOLDER}/{cache}",
         *trtexec_arguments(facts.tensorrt, options, INPUT_NAME, frame_shape),
     ]
-    return docker_run(reference, build, folder=(folder, _FOLDER))
+    return docker_run(reference, build, devices=devices, folder=(folder, _FOLDER))
 
 
 def build(command: Sequence[str], runner: Runner = run) -> BuiltBy:

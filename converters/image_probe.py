@@ -12,6 +12,10 @@ from converters.errors import MissingError, ModelError
 PROBE_TIMEOUT_S = 1800.0
 """Pulling an image of ten gigabytes is part of it."""
 
+EVERY_GPU = ("--gpus", "all")
+JETSON_GPU = ("--runtime", "nvidia")
+"""How Docker gives a container the GPU: the second on a Jetson, whose GPU is no PCI device."""
+
 _TRTEXEC = ("/usr/src/tensorrt/bin/trtexec", "/opt/tensorrt/bin/trtexec")
 _PROBE_SCRIPT = (
     'echo "triton=$TRITON_SERVER_VERSION"; echo "cuda=$CUDA_VERSION"; '
@@ -97,19 +101,19 @@ def has_image(reference: str, runner: Runner = run) -> bool:
     return runner(["docker", "image", "inspect", "--format", "{{.Id}}", reference], 20.0).status == 0
 
 
-def probe(reference: str, runner: Runner = run, *, gpu: bool = True) -> ImageFacts:
+def probe(reference: str, runner: Runner = run, devices: Sequence[str] = EVERY_GPU) -> ImageFacts:
     """Ask an image what it carries, by a container that looks for the libraries themselves.
 
     Args:
         reference: Of the image.
         runner: Runs commands.
-        gpu: Give the container the GPUs of this machine.
+        devices: What gives the container a GPU; nothing where it needs none.
 
     Raises:
         ModelError: The image can't be run or holds no TensorRT.
         MissingError: Docker can't give a container a GPU.
     """
-    done = runner(docker_run(reference, ["sh", "-c", _PROBE_SCRIPT], gpu=gpu), PROBE_TIMEOUT_S)
+    done = runner(docker_run(reference, ["sh", "-c", _PROBE_SCRIPT], devices=devices), PROBE_TIMEOUT_S)
     if done.status != 0 and "could not select device driver" in done.output:
         raise MissingError("Docker can't give a container a GPU; install the NVIDIA Container Toolkit")
     if done.status != 0:
@@ -146,18 +150,17 @@ def parse_probe(reference: str, output: str) -> ImageFacts:
 
 
 def docker_run(
-    reference: str, command: Sequence[str], *, folder: tuple[Path, str] | None = None, gpu: bool = True
+    reference: str, command: Sequence[str], *, devices: Sequence[str], folder: tuple[Path, str] | None = None
 ) -> list[str]:
     """Return the command that runs another inside an image, in place of the image's own entry point.
 
     Args:
         reference: Of the image.
         command: Program and arguments.
+        devices: What gives the container a GPU.
         folder: One of this machine, absolute, and where the container sees it; None shares nothing.
-        gpu: Give the container the GPUs of this machine.
     """
     shared = ["--volume", f"{folder[0]}:{folder[1]}"] if folder else []
-    devices = ["--gpus", "all"] if gpu else []
     return ["docker", "run", "--rm", *devices, *shared, "--entrypoint", command[0], reference, *command[1:]]
 
 

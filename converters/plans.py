@@ -13,7 +13,7 @@ from converters.cuda_device import Gpu, local_gpu
 from converters.engine_options import BatchProfile, EngineOptions, timing_cache_name
 from converters.errors import MissingError, ModelError
 from converters.image_build import MODEL_FILE, PLAN_FILE, build, build_command
-from converters.image_probe import ImageFacts, Runner, docker_usable, has_image, probe, run
+from converters.image_probe import EVERY_GPU, JETSON_GPU, ImageFacts, Runner, docker_usable, has_image, probe, run
 from converters.plan_layout import PlanRecord
 from converters.plan_store import add_plan
 from converters.repository import Repository, digest
@@ -166,13 +166,15 @@ def _build_here(
 def _build_in_image(job: _Job, report: Report, runner: Runner) -> PlanPublication:
     request = job.request
     report(f"ask {request.image.reference} what it carries")
-    facts = probe(request.image.reference, runner)
+    facts = probe(request.image.reference, runner, _devices(request))
     known = _known(job, facts.tensorrt, facts.compute_capability)
     if known is not None:
         return PlanPublication(name=request.name, version=job.version, outcome="up to date", plan=known)
     work = _work_folder(job)
     cache = timing_cache_name(facts.tensorrt, facts.gpu or request.target.value)
-    command = build_command(request.image.reference, work, facts, job.options, job.frame_shape, cache)
+    command = build_command(
+        request.image.reference, work, facts, job.options, job.frame_shape, cache, _devices(request)
+    )
     try:
         _lay_out(job, work, cache)
         report(f"build with TensorRT {facts.tensorrt} in {request.image.reference}")
@@ -218,7 +220,7 @@ def _expected_tensorrt(image: Image, report: Report, runner: Runner) -> tuple[st
     """Return the image's TensorRT and whether the image itself said so, which it is asked where that is no download."""
     if image.reference and docker_usable(runner) and has_image(image.reference, runner):
         report(f"ask {image.reference} what it carries")
-        return probe(image.reference, runner, gpu=False).tensorrt, True
+        return probe(image.reference, runner, ()).tensorrt, True
     if not image.tensorrt or "tensorrt" in image.inferred:
         raise MissingError(
             f"which TensorRT {image.reference or image.tag} carries is not certain, and it is not here to be asked: "
@@ -282,11 +284,17 @@ def _where_else(job: _Job) -> str:
         return "Build it on the device itself, where TensorRT is."
     facts = ImageFacts(tensorrt=request.image.tensorrt, cuda=request.image.cuda, trtexec=_TRTEXEC)
     cache = timing_cache_name(facts.tensorrt, request.target.value)
-    command = build_command(request.image.reference, _work_folder(job), facts, job.options, job.frame_shape, cache)
+    command = build_command(
+        request.image.reference, _work_folder(job), facts, job.options, job.frame_shape, cache, _devices(request)
+    )
     return (
         f"Repeat it with --in-image {request.image.tag} on a machine with an NVIDIA GPU and Docker, where it runs\n  "
         f"{shlex.join(command)}"
     )
+
+
+def _devices(request: PlanRequest) -> tuple[str, str]:
+    return JETSON_GPU if request.target is Target.L4T else EVERY_GPU
 
 
 def _work_folder(job: _Job) -> Path:

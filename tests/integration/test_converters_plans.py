@@ -201,6 +201,15 @@ def test_a_build_in_an_image_sees_the_model_and_earlier_measurements_and_leaves_
     integrity.check(repository / "tiny/2")
 
 
+def test_a_jetson_gives_containers_its_gpu_in_its_own_way(request_for):
+    log = BUILT.replace("8.9", "8.7").replace("10.5.0", "10.3.0")
+    probed = PROBED.replace("10.5.0", "10.3.0").replace("gpu=NVIDIA L4, 8.9, 560.35", "gpu=")
+    docker = docker_that_builds({}, log=log, probed=probed)
+    made = make_plan(request_for(target=Target.L4T, image=image_for(Target.L4T), in_image=True), quiet, docker)
+    assert made.command.startswith("docker run --rm --runtime nvidia --volume")
+    assert (made.plan.file, made.plan.driver) == ("model_sm87.plan", "")
+
+
 def test_an_image_that_builds_with_another_tensorrt_than_it_loads_is_refused(request_for, repository):
     before = snapshot(repository)
     request = request_for(in_image=True)

@@ -94,8 +94,8 @@ def test_a_container_that_gets_no_gpu_is_something_missing_and_an_image_that_is_
 
 def test_asking_for_versions_alone_takes_no_gpu():
     runner, asked = answering(0, SAID)
-    assert probe(REFERENCE, runner, gpu=False).tensorrt == "10.5.0.18"
-    assert "--gpus" not in asked[0]
+    assert probe(REFERENCE, runner, ()).tensorrt == "10.5.0.18"
+    assert asked[0][:4] == ["docker", "run", "--rm", "--entrypoint"]
 
 
 def test_docker_is_usable_if_its_daemon_answers():
