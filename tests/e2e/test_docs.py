@@ -64,9 +64,10 @@ def tools() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, data_dir: Path, stack: Stack) -> Path:
-    """What a reader is told to have at hand: a clip, a model file, photographs, the served repository."""
+    """What a reader is told to have at hand: a clip, two model files, photographs, the served repository."""
     shutil.copyfile(data_dir / "video" / "people_one_by_one_50s.mp4", tmp_path / "clip.mp4")
     shutil.copyfile(data_dir / "models" / "yolox_nano_416.onnx", tmp_path / "yolox_nano.onnx")
+    shutil.copyfile(data_dir / "models" / "vww_person_96_float.onnx", tmp_path / "visual_wake.onnx")
     shutil.copytree(data_dir / "images", tmp_path / "photographs", copy_function=shutil.copyfile)
     (tmp_path / "model_repository").symlink_to(stack.repository)
     (tmp_path / ".venv").symlink_to(sys.prefix)

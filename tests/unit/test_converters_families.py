@@ -1,5 +1,9 @@
 """Which graph is of which family, and what the user may choose."""
 
+import re
+from pathlib import Path
+from typing import get_args
+
 import onnx
 import pytest
 from onnx import helper
@@ -7,6 +11,7 @@ from onnx import helper
 from converters import families
 from converters.errors import ModelError, UsageError
 from converters.families import BuildOptions
+from converters.families.description import HeadTable
 from converters.onnx_file import read_onnx
 from tests.support.tiny_yolox import saved, tiny_yolox
 
@@ -96,3 +101,12 @@ def test_an_opset_older_than_suppression_is_raised(tmp_path):
     file = read_onnx(saved(model, tmp_path / "old.onnx"))
     built = families.FAMILIES["yolox"].build(file, BuildOptions())
     assert built.model.opset_import[0].version == 11
+
+
+def test_the_guide_lists_every_family_and_every_kind_of_head():
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "converting.md").read_text(encoding="utf-8")
+    table = guide[guide.index("<!-- families:") : guide.index("A pose of one person")]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", "".join(rows))) == sorted(families.FAMILIES)
+    heads = [line.split("`")[1] for line in guide[guide.index("| `kind` |") :].splitlines()[2:11]]
+    assert heads == [kind.__struct_config__.tag for kind in get_args(HeadTable)]
