@@ -105,10 +105,8 @@ def _not_finite(model: object) -> str | None:
 
 
 def _invalid(model: object, data: bytes) -> str | None:
-    """Return what the checker, strict shape inference or ONNX Runtime object to."""
+    """Return what the checker, strict shape inference or ONNX Runtime objects to."""
     import onnx
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
 
     assert isinstance(model, onnx.ModelProto)
     try:
@@ -118,6 +116,14 @@ def _invalid(model: object, data: bytes) -> str | None:
         return f"not a valid ONNX model: {_first_line(error)}; export it again"
     except RuntimeError as error:
         return f"not a valid ONNX model: {_first_line(error)}; export it again"
+    return _not_runnable(data)
+
+
+def _not_runnable(data: bytes) -> str | None:
+    """Return why ONNX Runtime can't load the model, or needs too much to run it once."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4

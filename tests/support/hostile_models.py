@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.tiny_yolox import tiny_yolox
 
-CUTS, FLIPS, MUTATIONS = 60, 80, 110
+CUTS, FLIPS, MUTATIONS = 40, 70, 100
 HUGE = 2**31
 Model = onnx.ModelProto
 
