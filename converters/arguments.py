@@ -65,6 +65,9 @@ def _add_onnx(sub: argparse.ArgumentParser) -> None:
         default="auto",
         help="raw publishes the graph's own tensors for direct calls, whatever family it is of (default auto)",
     )
+    sub.add_argument(
+        "--size", type=_size, metavar="WIDTHxHEIGHT", help="of a network that takes any (default: its metadata's)"
+    )
     sub.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
     sub.add_argument("--licence", help="of the model, for the manifest")
     sub.add_argument("--score-threshold", type=float, help="leave out rows below it (default: the family's)")
@@ -148,6 +151,14 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
     return value
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Return height and width of `640x480`."""
+    width, separator, height = text.partition("x")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 640x480")
+    return positive(height), positive(width)
 
 
 def serving_of(parsed: argparse.Namespace) -> Serving:

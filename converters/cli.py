@@ -95,6 +95,7 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
         nms_iou=parsed.nms_iou,
         max_detections=parsed.max_detections,
         licence=parsed.licence,
+        size=parsed.size,
         description=parsed.description,
     )
     _print_publication(
@@ -106,7 +107,7 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
 def _raw(parsed: argparse.Namespace, progress: Progress) -> int:
     from converters.publish_raw import publish_raw
 
-    decoding = ("family", "labels", "score_threshold", "nms_iou", "view", "description")
+    decoding = ("family", "labels", "score_threshold", "nms_iou", "view", "description", "size")
     given = [
         f"--{name.replace('_', '-')}" for name in decoding if getattr(parsed, name) not in (None, "auto", "upright")
     ]

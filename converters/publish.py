@@ -7,6 +7,7 @@ from pathlib import Path
 
 from converters import families, manifest, triton_config
 from converters.errors import ModelError
+from converters.families.picture_size import at_size
 from converters.live_server import LiveServer
 from converters.onnx_file import read_onnx
 from converters.parity import Difference
@@ -92,7 +93,7 @@ def convert_onnx(
     """
     checked_name(request.name)
     report(f"read {model.name}")
-    file = read_onnx(model)
+    file = at_size(read_onnx(model), options.size)
     chosen, recognition = families.choose(file, family, options.description)
     report(f"fuse as {chosen.name}: {recognition.why}")
     built = chosen.build(file, options)

@@ -44,6 +44,7 @@ class BuildOptions:
         nms_iou: Overlap above which a box is suppressed, 0 to 1; 1 suppresses none.
         max_detections: Rows of the output.
         licence: Of the model file, for the manifest.
+        size: Height and width in pixels, for a network that takes any.
         description: TOML file that says what the network is, for the family `custom`.
     """
 
@@ -52,6 +53,7 @@ class BuildOptions:
     nms_iou: float | None = None
     max_detections: int = DEFAULT_MAX_DETECTIONS
     licence: str | None = None
+    size: tuple[int, int] | None = None
     description: Path | None = None
 
 
@@ -130,7 +132,10 @@ def picture_input(file: OnnxFile) -> PictureInput:
         case (_, int(height), int(width), 1 | 3 as channels):
             layout = Layout.NHWC
         case _:
-            raise Misfit(f"its input is {tensor}, not a picture [N, 3, H, W] or [N, H, W, 3] with fixed H and W")
+            raise Misfit(
+                f"its input is {tensor}, not a picture [N, 3, H, W] or [N, H, W, 3] with fixed H and W; "
+                "if it takes any size, choose one with --size WIDTHxHEIGHT"
+            )
     if tensor.dtype not in set(Element):
         raise Misfit(f"its input is {tensor}, of none of the types {', '.join(Element)}")
     if not (2 <= height <= MAX_SIDE_PX and 2 <= width <= MAX_SIDE_PX):

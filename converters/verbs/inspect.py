@@ -25,6 +25,7 @@ def run(parsed: argparse.Namespace, _report: Report) -> Answer:
     """Read the file and ask every family about it."""
     from converters.engine_header import read_header
     from converters.families import recognise
+    from converters.families.picture_size import at_size
     from converters.fuse import opset_of
     from converters.inspection import inspect
     from converters.onnx_file import read_onnx
@@ -32,7 +33,7 @@ def run(parsed: argparse.Namespace, _report: Report) -> Answer:
     engine = read_header(parsed.model)
     if engine is not None:
         return _engine(parsed.model.name, engine)
-    file = read_onnx(parsed.model)
+    file = at_size(read_onnx(parsed.model), None)
     opset = opset_of(file.model)
     inspection = inspect(file.model, opset)
     verdicts = recognise(file)

@@ -7,6 +7,7 @@ import pytest
 from converters import families
 from converters.errors import ModelError
 from converters.families import BuildOptions
+from converters.families.picture_size import at_size
 from converters.families.ultralytics import metadata_from
 from converters.onnx_file import parsed
 from converters.pictures import render_pictures
@@ -147,3 +148,29 @@ def test_metadata_is_read_as_ultralytics_writes_it():
     )
     assert metadata.names == {0: "person", 1: "bicycle"}
     assert (metadata.stride, metadata.task, metadata.imgsz, metadata.kpt_shape) == (32, "pose", (640, 480), (17, 3))
+
+
+def of_any_size(metadata):
+    sketch = TinyYolo()
+    sketch.picture = sketch.tensor("images", [1, 3, "height", "width"])
+    sketch.metadata = metadata
+    model = sketch.columns()
+    model.graph.output[0].type.tensor_type.shape.dim[2].dim_param = "rows"
+    return read(model)
+
+
+def test_a_network_of_any_size_is_taken_at_the_size_of_its_metadata_or_the_user():
+    with pytest.raises(ModelError, match="choose one with --size"):
+        families.choose(at_size(of_any_size({}), None))
+    for file in (at_size(of_any_size({"imgsz": "[96, 64]"}), None), at_size(of_any_size({}), (96, 64))):
+        chosen, _ = families.choose(file)
+        built = chosen.build(file, BuildOptions(score_threshold=0.6, max_detections=20))
+        assert (chosen.name, built.spec.height, built.spec.width) == ("yolov8", 96, 64)
+        assert verify(built, PICTURES).same_pixels.rows > 50
+
+
+def test_a_size_that_a_network_can_not_take_is_refused():
+    with pytest.raises(ModelError, match=r"can't be run on images FLOAT \[1, 3, 160, 64\]"):
+        at_size(of_any_size({}), (160, 64))
+    with pytest.raises(ModelError, match="takes one size only"):
+        at_size(read(TinyYolo().columns()), (128, 128))

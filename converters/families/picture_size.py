@@ -1,0 +1,86 @@
+"""Networks exported for pictures of any size, given the one size that they are to be published at."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
+
+from converters.errors import ModelError
+from converters.families.ultralytics import metadata_of
+from converters.onnx_file import OnnxFile, TensorInfo
+from converters.reference import session
+
+_ELEMENTS = {"FLOAT": np.float32, "FLOAT16": np.float16, "UINT8": np.uint8, "INT8": np.int8}
+
+
+def at_size(file: OnnxFile, size: tuple[int, int] | None) -> OnnxFile:
+    """Return the file with its picture's size fixed where it is free, and with the shapes that follow from it.
+
+    Args:
+        file: The model; its bytes stay as they are.
+        size: Height and width that the user asks for; None for what the file's own metadata says.
+
+    Raises:
+        ModelError: The network takes one other size only, or can't be run at this one.
+    """
+    axes = _free_axes(file)
+    if axes is None:
+        if size is not None and not _has_size(file, size):
+            raise ModelError(f"{file.inputs[0]} takes one size only; leave out --size, or export it for another")
+        return file
+    size = size or metadata_of(file.model).imgsz
+    if size is None:
+        return file
+    picture = file.inputs[0]
+    shape = list(picture.shape)
+    shape[axes[0]], shape[axes[1]] = size
+    fixed = replace(picture, shape=tuple(shape))
+    outputs = _outputs_at(file, fixed)
+    return replace(file, model=_with_shapes(file, fixed, outputs), inputs=(fixed,), outputs=outputs)
+
+
+def _free_axes(file: OnnxFile) -> tuple[int, int] | None:
+    """Return the axes of height and width where at least one of them is free."""
+    if len(file.inputs) != 1 or len(file.inputs[0].shape) != 4:
+        return None
+    shape = file.inputs[0].shape
+    axes = (1, 2) if shape[3] in (1, 3) and shape[1] not in (1, 3) else (2, 3)
+    return axes if any(isinstance(shape[axis], str) for axis in axes) else None
+
+
+def _has_size(file: OnnxFile, size: tuple[int, int]) -> bool:
+    return len(file.inputs) == 1 and size in (file.inputs[0].shape[1:3], file.inputs[0].shape[2:4])
+
+
+def _outputs_at(file: OnnxFile, picture: TensorInfo) -> tuple[TensorInfo, ...]:
+    """Run the network once on a black picture, which tells shapes that inference can't; the batch axis stays."""
+    shape = [size if isinstance(size, int) else 1 for size in picture.shape]
+    elements = _ELEMENTS.get(picture.dtype)
+    if elements is None:
+        raise ModelError(f"{picture} does not hold a picture's numbers: it takes none of {', '.join(_ELEMENTS)}")
+    names = [tensor.name for tensor in file.outputs]
+    try:
+        outputs = session(file.data).run(names, {picture.name: np.zeros(shape, dtype=elements)})
+    except (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.RuntimeException) as error:
+        first = str(error).splitlines()[0]
+        raise ModelError(f"{file.name} can't be run on {picture} ({first}); choose another --size") from error
+    shapes = [tuple(np.asarray(value).shape) for value in outputs]
+    return tuple(
+        replace(tensor, shape=(*tensor.shape[:1], *found[1:]))
+        for tensor, found in zip(file.outputs, shapes, strict=True)
+    )
+
+
+def _with_shapes(file: OnnxFile, picture: TensorInfo, outputs: tuple[TensorInfo, ...]) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    model.CopyFrom(file.model)
+    del model.graph.value_info[:]
+    wanted = {tensor.name: tensor.shape for tensor in (picture, *outputs)}
+    for value in (*model.graph.input, *model.graph.output):
+        shape = value.type.tensor_type.shape
+        if value.name in wanted and len(shape.dim) == len(wanted[value.name]):
+            for dim, size in zip(shape.dim, wanted[value.name], strict=True):
+                if isinstance(size, int):
+                    dim.dim_value = size
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
