@@ -35,7 +35,7 @@ def fuse(model: onnx.ModelProto, spec: ModelSpec, preprocess: Preprocess, decode
     network = _prefixed(_raised(model))
     constants = {tensor.name for tensor in network.graph.initializer}
     source = next(value.name for value in network.graph.input if value.name not in constants)
-    network = make_batch_dynamic(network, source)
+    network = _widened(make_batch_dynamic(network, source))
     opset = opset_of(network)
     front = GraphBuilder(prefix="nv12", opset=opset)
     planes = append_planes(front, INPUT_NAME, height=spec.height, width=spec.width, preprocess=preprocess)
@@ -105,6 +105,17 @@ def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
             f"opset {opset} is older than {MIN_OPSET} and can't be raised ({error}); "
             f"export the model with opset {MIN_OPSET} or newer"
         ) from error
+
+
+def _widened(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the network with FLOAT in place of FLOAT16 outputs, under the same names: heads are decoded in FLOAT."""
+    halves = {value.name for value in network.graph.output if value.type.tensor_type.elem_type == TensorProto.FLOAT16}
+    for node in network.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [f"{name}/half" if name in halves else name for name in names]
+    for name in sorted(halves):
+        network.graph.node.append(helper.make_node("Cast", [f"{name}/half"], [name], to=TensorProto.FLOAT))
+    return network
 
 
 def _prefixed(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -174,3 +174,18 @@ def test_a_size_that_a_network_can_not_take_is_refused():
         at_size(of_any_size({}), (160, 64))
     with pytest.raises(ModelError, match="takes one size only"):
         at_size(read(TinyYolo().columns()), (128, 128))
+
+
+def test_a_network_of_half_precision_is_fed_and_read_as_such():
+    model = TinyYolo().columns()
+    half = onnx.TensorProto.FLOAT16
+    for tensor in model.graph.initializer:
+        value = onnx.numpy_helper.to_array(tensor)
+        if value.dtype == np.float32:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value.astype(np.float16), tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = half
+    file = read(model)
+    chosen, _ = families.choose(file)
+    built = chosen.build(file, BuildOptions(score_threshold=0.6, max_detections=20))
+    assert verify(built, PICTURES).same_pixels.rows > 50
