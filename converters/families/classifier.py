@@ -61,7 +61,7 @@ def class_head(file: OnnxFile) -> ClassHead:
         raise Misfit(f"it has {len(file.outputs)} outputs, a classifier has one")
     output = file.outputs[0]
     match output.dtype, output.shape:
-        case "FLOAT", (_, int(classes)) | (_, int(classes), 1, 1) | (_, 1, 1, int(classes)) if classes > 1:
+        case "FLOAT" | "FLOAT16", (_, int(classes)) | (_, int(classes), 1, 1) | (_, 1, 1, int(classes)) if classes > 1:
             logits = operators(file.model.graph, output.name) != ["Softmax"]
             return ClassHead(output=output.name, classes=classes, logits=logits)
         case _:

@@ -63,7 +63,7 @@ def _one_table(file: OnnxFile, picture: PictureInput) -> DistributionHead:
     for strides in ANCHORS:
         rows = sum(cells_of(picture.height, picture.width, stride) for stride in strides)
         match table.dtype, table.shape:
-            case "FLOAT", (_, count, int(columns)) if count == rows and columns > SIDES * BINS:
+            case "FLOAT" | "FLOAT16", (_, count, int(columns)) if count == rows and columns > SIDES * BINS:
                 break
             case _:
                 continue

@@ -15,7 +15,7 @@ from converters.parity import Judge
 from converters.pictures import render_pictures
 from converters.spec import Tolerance
 from converters.verify import at_threshold, frames_of, onnx_runner
-from tests.support.tiny_heads import tiny_nanodet, tiny_queries, tiny_retinaface, tiny_simcc, tiny_ssd
+from tests.support.tiny_heads import halved, tiny_nanodet, tiny_queries, tiny_retinaface, tiny_simcc, tiny_ssd
 from tests.support.tiny_yolox import saved
 
 SKETCHES = {
@@ -81,6 +81,16 @@ def test_boxes_and_scores_are_of_a_sane_size(built):
         assert np.isfinite(rows).all()
         assert ((rows[:, 4] > 0.02) & (rows[:, 4] <= 1)).all()
         assert ((rows[:, 5] >= 0) & (rows[:, 5] < max(1, len(built.spec.labels)))).all()
+
+
+def test_outputs_in_half_precision_are_read_like_others(tmp_path):
+    file = read_onnx(saved(halved(tiny_nanodet()), tmp_path / "model.onnx"))
+    built = families.choose(file)[0].build(file, BuildOptions())
+    frames = frames_of(render_pictures(), built.spec)[:2]
+    judge = Judge(built.spec, built.tolerance, 0.3)
+    found = onnx_runner(at_threshold(built.model, 0.3).SerializeToString())(frames)
+    assert judge.compare(built.reference(frames, 0.3), found).within(built.tolerance)
+    assert all(map(len, found))
 
 
 def test_labels_of_a_suppressed_detector_are_the_user_s_whatever_their_number(tmp_path):

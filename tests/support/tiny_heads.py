@@ -157,3 +157,15 @@ def tiny_retinaface() -> onnx.ModelProto:
         )
         outputs[name] = ["n", rows, columns]
     return sketch.model(outputs)
+
+
+def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model of one output with that output in half precision."""
+    name = model.graph.output[0].name
+    for node in model.graph.node:
+        for index, made in enumerate(node.output):
+            if made == name:
+                node.output[index] = f"{name}_wide"
+    model.graph.node.append(helper.make_node("Cast", [f"{name}_wide"], [name], to=TensorProto.FLOAT16))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    return model
