@@ -1,0 +1,175 @@
+"""FP16 and INT8 of a fused graph, with a gate: what is found must stay what FP32 finds, or nothing is published.
+
+Head, suppression and sensitive operators stay in FP32. Where the gate fails, so do the operators that add most noise,
+worst first, until it passes or the rounds are over (docs/adr/0071).
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from statistics import median
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from converters.agreement import Agreement, agreement
+from converters.calibration import CalibrationSet, load_calibration
+from converters.errors import ModelError, UsageError
+from converters.half import to_half
+from converters.parity import Rows
+from converters.pictures import PictureSet
+from converters.precision_options import PrecisionOptions
+from converters.precision_scope import WEIGHTED, lowerable, named
+from converters.precision_search import worst_first
+from converters.reference import session
+from converters.spec import INPUT_NAME, BuiltModel, Precision, Target, Task, Tolerance
+from converters.verify import at_threshold, onnx_runner, verify
+
+MAX_ROUNDS = 10
+ENOUGH_BOXES = 10
+"""Fewer boxes of the FP32 graph say nothing about another precision."""
+
+_STEP = 0.05
+"""Share of the operators that each round gives back to FP32."""
+_SEARCH_FRAMES = 4
+_TIMED_RUNS = 15
+_TOLERANCE = Tolerance(box_px=2.0, score=0.05)
+"""Between batch sizes: a sum in another order may fall on the other side of a quantisation step."""
+
+Lower = Callable[[Collection[str]], onnx.ModelProto]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """An FP32 graph, its nodes that may be lowered, and what lowers some of them."""
+
+    model: onnx.ModelProto
+    chosen: list[str]
+    lower: Lower
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A graph that passed the gate."""
+
+    model: onnx.ModelProto
+    agreement: Agreement
+    operators: int
+    kept: list[str]
+
+
+def in_precision(
+    built: BuiltModel, options: PrecisionOptions, target: Target, pictures: PictureSet, report: Callable[[str], None]
+) -> BuiltModel:
+    """Verify an FP32 model and return it in the precision asked for; `figures` says what that costs and gains.
+
+    Raises:
+        UsageError: The model is a classifier.
+        ModelError: FP32 disagrees with the original, the calibration can't be read or shows too little, or no choice of
+            operators passes the gate.
+    """
+    if built.spec.task is Task.CLASSIFY:
+        raise UsageError(f"{options.precision} is judged by boxes: a classifier has none; publish it in fp32")
+    report(f"verify fp32 against the original on {len(pictures.names)} pictures")
+    parity = verify(built, pictures)
+    frames = load_calibration(options.calibration, built.spec)
+    report(f"lower to {options.precision} with {len(frames.frames)} frames of {frames.name}")
+    model = named(built.model)
+    lower: Lower = partial(to_half, model)
+    chosen = lowerable(model)
+    if options.precision is Precision.INT8:
+        from converters.int8 import Int8
+
+        lower = Int8(model, frames.frames, options.ranges, symmetric=target is not Target.CPU)
+        weighted = {node.name for node in model.graph.node if node.op_type in WEIGHTED}
+        chosen = [name for name in chosen if name in weighted]
+    found = _search(_Candidates(model, chosen, lower), frames.frames, options.min_f1, report)
+    return replace(
+        built,
+        model=found.model,
+        spec=replace(built.spec, precision=options.precision),
+        reference=partial(_one_by_one, found.model),
+        picture_reference=None,
+        tolerance=_TOLERANCE,
+        figures={"fp32_parity": parity.as_record(), **_figures(built.model, found, options, frames)},
+    )
+
+
+def _figures(
+    model: onnx.ModelProto, found: _Found, options: PrecisionOptions, frames: CalibrationSet
+) -> dict[str, object]:
+    """Return for the manifest how the gate was passed, and size and time before and after."""
+    models = {Precision.FP32.value: model, options.precision.value: found.model}
+    sizes = {name: each.ByteSize() for name, each in models.items()}
+    times = _timed(models, frames.frames[:1])
+    before, after = models
+    return {
+        "summary": f"{found.agreement} against fp32 on {len(frames.frames)} frames; "
+        f"{sizes[before]} to {sizes[after]} bytes, {times[before]:.1f} to {times[after]:.1f} ms a frame on one thread; "
+        f"{len(found.kept)} of {found.operators + len(found.kept)} operators kept in fp32",
+        **asdict(found.agreement),
+        "min_f1": options.min_f1,
+        "calibration": {"name": frames.name, "sha256": frames.sha256, "frames": len(frames.frames)},
+        "ranges": options.ranges.value if options.precision is Precision.INT8 else None,
+        "operators": found.operators,
+        "kept_in_fp32": found.kept,
+        "bytes": sizes,
+        "ms_per_frame": times,
+    }
+
+
+def _search(candidates: _Candidates, frames: NDArray[np.uint8], min_f1: float, report: Callable[[str], None]) -> _Found:
+    """Give operators back to FP32, worst first, until the gate passes.
+
+    Raises:
+        ModelError: FP32 finds too little to judge by, or the gate fails after the last round.
+    """
+    model, chosen = candidates.model, candidates.chosen
+    expected = _rows(model, frames)
+    if sum(map(len, expected)) < ENOUGH_BOXES:
+        raise ModelError(
+            f"the FP32 model finds {sum(map(len, expected))} boxes in the calibration frames, at least {ENOUGH_BOXES} "
+            "are needed to judge another precision by: give a clip that shows what the model is to find"
+        )
+    step = max(1, round(_STEP * len(chosen)))
+    picked = frames[np.linspace(0, len(frames) - 1, min(_SEARCH_FRAMES, len(frames))).astype(int)]
+    kept: list[str] = []
+    best = 0.0
+    for round_number in range(MAX_ROUNDS + 1):
+        lowered = candidates.lower(chosen)
+        found = agreement(expected, _rows(lowered, frames))
+        report(f"round {round_number}: {found}, {len(kept)} operators kept in fp32")
+        if found.f1 >= min_f1:
+            return _Found(lowered, found, len(chosen), kept)
+        best = max(best, found.f1)
+        worst = worst_first(model, lowered, chosen, picked)[:step]
+        kept += worst
+        chosen = [name for name in chosen if name not in worst]
+    raise ModelError(
+        f"what it finds differs too much from fp32: F1 {best:.3f} at best, {min_f1:g} wanted, with up to {len(kept)} "
+        "operators kept in fp32; try other ranges (--ranges), other frames, fp16, or a lower --min-f1"
+    )
+
+
+def _rows(model: onnx.ModelProto, frames: NDArray[np.uint8]) -> Rows:
+    run = onnx_runner(model.SerializeToString())
+    return [rows for frame in frames for rows in run(frame[None])]
+
+
+def _one_by_one(model: onnx.ModelProto, frames: NDArray[np.uint8], score_threshold: float) -> Rows:
+    """The reference of a lowered graph: itself, a frame at a time; its distance from FP32 is the gate's affair."""
+    return _rows(at_threshold(model, score_threshold), frames)
+
+
+def _timed(models: dict[str, onnx.ModelProto], frame: NDArray[np.uint8]) -> dict[str, float]:
+    """Return the median time of a frame on one thread, in milliseconds, the models taking turns."""
+    runs = {name: session(model.SerializeToString()) for name, model in models.items()}
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(_TIMED_RUNS + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run.run(None, {INPUT_NAME: frame})
+            taken[name].append((time.perf_counter() - start) * 1e3)
+    return {name: round(median(times[1:]), 2) for name, times in taken.items()}

@@ -1,0 +1,62 @@
+"""Which operators of a fused graph may leave FP32, and which must not."""
+
+from collections.abc import Iterator
+
+import onnx
+
+from converters.fuse import network_tensor
+
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+_SENSITIVE = frozenset(
+    {
+        *("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LpNormalization"),
+        *("Softmax", "LogSoftmax", "Exp", "Log", "Pow", "Sqrt", "Reciprocal"),
+        *("ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "ReduceLogSumExp", "CumSum"),
+        *("NonMaxSuppression", "TopK"),
+    }
+)
+"""Sums, quotients and exponentials, whose range or whose small differences a short number loses (a LayerNorm that an
+exporter took apart included)."""
+
+
+def named(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy in which every node has a name of its own: the given one, or that of its first output."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    taken: set[str] = set()
+    for node in copy.graph.node:
+        if not node.name or node.name in taken:
+            node.name = next(name for name in node.output if name)
+        taken.add(node.name)
+    return copy
+
+
+def lowerable(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the nodes of a `named` model that may leave FP32, in graph order.
+
+    They are the operators with weights and what leads to one of them: what comes after the last one is the head, whose
+    coordinates need more digits than FP16 has above 512.
+    """
+    nodes = [node for node in model.graph.node if node.name.startswith(network_tensor("")) and not _subgraphs(node)]
+    wanted: set[str] = set()
+    found: list[str] = []
+    for node in reversed(nodes):
+        if node.op_type in WEIGHTED or any(name in wanted for name in node.output):
+            wanted.update(node.input)
+            if node.op_type not in _SENSITIVE:
+                found.append(node.name)
+    return found[::-1]
+
+
+def names_read(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the tensors that a node reads, those that its subgraphs take from outside included."""
+    yield from (name for name in node.input if name)
+    for graph in _subgraphs(node):
+        for inner in graph.node:
+            yield from names_read(inner)
+
+
+def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    single = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    return single + [graph for attribute in node.attribute for graph in attribute.graphs]
