@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from converters.errors import ModelError
-from converters.spec import Accelerator, Serving, Target, View
+from converters.spec import Accelerator, Precision, Ranges, Serving, Target, View
 
 DEFAULT_REPOSITORY = Path("model_repository")
 MAX_DEFAULT_INSTANCES = 8
@@ -73,6 +73,7 @@ def _add_onnx(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--score-threshold", type=float, help="leave out rows below it (default: the family's)")
     sub.add_argument("--nms-iou", type=float, help="suppress boxes that overlap more (default: the family's)")
     sub.add_argument("--max-detections", type=int, default=100, help="rows of the output (default 100)")
+    _add_precision(sub)
     sub.add_argument(
         "--view",
         type=View,
@@ -81,6 +82,26 @@ def _add_onnx(sub: argparse.ArgumentParser) -> None:
         help="rot90 looks at each frame turned a quarter to both sides too: finds people who lie (default upright)",
     )
     _add_publishing(sub)
+
+
+def _add_precision(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--precision",
+        type=Precision,
+        choices=list(Precision),
+        default=Precision.FP32,
+        help="arithmetic of the network (default fp32); fp16 and int8 must find what fp32 finds",
+    )
+    sub.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="PATH",
+        help="clip or folder of pictures to judge fp16 and int8 by",
+    )
+    sub.add_argument(
+        "--ranges", type=Ranges, choices=list(Ranges), default=Ranges.MINMAX, help="ranges of int8 (default minmax)"
+    )
+    sub.add_argument("--min-f1", type=float, help="agreement with fp32 to reach (default: fp16 0.98, int8 0.95)")
 
 
 def _add_builtin(sub: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from converters.errors import ConvertError, UsageError
 from converters.verbs import VERBS
 
 if TYPE_CHECKING:
+    from converters.precision_options import PrecisionOptions
     from converters.publish import Publication, Request
     from converters.verify import Parity
 
@@ -98,10 +99,17 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
         size=parsed.size,
         description=parsed.description,
     )
+    request, precision = _request(parsed), _precision(parsed)
     _print_publication(
-        convert_onnx(parsed.model, parsed.family, options, _request(parsed), progress, parsed.view), parsed
+        convert_onnx(parsed.model, parsed.family, options, request, progress, parsed.view, precision), parsed
     )
     return 0
+
+
+def _precision(parsed: argparse.Namespace) -> "PrecisionOptions | None":
+    from converters.precision_options import precision_of
+
+    return precision_of(parsed.precision, parsed.calibration, parsed.ranges, parsed.min_f1)
 
 
 def _raw(parsed: argparse.Namespace, progress: Progress) -> int:
@@ -195,6 +203,8 @@ def _print_publication(publication: "Publication", parsed: argparse.Namespace) -
     print(f"family  {publication.family}: {publication.why}")
     if publication.parity is not None:
         _print_parity(publication.parity)
+    if publication.precision:
+        print(f"precision  {publication.precision['summary']}")
     if publication.triton is not None:
         print(f"triton  {publication.triton}")
 

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,7 @@ class Record:
         model_sha256: Hex digest of `model.onnx`.
         parity: Figures of the verification.
         pictures: What it was verified with.
+        precision: What another precision than FP32 cost and gained; empty for FP32.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Record:
     model_sha256: str
     parity: Mapping[str, object]
     pictures: Mapping[str, object]
+    precision: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 def render(record: Record) -> str:
@@ -70,6 +72,7 @@ def render(record: Record) -> str:
         "model_sha256": record.model_sha256,
         "parity": dict(record.parity),
         "pictures": dict(record.pictures),
+        "precision": dict(record.precision),
     }
     return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 

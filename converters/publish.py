@@ -1,7 +1,7 @@
 """From a built model to a published one: verify, stage, load in a real Triton, compare, publish. In that order."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from converters.live_server import LiveServer
 from converters.onnx_file import read_onnx
 from converters.parity import Difference
 from converters.pictures import PictureSet, load_pictures, nv12_of, on_canvas, render_pictures
+from converters.precision import in_precision
+from converters.precision_options import PrecisionOptions
 from converters.quarter_turns import with_quarter_turns
 from converters.repository import Content, Repository, Stage, digest
 from converters.spec import BuiltModel, ModelSpec, Serving, View, checked_name
@@ -65,6 +67,7 @@ class Publication:
         model_sha256: Hex digest of `model.onnx`.
         parity: Figures against the original; None when up to date.
         triton: Figures of Triton against ONNX Runtime; None when up to date.
+        precision: What another precision than FP32 cost and gained; empty for FP32.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Publication:
     model_sha256: str
     parity: Parity | None = None
     triton: Difference | None = None
+    precision: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 def convert_onnx(
@@ -85,6 +89,7 @@ def convert_onnx(
     request: Request,
     report: Report,
     view: View = View.UPRIGHT,
+    precision: PrecisionOptions | None = None,
 ) -> Publication:
     """Convert an ONNX file and publish it.
 
@@ -100,6 +105,8 @@ def convert_onnx(
     if view is View.ROT90:
         report("put the quarter turns in front, and their merging behind")
         built = with_quarter_turns(built)
+    if precision is not None:
+        built = in_precision(built, precision, request.serving.target, _pictures(request), report)
     return publish(built, request, report)
 
 
@@ -112,7 +119,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
     name = checked_name(request.name)
     repository = Repository(request.repository)
     data = built.model.SerializeToString(deterministic=True)
-    pictures = load_pictures(request.pictures) if request.pictures else render_pictures()
+    pictures = _pictures(request)
     warmup = _warmup(built.spec, pictures) if request.warmup else {}
     request = replace(request, serving=replace(request.serving, warmup_file=next(iter(warmup), "")))
     current = _up_to_date(repository, name, built, request.serving, data)
@@ -143,6 +150,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
         model_sha256=record.model_sha256,
         parity=parity,
         triton=through_triton,
+        precision=built.figures,
     )
 
 
@@ -157,6 +165,10 @@ def switch_to(stage: Stage, name: str, version: int, server: LiveServer | None) 
             stage.withdraw(name, version)
             raise
     return folder
+
+
+def _pictures(request: Request) -> PictureSet:
+    return load_pictures(request.pictures) if request.pictures else render_pictures()
 
 
 def _warmup(spec: ModelSpec, pictures: PictureSet) -> dict[str, bytes]:

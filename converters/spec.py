@@ -48,6 +48,14 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+class Ranges(StrEnum):
+    """How INT8 reads the range of an activation off the calibration frames."""
+
+    MINMAX = "minmax"
+    ENTROPY = "entropy"
+    PERCENTILE = "percentile"
+
+
 class View(StrEnum):
     """In which ways up a detector looks at each frame."""
 
@@ -158,9 +166,9 @@ class Serving:
     def __post_init__(self) -> None:
         if self.target is Target.CPU and self.accelerator is not Accelerator.NONE:
             raise UsageError(f"--accelerator {self.accelerator} needs a GPU: add --target cuda or --target l4t")
-        for field in ("max_batch_size", "instances", "threads", "max_queue_size"):
-            if getattr(self, field) < 1:
-                raise UsageError(f"{field} is at least 1, not {getattr(self, field)}")
+        for name in ("max_batch_size", "instances", "threads", "max_queue_size"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is at least 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
