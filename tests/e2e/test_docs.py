@@ -74,6 +74,7 @@ def folder(tmp_path: Path, data_dir: Path, stack: Stack) -> Path:
     return tmp_path
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
 def test_commands_of_a_document_do_what_it_says(document: Path, folder: Path, stack: Stack):
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
