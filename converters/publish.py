@@ -225,4 +225,5 @@ def _record(
         model_sha256=model_sha256,
         parity=parity.as_record(),
         pictures={"names": pictures.names, "sha256": pictures.sha256, "synthetic": pictures.synthetic},
+        precision=built.figures,
     )
