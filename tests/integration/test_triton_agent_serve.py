@@ -36,6 +36,9 @@ class GatewayHandler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
+    def do_GET(self):
+        self.answer(None)
+
     def do_DELETE(self):
         self.answer(None)
 
@@ -91,6 +94,16 @@ def test_a_killed_server_is_back_with_nothing_left_of_the_first(repository):
         triton.wait_ready()
         assert triton.server_pid() != first
         assert len(triton.leftovers()[1]) == 1
+
+
+def test_a_server_that_hangs_is_killed_and_started_again(repository):
+    with running_triton(repository) as triton:
+        eventually(lambda: "tritonserver is ready" in triton.log.read_text(), 10)  # from then on it is probed
+        hanging = triton.server_pid()
+        os.kill(hanging, signal.SIGSTOP)
+        eventually(lambda: hanging not in triton.processes(), 30)
+        triton.wait_ready()
+        assert "does not answer any more" in triton.log.read_text()
 
 
 def test_a_killed_agent_takes_everything_with_it(repository):
@@ -169,6 +182,21 @@ def test_a_port_in_use_is_named_before_anything_is_started(repository):
     assert f"port {grpc} on 127.0.0.1 is already in use" in done.stderr
     assert "--grpc-port" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_repository_whose_path_a_shell_would_read_is_refused(tmp_path):
+    for name in ("two words", "$(touch ran)"):
+        (tmp_path / name).mkdir()
+        done = run("serve", f"--model-repository={tmp_path / name}")
+        assert done.returncode == 1
+        assert name in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_port_of_somebody_else_serves_no_models():
+    with gateway(status=200, reply={"not": "an index"}) as server:
+        done = run("capabilities", "--json", f"--http-port={server.server_port}")
+    assert (done.returncode, json.loads(done.stdout)["supported_models"]) == (0, [])
 
 
 def test_a_missing_tritonserver_is_named_with_the_command_that_installs_it(repository, tmp_path):

@@ -17,6 +17,8 @@ from triton_agent.settings import Endpoint
 from triton_agent.triton_api import TritonApi
 
 READY_POLL_S = 0.03
+PROBE_INTERVAL_S = 1.0
+PROBES_MISSED = 3  # in a row: it hangs; with the limits of the probes, 9 s after the last answer
 STOP_GRACE_S = 5.0
 FLUSH_S = 0.1  # for the last answers to leave the server's sockets
 LINE_LIMIT = 1 << 20
@@ -34,6 +36,8 @@ class TritonServer:
     """
 
     def __init__(self, process: subprocess.Popen[bytes], log: Log, region_prefix: str) -> None:
+        assert process.stdin is not None
+        self._lifeline = process.stdin  # see `keeper`: a byte asks, the end of file kills
         self._process = process
         self._log = log
         self._region_prefix = region_prefix
@@ -81,17 +85,28 @@ class TritonServer:
             await asyncio.wait([self._ended], timeout=READY_POLL_S)
         return False
 
+    async def wait_hung(self, api: TritonApi) -> None:
+        """Wait until it has left several probes in a row unanswered; a server that ended counts as one that hangs."""
+        missed = 0
+        while missed < PROBES_MISSED:
+            await asyncio.sleep(PROBE_INTERVAL_S)
+            missed = 0 if await asyncio.to_thread(api.alive) else missed + 1
+
+    def kill(self) -> None:
+        """Have it killed at once; `wait` returns when nothing of it is left."""
+        self._lifeline.close()
+
     async def stop(self) -> int:
         """Let requests in flight finish, for `STOP_GRACE_S` at most, then end it; returns the exit status."""
-        lifeline = self._process.stdin
-        assert lifeline is not None
+        if self._lifeline.closed:
+            return await self.wait()
         with contextlib.suppress(BrokenPipeError):
-            lifeline.write(b"T")
+            self._lifeline.write(b"T")
         idle = asyncio.create_task(self._idle.wait())
         await asyncio.wait([self._ended, idle], timeout=STOP_GRACE_S, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         await asyncio.wait([self._ended], timeout=FLUSH_S)
-        lifeline.close()
+        self.kill()
         return await self.wait()
 
     async def _run(self) -> int:
