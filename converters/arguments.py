@@ -2,10 +2,12 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
-from converters.errors import ModelError
+from converters.errors import ModelError, UsageError
 from converters.spec import Serving, Target
 
 DEFAULT_REPOSITORY = Path("model_repository")
@@ -21,9 +23,18 @@ _HELP = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage, and leave the rest to the command line's own handling of errors."""
+        self.print_usage(sys.stderr)
+        raise UsageError(message)
+
+
 def parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
-    """Return the parser; `verb` in its result is one of `verbs`."""
-    top = argparse.ArgumentParser(
+    """Return the parser; `verb` in its result is one of `verbs`, and wrong usage raises `UsageError`."""
+    top = _Parser(
         prog="ruth-convert",
         description="Turn a trained model into a checked, versioned model in a Triton repository.",
         epilog="Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.",
@@ -99,10 +110,9 @@ _ADD = {
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def serving_of(parsed: argparse.Namespace) -> Serving:

@@ -32,7 +32,10 @@ _POLL_S = 0.05
 _PORTS = range(20_000, 32_000)
 _GATEWAY_VARIABLE = "RUTH_AI_GATEWAY_URL"
 """Left out of a trial's environment: a gateway must not schedule onto it."""
+_LOG = {"RUTH_AI_LOG_FORMAT": "text", "RUTH_AI_LOG_LEVEL": "warn"}
+"""What is left of the log is for people: it becomes part of an error message."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_AGENT = "ruth-triton: "
 _MISSING = 3
 """Exit status of `ruth-triton` when it has no tritonserver."""
 
@@ -78,7 +81,7 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
         *("--no-auto-complete", "--no-restart"),
         *("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
     ]
-    environment = {key: value for key, value in os.environ.items() if key != _GATEWAY_VARIABLE}
+    environment = {key: value for key, value in os.environ.items() if key != _GATEWAY_VARIABLE} | _LOG
     with TemporaryFile() as log:
         process = subprocess.Popen(
             command,
@@ -118,13 +121,13 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: IO[bytes]
     while time.monotonic() < deadline:
         status = process.poll()
         if status == _MISSING:
-            raise MissingError(f"{_last_lines(log)}\nno Triton to try the model in: run `ruth-triton install`")
+            raise MissingError(f"no Triton to try the model in: {_reason(log)}")
         if status is not None:
-            raise ModelError(f"Triton can't load it (status {status}):\n{_last_lines(log)}")
+            raise ModelError(f"Triton can't load it: {_reason(log)}")
         if _answers(url):
             return
         time.sleep(_POLL_S)
-    raise ModelError(f"Triton did not get ready within {READY_TIMEOUT_S:g} s:\n{_last_lines(log)}")
+    raise ModelError(f"Triton did not get ready within {READY_TIMEOUT_S:g} s: {_reason(log)}")
 
 
 def _answers(url: str) -> bool:
@@ -135,9 +138,12 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _last_lines(log: IO[bytes], lines: int = 12) -> str:
+def _reason(log: IO[bytes]) -> str:
+    """What `ruth-triton` said last: its own message where it gave one, else the end of the log."""
     log.seek(0)
-    return "\n".join(log.read().decode(errors="replace").strip().splitlines()[-lines:])
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    own = [line.removeprefix(_AGENT) for line in lines if line.startswith(_AGENT)]
+    return own[-1] if own else "\n".join(lines[-12:]) or "it gave no reason"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

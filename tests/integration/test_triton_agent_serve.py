@@ -241,6 +241,12 @@ def test_a_refusal_is_told_with_the_gateways_words(repository):
         eventually(lambda: "the runtime token is wrong" in triton.log.read_text(), 10)
 
 
+def test_onnx_runtime_gives_the_machine_no_id_and_reports_nothing(repository, tmp_path):
+    with running_triton(repository, env={"HOME": str(tmp_path), "XDG_CACHE_HOME": ""}) as triton:
+        assert triton.api.ready()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_line_of_the_log_is_json_with_the_fields_of_the_project(repository):
     with running_triton(repository) as triton:
         lines = [json.loads(line) for line in triton.log.read_text().splitlines()]
