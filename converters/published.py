@@ -10,7 +10,7 @@ from converters.errors import ModelError
 from converters.parity import Difference
 from converters.pictures import load_pictures, render_pictures
 from converters.publish import Report
-from converters.repository import Repository, digest
+from converters.repository import CONFIG_FILE, Repository, digest
 from converters.trial import try_in_triton
 from converters.triton_server import trial_server
 
@@ -69,8 +69,17 @@ def verify_published(root: Path, name: str, pictures: Path | None, report: Repor
     chosen = load_pictures(pictures) if pictures else render_pictures()
     report("load in a real Triton and compare")
     with TemporaryDirectory(prefix="ruth-convert-") as stage:
-        shutil.copytree(root / name, Path(stage) / name)
+        _copy(root / name, version, Path(stage) / name)
         return try_in_triton(Path(stage), name, version, chosen)
+
+
+def _copy(model: Path, version: int, target: Path) -> None:
+    """Copy a model with one of its versions."""
+    try:
+        shutil.copytree(model / str(version), target / str(version))
+        shutil.copy(model / CONFIG_FILE, target)
+    except (OSError, shutil.Error) as error:
+        raise ModelError(f"{model} can't be copied to {target.parent} ({error}); free some space there") from error
 
 
 def lint(root: Path, report: Report) -> list[Finding]:

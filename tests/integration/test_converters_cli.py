@@ -1,5 +1,6 @@
 """`ruth-convert` from a file to a model that a real Triton serves, and what it does with what can't be used."""
 
+import errno
 import json
 import os
 import signal
@@ -147,6 +148,19 @@ def test_a_repository_that_is_a_file_is_refused_by_every_verb(convert, tiny):
     for arguments in (("onnx", tiny, "--name", "x", "--repository"), ("list", "--repository"), ("lint",)):
         status, result = convert(*arguments, tiny)
         assert (status, result["error"]) == (1, f"{tiny} is not a folder; give a model repository")
+
+
+def test_a_disk_that_is_full_ends_with_one_message_and_nothing_half_written(convert, tiny, tmp_path, monkeypatch):
+    def full(path, *_arguments, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    repository = tmp_path / "models"
+    monkeypatch.setattr(Path, "write_bytes", full)  # the probe beside the model; tests of the repository cover the rest
+    status, result = convert("onnx", tiny, "--name", "tiny", "--repository", repository)
+    assert status == 1
+    assert "No space left on device" in result["error"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "tiny.onnx"]
+    assert snapshot(repository) == {}
 
 
 def test_what_triton_says_of_a_model_is_one_line_for_a_person(convert, tmp_path):

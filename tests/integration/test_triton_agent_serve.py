@@ -103,7 +103,29 @@ def test_a_server_that_hangs_is_killed_and_started_again(repository):
         os.kill(hanging, signal.SIGSTOP)
         eventually(lambda: hanging not in triton.processes(), 30)
         triton.wait_ready()
-        assert "does not answer any more" in triton.log.read_text()
+        assert "it does not answer" in triton.log.read_text()
+
+
+def test_a_server_whose_models_process_died_is_started_again(repository):
+    with running_triton(repository) as triton:
+        eventually(lambda: "tritonserver is ready" in triton.log.read_text(), 10)
+        server = triton.server_pid()
+        stub = next(pid for pid, line in triton.processes().items() if "triton_python_backend_stub" in line)
+        os.kill(stub, signal.SIGKILL)
+        eventually(lambda: server not in triton.processes(), 10)
+        triton.wait_ready()
+        assert "a process of a model died" in triton.log.read_text()
+
+
+def test_loading_and_unloading_models_is_no_breakdown(repository):
+    with running_triton(repository) as triton, grpcclient.InferenceServerClient(triton.grpc_url) as client:
+        eventually(lambda: "tritonserver is ready" in triton.log.read_text(), 10)
+        server = triton.server_pid()
+        for _ in range(15):
+            client.unload_model("census")
+            client.load_model("census")
+        eventually(lambda: len(triton.leftovers()[1]) == 1, 10)
+        assert triton.server_pid() == server
 
 
 def test_a_killed_agent_takes_everything_with_it(repository):

@@ -85,12 +85,21 @@ class TritonServer:
             await asyncio.wait([self._ended], timeout=READY_POLL_S)
         return False
 
-    async def wait_hung(self, api: TritonApi) -> None:
-        """Wait until it has left several probes in a row unanswered; a server that ended counts as one that hangs."""
+    async def wait_broken(self, api: TritonApi) -> str:
+        """Wait until it can't do its work any more although it runs; returns what is wrong with it.
+
+        Either it has left several probes in a row unanswered, or a process of one of its models has died: Triton never
+        replaces that, and fails every request that comes its way.
+        """
         missed = 0
+        dead: set[int] = set()
         while missed < PROBES_MISSED:
             await asyncio.sleep(PROBE_INTERVAL_S)
+            before, dead = dead, dead_stubs(self._process.pid)
+            if before & dead:  # one that was only just unloaded is collected at once
+                return "a process of a model died"
             missed = 0 if await asyncio.to_thread(api.alive) else missed + 1
+        return "it does not answer"
 
     def kill(self) -> None:
         """Have it killed at once; `wait` returns when nothing of it is left."""
@@ -140,6 +149,17 @@ class TritonServer:
             self._idle.set()
         if level >= Level.ERROR or message.startswith("error:"):
             self._reasons.append(message)
+
+
+def dead_stubs(keeper_pid: int) -> set[int]:
+    """Ids of the children of a keeper's tritonserver that have died and were not collected."""
+    found: set[int] = set()
+    for pid in keeper.process_ids():
+        with contextlib.suppress(ProcessLookupError):
+            state, parent, _, session, *_ = keeper.process_stat(pid)
+            if state == "Z" and int(session) == keeper_pid and int(keeper.process_stat(int(parent))[1]) == keeper_pid:
+                found.add(pid)
+    return found
 
 
 def check_ports(endpoint: Endpoint) -> None:

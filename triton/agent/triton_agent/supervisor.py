@@ -1,4 +1,4 @@
-"""Keeps tritonserver running: starts it, sees it ready, starts it again when it dies or hangs, ends it when asked."""
+"""Keeps tritonserver running: starts it, sees it ready, starts it again when it dies or breaks, ends it when asked."""
 
 import asyncio
 import random
@@ -86,14 +86,14 @@ class Supervisor:
         return now
 
     async def _until_over(self, server: TritonServer, stopping: asyncio.Task[bool]) -> None:
-        """Wait until it ends, hangs (then it is killed) or is to stop."""
+        """Wait until it ends, breaks down (then it is killed) or is to stop."""
         ended = asyncio.create_task(server.wait())
-        hung = asyncio.create_task(server.wait_hung(self._api))
-        await asyncio.wait([ended, hung, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if hung.done() and not ended.done():
-            self._log.error("tritonserver does not answer any more: killing it")
+        broken = asyncio.create_task(server.wait_broken(self._api))
+        await asyncio.wait([ended, broken, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if broken.done() and not ended.done():
+            self._log.error("tritonserver is broken: killing it", cause=broken.result())
             server.kill()
-        hung.cancel()
+        broken.cancel()
 
     def _failed(self, status: int, reason: str) -> None:
         self._log.error("tritonserver ended by itself", exit_status=status, reason=reason)
