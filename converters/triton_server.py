@@ -1,6 +1,5 @@
 """A real Triton for a trial: starts `ruth-triton serve` on a folder, asks it, ends it."""
 
-import ctypes
 import os
 import secrets
 import shutil
@@ -34,7 +33,6 @@ _GATEWAY_VARIABLE = "RUTH_AI_GATEWAY_URL"
 """Left out of a trial's environment: a gateway must not schedule onto it."""
 _LOG = {"RUTH_AI_LOG_FORMAT": "text", "RUTH_AI_LOG_LEVEL": "warn"}
 """What is left of the log is for people: it becomes part of an error message."""
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _AGENT = "ruth-triton: "
 _MISSING = 3
 """Exit status of `ruth-triton` when it has no tritonserver."""
@@ -78,11 +76,13 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
     command = [
         *(_ruth_triton(), "serve", "--model-repository", str(repository), "--model-control", "explicit"),
         *(f"--load-model={name}" for name in names),
-        *("--no-auto-complete", "--no-restart"),
+        *("--no-auto-complete", "--no-restart", "--end-with", str(os.getpid())),
         *("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
     ]
     environment = {key: value for key, value in os.environ.items() if key != _GATEWAY_VARIABLE} | _LOG
     with TemporaryFile() as log:
+        # It ends with us by --end-with. By preexec_fn, Ctrl-C would be lost: Python drops what a signal handler raises
+        # in the hooks that it then runs around the fork.
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -90,7 +90,6 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
             stderr=log,
             start_new_session=True,  # Ctrl-C reaches it through us, once
             env=environment,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  # one prctl call; no thread of ours holds a lock here
         )
         try:
             deadline = time.monotonic() + READY_TIMEOUT_S
@@ -99,11 +98,6 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
             yield TrialServer(f"127.0.0.1:{grpc}")
         finally:
             _stop(process)
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this child when its parent is killed outright."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _ruth_triton() -> str:

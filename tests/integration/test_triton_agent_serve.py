@@ -16,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
+from triton_agent.leftovers import region_prefix
+from triton_agent.triton_api import TritonApi
 
 from tests.support.triton_models import CENSUS_TENSORS, census, publish
-from tests.support.triton_server import eventually, free_ports, running_triton
+from tests.support.triton_server import carriers, eventually, free_ports, running_triton
 
 CONFIG = "max_batch_size: 8\ninstance_group { kind: KIND_CPU count: 1 }\n" + CENSUS_TENSORS
 
@@ -136,6 +138,29 @@ def test_a_killed_agent_takes_everything_with_it(repository):
         eventually(lambda: triton.leftovers() == ({}, []), 10)
 
 
+def test_an_agent_that_is_to_end_with_its_parent_does(repository, tmp_path):
+    http, grpc, metrics = free_ports(3)
+    ports = [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+    script = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([*sys.argv[1:], f'--end-with={os.getpid()}'], stdout=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    command = [sys.executable, "-m", "triton_agent.cli", "serve", f"--model-repository={repository}", *ports]
+    with subprocess.Popen([sys.executable, "-c", script, *command], stdout=subprocess.PIPE, text=True) as parent:
+        prefix = region_prefix(int(parent.stdout.readline()))
+        eventually(TritonApi(f"http://127.0.0.1:{http}").ready, 30)
+        assert carriers(prefix)
+        parent.kill()
+    eventually(lambda: not carriers(prefix), 10)
+
+
+def test_an_agent_whose_parent_is_another_does_not_start(repository):
+    done = run("serve", f"--model-repository={repository}", "--end-with=1")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
 def test_a_killed_keeper_is_noticed_and_cleaned_up_after(repository):
     with running_triton(repository) as triton:
         keeper = next(pid for pid, line in triton.processes().items() if "keeper.py" in line)
@@ -158,7 +183,7 @@ def test_what_an_agent_killed_together_with_its_keeper_left_is_swept_by_the_next
 
 
 def test_a_request_in_flight_is_answered_before_the_end(tmp_path):
-    queued = "dynamic_batching { preferred_batch_size: 8 max_queue_delay_microseconds: 1000000 }\n"
+    queued = "dynamic_batching { preferred_batch_size: 8 max_queue_delay_microseconds: 2000000 }\n"
     publish(tmp_path, "patient", census(), CONFIG + queued)
 
     def pending():
@@ -178,7 +203,7 @@ def test_a_request_in_flight_is_answered_before_the_end(tmp_path):
 
 def test_perf_analyzer_runs_against_it_with_shared_memory(repository):
     with running_triton(repository) as triton:
-        window = ["-p", "200", "-r", "3", "-s", "100"]
+        window = ["-p", "200", "-r", "3", "-s", "1000000"]  # however much the latency varies
         model = ["-m", "census", "--shape", "x:64", "-u", triton.grpc_url, "-i", "grpc"]
         done = run("perf-analyzer", "--", *model, *window, "--shared-memory=system", "--output-shared-memory-size=4096")
     assert done.returncode == 0, done.stdout + done.stderr

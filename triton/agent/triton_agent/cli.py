@@ -62,6 +62,7 @@ def _parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     serve.add_argument(
         "--no-restart", action="store_true", help="exit with Triton's reason when it can't serve or dies"
     )
+    serve.add_argument("--end-with", type=int, metavar="PID", help="stop when this process, its parent, ends")
     capabilities = verbs.add_parser("capabilities", help="print what would be declared to the gateway")
     _add_endpoint(capabilities, env)
     capabilities.add_argument("--json", action="store_true", help="as one JSON object")
@@ -102,6 +103,10 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint:
 
 
 def _serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from triton_agent.keeper import end_with_parent
+
+    if arguments.end_with is not None and not end_with_parent(arguments.end_with):
+        raise AgentError(f"process {arguments.end_with}, which was to be the parent of this one, is not")
     from triton_agent.agent import serve
     from triton_agent.logs import Log
 

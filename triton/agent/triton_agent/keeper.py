@@ -85,6 +85,12 @@ def oldest_backend_start() -> float:
     return oldest
 
 
+def end_with_parent(parent: int) -> bool:
+    """Have the kernel ask this process to end (SIGTERM) when its parent ends; False if that has ended already."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    return os.getppid() == parent
+
+
 def launch(command: list[str]) -> int:
     """Start the command in its own process group, to be killed by the kernel if this process is; returns its id."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
