@@ -2,11 +2,12 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from converters.errors import ModelError
+from converters.errors import ModelError, UsageError
 from converters.spec import Accelerator, Precision, Ranges, Serving, Target, View
 
 DEFAULT_REPOSITORY = Path("model_repository")
@@ -34,9 +35,21 @@ class Options(Protocol):
         ...
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage, and leave the rest to the command line's own handling of errors."""
+        self.print_usage(sys.stderr)
+        raise UsageError(message)
+
+
 def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.ArgumentParser:
-    """Return the parser; `verb` in its result is one of `verbs` or a key of `modules`."""
-    top = argparse.ArgumentParser(
+    """Return the parser; `verb` in its result is one of `verbs` or a key of `modules`.
+
+    Wrong usage raises `UsageError`.
+    """
+    top = _Parser(
         prog="ruth-convert",
         description="Turn a trained model into a checked, versioned model in a Triton repository.",
         epilog="Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.",
@@ -168,10 +181,9 @@ _ADD = {
 
 def positive(text: str) -> int:
     """Read an integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _size(text: str) -> tuple[int, int]:

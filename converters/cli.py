@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -50,24 +51,32 @@ class Progress:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0 done, 1 unusable, 2 wrong usage, 3 something is missing."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parsed = parser(_VERBS, VERBS).parse_args(given, argparse.Namespace(given=given))
     progress = Progress(live=sys.stderr.isatty())
     signal.signal(signal.SIGTERM, _interrupted)
-    verb = _VERBS.get(parsed.verb, _answer)
     try:
-        return verb(parsed, progress)
+        parsed = parser(_VERBS, VERBS).parse_args(given, argparse.Namespace(given=given))
+        status = _VERBS.get(parsed.verb, _answer)(parsed, progress)
+        sys.stdout.flush()
     except ConvertError as error:
         progress.close()
-        print(f"ruth-convert: {error}", file=sys.stderr)
-        if parsed.json:
-            _print_json({"error": str(error), "exit_status": error.exit_status})
-        return error.exit_status
+        return _failed(str(error), error.exit_status, given)
     except KeyboardInterrupt:
         progress.close()
-        print("ruth-convert: interrupted; nothing was published", file=sys.stderr)
-        return _INTERRUPTED
+        return _failed("interrupted; a model is published whole or not at all", _INTERRUPTED, given)
+    except BrokenPipeError:  # nobody reads the result any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
+        return 1
     finally:
         progress.close()
+    return status
+
+
+def _failed(why: str, status: int, given: Sequence[str]) -> int:
+    """Say why on stderr and, to machines, as the one JSON object on stdout; returns the status."""
+    print(f"ruth-convert: {why}", file=sys.stderr)
+    if "--json" in given:
+        _print_json({"error": why, "exit_status": status})
+    return status
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -121,7 +121,7 @@ def _probe(name: str, data: bytes) -> None:
     Raises:
         ModelError: The child refused them, ran out of time or died.
     """
-    command = [sys.executable, "-m", "converters.onnx_probe"]
+    command = [sys.executable, "-P", "-m", "converters.onnx_probe"]  # nothing of the folder it is called in
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     seconds = cpu_limit_s(len(data))
     try:

@@ -12,7 +12,7 @@ from converters.parity import Difference
 from converters.pictures import load_pictures, render_pictures
 from converters.publish import Report
 from converters.raw_trial import try_raw_in_triton
-from converters.repository import Repository
+from converters.repository import CONFIG_FILE, Repository
 from converters.trial import try_in_triton
 from converters.triton_server import trial_server
 
@@ -74,10 +74,21 @@ def verify_published(root: Path, name: str, pictures: Path | None, report: Repor
     chosen = load_pictures(pictures) if pictures else render_pictures()
     report("load in a real Triton and compare")
     with TemporaryDirectory(prefix="ruth-convert-") as stage:
-        shutil.copytree(root / name, Path(stage) / name)
+        _copy(root / name, version, Path(stage) / name)
         if "ruth.contract" not in triton_config.parameters_of(config):
             return try_raw_in_triton(Path(stage), name, version)
         return try_in_triton(Path(stage), name, version, chosen)
+
+
+def _copy(model: Path, version: int, target: Path) -> None:
+    """Copy a model with one of its versions, and the frames it is warmed up with."""
+    try:
+        shutil.copytree(model / str(version), target / str(version))
+        shutil.copy(model / CONFIG_FILE, target)
+        if (model / "warmup").is_dir():
+            shutil.copytree(model / "warmup", target / "warmup")
+    except (OSError, shutil.Error) as error:
+        raise ModelError(f"{model} can't be copied to {target.parent} ({error}); free some space there") from error
 
 
 def lint(root: Path, report: Report) -> list[Linted]:

@@ -54,9 +54,16 @@ class Repository:
 
     Attributes:
         root: The folder that Triton is given.
+
+    Raises:
+        ModelError: It is something else than a folder.
     """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise ModelError(f"{self.root} is not a folder; give a model repository")
 
     def names(self) -> list[str]:
         """Return the names of the folders that Triton would take for models, sorted."""
@@ -94,11 +101,11 @@ class Repository:
         Raises:
             ModelError: There is no such model, version or model file.
         """
-        text = self.config(name)
+        known = self.names()
+        text = self.config(name) if name in known else None
         versions = self.versions(name)
         if text is None or not versions:
-            known = ", ".join(self.names()) or "none"
-            raise ModelError(f"{self.root} holds no model {name!r}; there are: {known}")
+            raise ModelError(f"{self.root} holds no model {name!r}; there are: {', '.join(known) or 'none'}")
         named = triton_config.served_versions(triton_config.parse(text))
         version = named[-1] if named else versions[-1]
         if version not in versions:

@@ -139,9 +139,9 @@ class Serving:
 
     Attributes:
         target: The machine that will serve it.
-        max_batch_size: Largest dynamic batch; at least 1.
-        instances: Copies of the model that run at once.
-        threads: ONNX Runtime intra-op threads of each copy.
+        max_batch_size: Largest dynamic batch, 1 to 1024.
+        instances: Copies of the model that run at once, 1 to 64.
+        threads: ONNX Runtime intra-op threads of each copy, 1 to 256.
         max_queue_delay_microseconds: Longest wait for a fuller batch.
         max_queue_size: Requests that may wait; one more is refused at once.
         queue_timeout_microseconds: A request that waited longer is refused; a caller may ask for less.
@@ -166,9 +166,9 @@ class Serving:
     def __post_init__(self) -> None:
         if self.target is Target.CPU and self.accelerator is not Accelerator.NONE:
             raise UsageError(f"--accelerator {self.accelerator} needs a GPU: add --target cuda or --target l4t")
-        for name in ("max_batch_size", "instances", "threads", "max_queue_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is at least 1, not {getattr(self, name)}")
+        for name, most in (("max_batch_size", 1024), ("instances", 64), ("threads", 256), ("max_queue_size", 65_536)):
+            if not 1 <= getattr(self, name) <= most:
+                raise UsageError(f"{name} is between 1 and {most}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,9 @@ def _rows(server: TrialServer, name: str, frames: NDArray[np.uint8], judge: Judg
 
 def _add_probe(root: Path, probe: str, version: int, config: str, model: onnx.ModelProto) -> None:
     folder = root / probe / str(version)
-    folder.mkdir(parents=True)
-    (folder / triton_config.MODEL_FILE).write_bytes(model.SerializeToString())
-    (root / probe / CONFIG_FILE).write_text(config, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True)
+        (folder / triton_config.MODEL_FILE).write_bytes(model.SerializeToString())
+        (root / probe / CONFIG_FILE).write_text(config, encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"{root} can't be written ({error.strerror}); free some space there") from error

@@ -1,6 +1,5 @@
 """A real Triton for a trial: starts `ruth-triton serve` on a folder, asks it, ends it."""
 
-import ctypes
 import os
 import secrets
 import shutil
@@ -33,7 +32,9 @@ _POLL_S = 0.05
 _PORTS = range(20_000, 32_000)
 _GATEWAY_VARIABLE = "RUTH_AI_GATEWAY_URL"
 """Left out of a trial's environment: a gateway must not schedule onto it."""
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LOG = {"RUTH_AI_LOG_FORMAT": "text", "RUTH_AI_LOG_LEVEL": "warn"}
+"""What is left of the log is for people: it becomes part of an error message."""
+_AGENT = "ruth-triton: "
 _MISSING = 3
 """Exit status of `ruth-triton` when it has no tritonserver."""
 
@@ -78,8 +79,10 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
         ModelError: Triton can't load one of them; the message holds its reason.
     """
     http, grpc, metrics = _free_ports(3)
-    environment = {key: value for key, value in os.environ.items() if key != _GATEWAY_VARIABLE}
+    environment = {key: value for key, value in os.environ.items() if key != _GATEWAY_VARIABLE} | _LOG
     with TemporaryFile() as log, servable_here(repository, names) as served:
+        # It ends with us by --end-with. By preexec_fn, Ctrl-C would be lost: Python drops what a signal handler raises
+        # in the hooks that it then runs around the fork.
         process = subprocess.Popen(
             _serve_command(served, names, http, grpc, metrics),
             stdin=subprocess.DEVNULL,
@@ -87,7 +90,6 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
             stderr=log,
             start_new_session=True,  # Ctrl-C reaches it through us, once
             env=environment,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  # one prctl call; no thread of ours holds a lock here
         )
         try:
             deadline = time.monotonic() + READY_TIMEOUT_S
@@ -102,14 +104,9 @@ def _serve_command(repository: Path, names: Sequence[str], http: int, grpc: int,
     return [
         *(ruth_triton(), "serve", "--model-repository", str(repository), "--model-control", "explicit"),
         *(f"--load-model={name}" for name in names),
-        *("--no-auto-complete", "--no-restart"),
+        *("--no-auto-complete", "--no-restart", "--end-with", str(os.getpid())),
         *("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
     ]
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this child when its parent is killed outright."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def ruth_triton() -> str:
@@ -131,13 +128,13 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: IO[bytes]
     while time.monotonic() < deadline:
         status = process.poll()
         if status == _MISSING:
-            raise MissingError(f"{_last_lines(log)}\nno Triton to try the model in: run `ruth-triton install`")
+            raise MissingError(f"no Triton to try the model in: {_reason(log)}")
         if status is not None:
-            raise ModelError(f"Triton can't load it (status {status}):\n{_last_lines(log)}")
+            raise ModelError(f"Triton can't load it: {_reason(log)}")
         if _answers(url):
             return
         time.sleep(_POLL_S)
-    raise ModelError(f"Triton did not get ready within {READY_TIMEOUT_S:g} s:\n{_last_lines(log)}")
+    raise ModelError(f"Triton did not get ready within {READY_TIMEOUT_S:g} s: {_reason(log)}")
 
 
 def _answers(url: str) -> bool:
@@ -148,9 +145,12 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _last_lines(log: IO[bytes], lines: int = 12) -> str:
+def _reason(log: IO[bytes]) -> str:
+    """What `ruth-triton` said last: its own message where it gave one, else the end of the log."""
     log.seek(0)
-    return "\n".join(log.read().decode(errors="replace").strip().splitlines()[-lines:])
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    own = [line.removeprefix(_AGENT) for line in lines if line.startswith(_AGENT)]
+    return own[-1] if own else "\n".join(lines[-12:]) or "it gave no reason"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

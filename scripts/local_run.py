@@ -98,7 +98,12 @@ def parse_options() -> argparse.Namespace:
 
 def check_machine(options: argparse.Namespace) -> None:
     """Refuse to start where it would fail later, and less clearly."""
-    for port, option in ((options.port, "--port"), *((options.triton_port + i, "--triton-port") for i in range(3))):
+    ports = [options.triton_port + i for i in range(3)]
+    if options.port in ports:
+        fail(f"Triton takes the ports {ports[0]} to {ports[-1]}; choose another with --port or --triton-port")
+    for port, option in ((options.port, "--port"), *((port, "--triton-port") for port in ports)):
+        if not 1 <= port <= 65535:
+            fail(f"{port} is no port (1 to 65535); choose another with {option}")
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -115,6 +120,8 @@ def check_machine(options: argparse.Namespace) -> None:
 def provide_model(options: argparse.Namespace) -> str:
     """Publish the model to use, unless it is there; returns its name."""
     if options.use_model:
+        if not (options.repository / options.use_model / "config.pbtxt").is_file():
+            fail(f"{options.repository} holds no model {options.use_model}; `ruth-convert list` says which it holds")
         return str(options.use_model)
     if options.model is None:
         if not (options.repository / BUILTIN_MODEL / "config.pbtxt").exists():

@@ -89,6 +89,24 @@ def test_a_port_that_is_taken_is_one_clear_message(tmp_path, ports):
     assert "--port" in said
 
 
+@pytest.mark.parametrize(
+    ("port", "triton_port", "named"),
+    [(0, 8000, "--port"), (8080, 65535, "--triton-port"), (8001, 8000, "8000 to 8002")],
+)
+def test_ports_that_can_not_be_are_one_clear_message(tmp_path, port, triton_port, named):
+    process = start(tmp_path, port, triton_port, "--use-model", "nosuch")
+    said = process.communicate(timeout=30)[0]
+    assert (process.returncode, said.count("\n")) == (1, 1)
+    assert named in said
+
+
+def test_a_model_that_is_not_there_is_one_clear_message(tmp_path, ports):
+    process = start(tmp_path, *ports, "--use-model", "nosuch")
+    said = process.communicate(timeout=30)[0]
+    assert (process.returncode, said.count("\n")) == (1, 1)
+    assert "no model nosuch" in said
+
+
 def test_a_camera_that_is_no_camera_is_refused_with_the_schemes_there_are(tmp_path, ports, people_repository):
     (tmp_path / "repository").symlink_to(people_repository)
     process = start(tmp_path, *ports, "--camera", "gopher://hole", "--use-model", "people")

@@ -1,5 +1,6 @@
 """`ruth-convert` from a file to a model that a real Triton serves, and what it does with what can't be used."""
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from converters.cli import main
 from converters.manifest import MANIFEST_FILE
 from tests.support.tiny_yolos import TinyYolo
 from tests.support.tiny_yolox import saved, tiny_yolox
+from tests.support.triton_models import CENSUS_TENSORS, publish
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -104,19 +106,30 @@ def test_what_can_not_be_used_ends_with_1_and_leaves_the_repository_as_it_was(co
         ["onnx", "x.onnx"],
         ["onnx", "x.onnx", "--name", "x", "--target", "tpu"],
         ["onnx", "x.onnx", "--name", "x", "--instances", "0"],
+        ["onnx", "x.onnx", "--name", "x", "--threads", "two"],
         ["builtin", "cats"],
         ["frobnicate"],
         [],
     ],
 )
 def test_a_wrong_command_line_ends_with_2(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+    assert main([*arguments, "--json"]) == 2
+    said = capsys.readouterr()
+    assert "usage:" in said.err
+    assert json.loads(said.out)["exit_status"] == 2
 
 
-@pytest.mark.parametrize("option", [("--name", "Bad Name"), ("--family", "yolo99"), ("--score-threshold", "1.5")])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--name", "Bad Name"),
+        ("--family", "yolo99"),
+        ("--score-threshold", "1.5"),
+        ("--score-threshold", "nan"),
+        ("--instances", "1000"),
+        ("--max-batch-size", "100000000000"),
+    ],
+)
 def test_a_value_that_makes_no_sense_ends_with_2(convert, tiny, tmp_path, option):
     status, result = convert("onnx", tiny, "--name", "tiny", "--repository", tmp_path / "models", *option)
     assert (status, result["exit_status"]) == (2, 2)
@@ -129,6 +142,61 @@ def test_without_a_triton_it_ends_with_3_and_names_what_to_run(convert, tiny, tm
     assert status == 3
     assert "ruth-triton install" in result["error"]
     assert snapshot(tmp_path / "models") == {}
+
+
+def test_a_repository_that_is_a_file_is_refused_by_every_verb(convert, tiny):
+    for arguments in (("onnx", tiny, "--name", "x", "--repository"), ("list", "--repository"), ("lint",)):
+        status, result = convert(*arguments, tiny)
+        assert (status, result["error"]) == (1, f"{tiny} is not a folder; give a model repository")
+
+
+def test_a_disk_that_is_full_ends_with_one_message_and_nothing_half_written(convert, tiny, tmp_path, monkeypatch):
+    def full(path, *_arguments, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    repository = tmp_path / "models"
+    monkeypatch.setattr(Path, "write_bytes", full)  # the probe beside the model; tests of the repository cover the rest
+    status, result = convert("onnx", tiny, "--name", "tiny", "--repository", repository)
+    assert status == 1
+    assert "No space left on device" in result["error"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "tiny.onnx"]
+    assert snapshot(repository) == {}
+
+
+def test_what_triton_says_of_a_model_is_one_line_for_a_person(convert, tmp_path):
+    publish(tmp_path, "broken", b"no model", "max_batch_size: 8\n" + CENSUS_TENSORS)
+    status, result = convert("lint", tmp_path)
+    problem = result["models"][0]["problem"]
+    assert status == 1
+    assert "broken/1/model.onnx" in problem
+    assert "\n" not in problem
+    assert "{" not in problem
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(tiny, tmp_path):
+    for name in ("onnx.py", "numpy.py", "converters.py"):
+        (tmp_path / name).write_text("raise SystemExit('imported')")
+    command = [Path(sys.executable).with_name("ruth-convert"), "inspect", tiny.name]
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reader_that_goes_away_is_no_bug(tiny):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "converters", "inspect", tiny]
+    done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_onnx_runtime_gives_the_machine_no_id_and_reports_nothing(tiny, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "XDG_"))}
+    command = [sys.executable, "-m", "converters", "onnx", tiny, "--name", "tiny", "--repository", tmp_path / "models"]
+    subprocess.run(command, env={**environment, "HOME": str(home)}, check=True, capture_output=True)
+    assert list(home.iterdir()) == []
 
 
 def test_inspect_says_what_a_file_is_and_why(convert, data_dir):

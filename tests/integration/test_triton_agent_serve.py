@@ -16,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
+from triton_agent.leftovers import region_prefix
+from triton_agent.triton_api import TritonApi
 
 from tests.support.triton_models import CENSUS_TENSORS, census, publish
-from tests.support.triton_server import eventually, free_ports, running_triton
+from tests.support.triton_server import carriers, eventually, free_ports, running_triton
 
 CONFIG = "max_batch_size: 8\ninstance_group { kind: KIND_CPU count: 1 }\n" + CENSUS_TENSORS
 
@@ -35,6 +37,9 @@ class GatewayHandler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def do_GET(self):
+        self.answer(None)
 
     def do_DELETE(self):
         self.answer(None)
@@ -93,12 +98,67 @@ def test_a_killed_server_is_back_with_nothing_left_of_the_first(repository):
         assert len(triton.leftovers()[1]) == 1
 
 
+def test_a_server_that_hangs_is_killed_and_started_again(repository):
+    with running_triton(repository) as triton:
+        eventually(lambda: "tritonserver is ready" in triton.log.read_text(), 10)  # from then on it is probed
+        hanging = triton.server_pid()
+        os.kill(hanging, signal.SIGSTOP)
+        eventually(lambda: hanging not in triton.processes(), 30)
+        triton.wait_ready()
+        assert "it does not answer" in triton.log.read_text()
+
+
+def test_a_server_whose_models_process_died_is_started_again(repository):
+    with running_triton(repository) as triton:
+        eventually(lambda: "tritonserver is ready" in triton.log.read_text(), 10)
+        server = triton.server_pid()
+        stub = next(pid for pid, line in triton.processes().items() if "triton_python_backend_stub" in line)
+        os.kill(stub, signal.SIGKILL)
+        eventually(lambda: server not in triton.processes(), 10)
+        triton.wait_ready()
+        assert "a process of a model died" in triton.log.read_text()
+
+
+def test_loading_and_unloading_models_is_no_breakdown(repository):
+    with running_triton(repository) as triton, grpcclient.InferenceServerClient(triton.grpc_url) as client:
+        eventually(lambda: "tritonserver is ready" in triton.log.read_text(), 10)
+        server = triton.server_pid()
+        for _ in range(15):
+            client.unload_model("census")
+            client.load_model("census")
+        eventually(lambda: len(triton.leftovers()[1]) == 1, 10)
+        assert triton.server_pid() == server
+
+
 def test_a_killed_agent_takes_everything_with_it(repository):
     with running_triton(repository) as triton:
         assert triton.leftovers()[0]
         os.kill(triton.pid, signal.SIGKILL)
         triton.process.wait()
         eventually(lambda: triton.leftovers() == ({}, []), 10)
+
+
+def test_an_agent_that_is_to_end_with_its_parent_does(repository, tmp_path):
+    http, grpc, metrics = free_ports(3)
+    ports = [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+    script = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([*sys.argv[1:], f'--end-with={os.getpid()}'], stdout=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    command = [sys.executable, "-m", "triton_agent.cli", "serve", f"--model-repository={repository}", *ports]
+    with subprocess.Popen([sys.executable, "-c", script, *command], stdout=subprocess.PIPE, text=True) as parent:
+        prefix = region_prefix(int(parent.stdout.readline()))
+        eventually(TritonApi(f"http://127.0.0.1:{http}").ready, 30)
+        assert carriers(prefix)
+        parent.kill()
+    eventually(lambda: not carriers(prefix), 10)
+
+
+def test_an_agent_whose_parent_is_another_does_not_start(repository):
+    done = run("serve", f"--model-repository={repository}", "--end-with=1")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
 def test_a_killed_keeper_is_noticed_and_cleaned_up_after(repository):
@@ -123,7 +183,7 @@ def test_what_an_agent_killed_together_with_its_keeper_left_is_swept_by_the_next
 
 
 def test_a_request_in_flight_is_answered_before_the_end(tmp_path):
-    queued = "dynamic_batching { preferred_batch_size: 8 max_queue_delay_microseconds: 1000000 }\n"
+    queued = "dynamic_batching { preferred_batch_size: 8 max_queue_delay_microseconds: 2000000 }\n"
     publish(tmp_path, "patient", census(), CONFIG + queued)
 
     def pending():
@@ -143,7 +203,7 @@ def test_a_request_in_flight_is_answered_before_the_end(tmp_path):
 
 def test_perf_analyzer_runs_against_it_with_shared_memory(repository):
     with running_triton(repository) as triton:
-        window = ["-p", "200", "-r", "3", "-s", "100"]
+        window = ["-p", "200", "-r", "3", "-s", "1000000"]  # however much the latency varies
         model = ["-m", "census", "--shape", "x:64", "-u", triton.grpc_url, "-i", "grpc"]
         done = run("perf-analyzer", "--", *model, *window, "--shared-memory=system", "--output-shared-memory-size=4096")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -169,6 +229,21 @@ def test_a_port_in_use_is_named_before_anything_is_started(repository):
     assert f"port {grpc} on 127.0.0.1 is already in use" in done.stderr
     assert "--grpc-port" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_repository_whose_path_a_shell_would_read_is_refused(tmp_path):
+    for name in ("two words", "$(touch ran)"):
+        (tmp_path / name).mkdir()
+        done = run("serve", f"--model-repository={tmp_path / name}")
+        assert done.returncode == 1
+        assert name in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_port_of_somebody_else_serves_no_models():
+    with gateway(status=200, reply={"not": "an index"}) as server:
+        done = run("capabilities", "--json", f"--http-port={server.server_port}")
+    assert (done.returncode, json.loads(done.stdout)["supported_models"]) == (0, [])
 
 
 def test_a_missing_tritonserver_is_named_with_the_command_that_installs_it(repository, tmp_path):
@@ -211,6 +286,12 @@ def test_a_refusal_is_told_with_the_gateways_words(repository):
         running_triton(repository, gateway=f"http://127.0.0.1:{server.server_port}") as triton,
     ):
         eventually(lambda: "the runtime token is wrong" in triton.log.read_text(), 10)
+
+
+def test_onnx_runtime_gives_the_machine_no_id_and_reports_nothing(repository, tmp_path):
+    with running_triton(repository, env={"HOME": str(tmp_path), "XDG_CACHE_HOME": ""}) as triton:
+        assert triton.api.ready()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_line_of_the_log_is_json_with_the_fields_of_the_project(repository):

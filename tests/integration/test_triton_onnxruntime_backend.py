@@ -193,6 +193,13 @@ def test_outputs_of_any_length_and_scalars_come_back(client, values, where, most
     assert answer.as_numpy("most").tolist() == [most]
 
 
+def test_answering_writes_nothing_into_the_log(client, triton):
+    before = triton.log.read_text()
+    ask(client, "census", "x", ones(4), "FP32")
+    ask(client, "above_zero", "x", np.zeros(2, np.float32), "FP32")
+    assert triton.log.read_text() == before
+
+
 def test_auto_complete_derives_what_the_official_backend_would(incomplete):
     config = configuration(incomplete, "bare")
     assert config["max_batch_size"] == 4

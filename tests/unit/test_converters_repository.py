@@ -93,6 +93,13 @@ def test_a_missing_model_names_those_that_are_there(tmp_path):
         Repository(tmp_path / "models").served_version("cars")
 
 
+@pytest.mark.parametrize("name", ["../people", "people/1", "", ".", ".."])
+def test_a_name_that_is_no_folder_of_the_repository_is_no_model(tmp_path, name):
+    put(tmp_path / "models", "people", b"one")
+    with pytest.raises(ModelError, match="holds no model"):
+        Repository(tmp_path / "models").served_version(name)
+
+
 def test_the_model_of_another_hand_is_not_touched(tmp_path):
     (tmp_path / "models/theirs").mkdir(parents=True)
     (tmp_path / "models/theirs/config.pbtxt").write_text('name: "theirs"')

@@ -1,7 +1,8 @@
 """The command line of tritonserver."""
 
 import pytest
-from triton_agent.command import needs_auto_complete, server_command
+from triton_agent.command import check_paths, needs_auto_complete, server_command
+from triton_agent.errors import AgentError
 from triton_agent.locate import Installation
 from triton_agent.settings import AutoComplete, HardwareMode, ModelControl, OnFailure, Serving
 
@@ -80,6 +81,20 @@ def test_auto_complete_is_on_only_if_a_configuration_leaves_something_out(tmp_pa
     add_model(tmp_path, "m", config)
     assert needs_auto_complete(Serving(tmp_path)) is needed
     assert not needs_auto_complete(Serving(tmp_path, auto_complete=AutoComplete.OFF))
+
+
+def test_a_configuration_that_can_not_be_read_is_left_to_triton(tmp_path):
+    (tmp_path / "m/config.pbtxt").mkdir(parents=True)
+    assert needs_auto_complete(Serving(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["two words", "$(touch x)", "a;b", "it's", "new\nline"])
+def test_a_path_that_a_shell_would_read_is_refused_for_the_local_server_alone(tmp_path, name):
+    serving = Serving(tmp_path / name)
+    with pytest.raises(AgentError, match="local tritonserver"):
+        check_paths(Installation(tmp_path, tmp_path, {}), serving)
+    check_paths(Installation(tmp_path, None, {}), serving)
+    check_paths(Installation(tmp_path, tmp_path, {}), Serving(tmp_path / "models-2_für+alle.v1"))
 
 
 def test_models_that_are_not_loaded_do_not_count(tmp_path):

@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 
 from triton_agent.host import host_id
-from triton_agent.keeper import kill_session, remove_regions
+from triton_agent.keeper import kill_session, oldest_backend_start, remove_environments, remove_regions
 from triton_agent.leftovers import region_prefix, sweep_dead_agents
 
 
@@ -38,6 +39,35 @@ def test_an_agent_whose_process_id_was_reused_is_dead(tmp_path):
     reused = "_".join([*fields[:-1], str(int(fields[-1]) - 1)]) + "_"
     (tmp_path / f"{reused}abc").touch()
     assert sweep_dead_agents(tmp_path) == [reused]
+
+
+def test_the_regions_of_another_user_are_left_alone(tmp_path, monkeypatch):
+    (tmp_path / f"{ended_process_prefix()}abc").touch()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert sweep_dead_agents(tmp_path) == []
+
+
+def test_environments_go_if_they_are_empty_and_older_than_every_backend(tmp_path):
+    for name in ("python_env_abc123", "python_env_full00", "python_env_young0", "python_env_own", "other_env_abc123"):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1000, 1000))
+    (tmp_path / "python_env_full00/0").mkdir()
+    os.utime(tmp_path / "python_env_full00", (1000, 1000))
+    os.utime(tmp_path / "python_env_young0", (3000, 3000))
+    remove_environments(2000, tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"python_env_full00", "python_env_young0", "python_env_own", "other_env_abc123"}
+
+
+def test_a_process_with_the_backend_in_it_keeps_what_is_younger(tmp_path):
+    library = tmp_path / "libtriton_python.so"
+    library.write_bytes(b"\0" * 4096)
+    script = "import mmap, sys; f = open(sys.argv[1], 'r+b'); m = mmap.mmap(f.fileno(), 0); print(flush=True); input()"
+    command = [sys.executable, "-c", script, library]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert oldest_backend_start() <= time.time()
+        process.communicate(b"\n")
 
 
 def test_the_stubs_of_a_dead_agent_are_killed(tmp_path):

@@ -71,3 +71,9 @@ def test_whatever_tritonserver_prints_becomes_one_line_of_json(text):
     log.triton(text)
     assert stream.getvalue().count("\n") <= 1
     assert not stream.getvalue() or json.loads(stream.getvalue())["service"] == "ruth-ai-runtime"
+
+
+def test_what_triton_says_of_a_missing_gpu_is_no_error():
+    log, stream = written()
+    level, _ = log.triton('E1121 01:18:03.262369 85 cuda_utils.cc:1] "CudaDriverHelper has not been initialized."')
+    assert (level, stream.getvalue()) == (Level.DEBUG, "")

@@ -36,8 +36,22 @@ def test_a_heartbeat_that_is_no_time_is_refused(heartbeat):
 
 def test_the_gateways_address_must_be_one():
     assert Gateway.from_environment("http://gateway:8080/", {}).url == "http://gateway:8080"
-    with pytest.raises(UsageError, match="ftp"):
-        Gateway.from_environment("ftp://gateway", {})
+
+
+@pytest.mark.parametrize("url", ["ftp://gateway", "gateway:8080", "http://", "http://[gateway", "http://gateway:99999"])
+def test_what_is_no_address_of_a_gateway_is_refused(url):
+    with pytest.raises(UsageError, match="--gateway"):
+        Gateway.from_environment(url, {})
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
+def test_what_is_no_port_is_wrong_usage(port, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["capabilities", f"--http-port={port}"])
+    assert f"'{port}' is no port" in capsys.readouterr().err
+    monkeypatch.setenv("AI_RUNTIME_PORT", port)
+    assert cli.main(["capabilities"]) == 2
+    assert "AI_RUNTIME_PORT" in capsys.readouterr().err
 
 
 def test_a_server_that_listens_everywhere_is_declared_by_name_and_asked_on_loopback():

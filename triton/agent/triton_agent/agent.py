@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
 
-from triton_agent.command import known_options, server_command
+from triton_agent.command import check_paths, known_options, server_command
 from triton_agent.hardware import detect
 from triton_agent.leftovers import region_prefix, sweep_dead_agents
 from triton_agent.locate import Installation, find
@@ -37,13 +37,14 @@ async def serve(
         ServerFailedError: tritonserver ended and is not to be started again.
     """
     installation = find(env)
+    check_paths(installation, serving)
     known = known_options(installation)
     hardware = detect(mode)
     declared = Declared.from_environment(env)
     check_ports(serving.endpoint)
     for prefix in sweep_dead_agents():
         log.warning("cleaned up after an agent that was killed", region_prefix=prefix)
-    api = TritonApi(serving.endpoint.http_url)
+    api = TritonApi(serving.endpoint.http_url, serving.endpoint.metrics_url)
     runtime = Runtime(
         runtime_id(env, serving.endpoint.grpc_port),
         serving.endpoint,
@@ -53,8 +54,9 @@ async def serve(
     )
     start = functools.partial(_start, installation, serving, hardware.kind, known, log)
     supervisor = Supervisor(start, api, runtime, serving.on_failure, log)
-    async with _registered(gateway, runtime, log):
-        await supervisor.run(_stop_on_signals())
+    stop = _stop_on_signals()
+    async with _registered(gateway, runtime, log, stop):
+        await supervisor.run(stop)
 
 
 async def _start(
@@ -67,13 +69,18 @@ async def _start(
 
 
 @contextlib.asynccontextmanager
-async def _registered(gateway: Gateway | None, runtime: Runtime, log: Log) -> AsyncGenerator[None]:
-    """Keep the runtime registered during the block, and withdraw it behind."""
+async def _registered(gateway: Gateway | None, runtime: Runtime, log: Log, stop: asyncio.Event) -> AsyncGenerator[None]:
+    """Keep the runtime registered during the block, and withdraw it behind.
+
+    Should registering itself break down, `stop` is set and what broke it is raised at the end of the block: a runtime
+    that nobody hears of must not look alive.
+    """
     if gateway is None:
         yield
         return
     registration = Registration(gateway, runtime, log)
     beating = asyncio.create_task(registration.run())
+    beating.add_done_callback(lambda _: stop.set())
     try:
         yield
     finally:

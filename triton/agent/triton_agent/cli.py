@@ -22,6 +22,8 @@ from triton_agent.settings import (
     runtime_id,
 )
 
+MAX_PORT = 65_535
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
@@ -60,6 +62,7 @@ def _parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     serve.add_argument(
         "--no-restart", action="store_true", help="exit with Triton's reason when it can't serve or dies"
     )
+    serve.add_argument("--end-with", type=int, metavar="PID", help="stop when this process, its parent, ends")
     capabilities = verbs.add_parser("capabilities", help="print what would be declared to the gateway")
     _add_endpoint(capabilities, env)
     capabilities.add_argument("--json", action="store_true", help="as one JSON object")
@@ -74,17 +77,16 @@ def _add_endpoint(parser: argparse.ArgumentParser, env: Mapping[str, str]) -> No
     hardware = env.get("AI_RUNTIME_HARDWARE") or HardwareMode.AUTO
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--advertise-host", default=env.get("RUTH_AI_RUNTIME_HOST"), help="name others reach it under")
-    parser.add_argument("--grpc-port", type=_port, default=positive(env, "AI_RUNTIME_PORT") or 8001)
-    parser.add_argument("--http-port", type=_port, default=positive(env, "AI_RUNTIME_HTTP_PORT") or 8000)
+    parser.add_argument("--grpc-port", type=_port, default=positive(env, "AI_RUNTIME_PORT", MAX_PORT) or 8001)
+    parser.add_argument("--http-port", type=_port, default=positive(env, "AI_RUNTIME_HTTP_PORT", MAX_PORT) or 8000)
     parser.add_argument("--metrics-port", type=_port, default=8002)
     parser.add_argument("--hardware", type=HardwareMode, choices=list(HardwareMode), default=hardware)
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 < port < 65536:
-        raise argparse.ArgumentTypeError(f"{port} is no port: 1 to 65535")
-    return port
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to {MAX_PORT}")
+    return int(text)
 
 
 def _endpoint(arguments: argparse.Namespace) -> Endpoint:
@@ -101,11 +103,17 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint:
 
 
 def _serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from triton_agent.keeper import end_with_parent
+
+    if arguments.end_with is not None and not end_with_parent(arguments.end_with):
+        raise AgentError(f"process {arguments.end_with}, which was to be the parent of this one, is not")
     from triton_agent.agent import serve
     from triton_agent.logs import Log
 
     if not arguments.model_repository.is_dir():
         raise AgentError(f"--model-repository {arguments.model_repository} is not a folder")
+    if not os.access(arguments.model_repository, os.R_OK | os.X_OK):
+        raise AgentError(f"--model-repository {arguments.model_repository} can't be read by this user")
     serving = Serving(
         model_repository=arguments.model_repository.resolve(),
         endpoint=_endpoint(arguments),

@@ -4,13 +4,14 @@ import re
 import subprocess
 from pathlib import Path
 
-from triton_agent.errors import MissingError
+from triton_agent.errors import AgentError, MissingError
 from triton_agent.locate import Installation
 from triton_agent.settings import AutoComplete, HardwareMode, ModelControl, OnFailure, Serving
 
 EXIT_TIMEOUT_S = 5
 OPTION = re.compile(r"^\s*--([a-z0-9-]+)", re.MULTILINE)
 TENSORS = re.compile(r"\b(input|output)\s*:?\s*[\[{]")
+UNSAFE_IN_SHELL = re.compile(r"[^\w./+@%=:,-]")
 COMMENT = re.compile(r"#.*")
 PYTHON_BACKENDS = ("python", "onnxruntime")
 
@@ -30,6 +31,24 @@ def known_options(installation: Installation) -> frozenset[str]:
         reason = done.stderr.strip() or f"exit status {done.returncode}"
         raise MissingError(f"{installation.server} does not run here: {reason.splitlines()[-1]}")
     return options
+
+
+def check_paths(installation: Installation, serving: Serving) -> None:
+    """Refuse paths that the local server's Python backend would not survive: it starts its stubs through a shell.
+
+    A space in the path of a model keeps a stub from starting; `$(…)` in it would be run.
+
+    Raises:
+        AgentError: A path holds such a character.
+    """
+    if installation.backends is None:
+        return
+    for path in (serving.model_repository, installation.backends):
+        if found := UNSAFE_IN_SHELL.search(str(path)):
+            raise AgentError(
+                f"{path} has {found[0]!r} in it, which the local tritonserver can't cope with: "
+                "use a path of letters, digits and ./_-+@%=:,"
+            )
 
 
 def server_command(
@@ -86,9 +105,10 @@ def needs_auto_complete(serving: Serving) -> bool:
 def _is_complete(model: Path, config_name: str | None) -> bool:
     named = model / "configs" / f"{config_name}.pbtxt"
     path = named if config_name and named.is_file() else model / "config.pbtxt"
-    if not path.is_file():
+    try:
+        text = COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:  # none, or none for this user: Triton will say so
         return False
-    text = COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace"))
     return {"input", "output"} <= set(TENSORS.findall(text))
 
 

@@ -4,9 +4,10 @@ The agent runs this file by its path (`python -I -S keeper.py REGION_PREFIX COMM
 standard library) in a session of its own and holds the other end of its standard input. One byte there asks
 tritonserver to end, end of file orders it killed: that is also what the kernel says when the agent itself was killed.
 After tritonserver has gone the keeper kills what is left of the session, reaps it (it is their subreaper), and removes
-the shared-memory regions.
+the shared-memory regions and the empty folders in /tmp.
 """
 
+import contextlib
 import ctypes
 import os
 import select
@@ -18,6 +19,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 REAP_TIMEOUT_S = 5.0
+START_TIME = 19  # index in `process_stat`: ticks since boot
 
 
 def process_ids() -> Iterator[int]:
@@ -58,6 +60,37 @@ def remove_regions(prefix: str, folder: Path = Path("/dev/shm")) -> list[str]:  
     return names
 
 
+def remove_environments(older_than: float, folder: Path = Path("/tmp")) -> None:  # noqa: S108 # compiled into Triton
+    """Remove the empty folders that Triton's Python backend makes for itself and leaves when it is killed.
+
+    Args:
+        older_than: Unix time; younger ones may belong to a server that runs.
+        folder: Where they are.
+    """
+    for path in folder.glob("python_env_??????"):
+        with contextlib.suppress(OSError):  # not empty, not ours, or gone
+            if path.stat().st_uid == os.getuid() and path.stat().st_mtime < older_than:
+                path.rmdir()
+
+
+def oldest_backend_start() -> float:
+    """Unix time at which the oldest living process with Triton's Python backend in it began; infinity without one."""
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    oldest = float("inf")
+    for pid in process_ids():
+        with contextlib.suppress(OSError):  # not ours, or gone
+            if b"/libtriton_python.so" in Path(f"/proc/{pid}/maps").read_bytes():
+                ticks = int(process_stat(pid)[START_TIME])
+                oldest = min(oldest, booted + ticks / os.sysconf("SC_CLK_TCK"))
+    return oldest
+
+
+def end_with_parent(parent: int) -> bool:
+    """Have the kernel ask this process to end (SIGTERM) when its parent ends; False if that has ended already."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    return os.getppid() == parent
+
+
 def launch(command: list[str]) -> int:
     """Start the command in its own process group, to be killed by the kernel if this process is; returns its id."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -65,6 +98,8 @@ def launch(command: list[str]) -> int:
     keeper = os.getpid()
     pid = os.fork()
     if pid:
+        with contextlib.suppress(OSError):  # it did so itself, or has ended
+            os.setpgid(pid, pid)
         return pid
     os.setpgid(0, 0)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -112,6 +147,7 @@ def main(prefix: str, *command: str) -> int:
     kill_session(os.getsid(0))
     reap(time.monotonic() + REAP_TIMEOUT_S)
     remove_regions(prefix)
+    remove_environments(oldest_backend_start())
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

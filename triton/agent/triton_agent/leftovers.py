@@ -11,9 +11,8 @@ import re
 import signal
 from pathlib import Path
 
-from triton_agent.keeper import process_ids, process_stat, remove_regions
+from triton_agent.keeper import START_TIME, process_ids, process_stat, remove_regions
 
-START_TIME = 19  # index of starttime, field 22 of proc_pid_stat(5), behind the command name
 PREFIX = re.compile(r"(ruth_triton_(\d+)_(\d+)_(\d+)_)")
 
 
@@ -26,12 +25,20 @@ def sweep_dead_agents(folder: Path = Path("/dev/shm")) -> list[str]:  # noqa: S1
     """Kill the stubs and remove the regions of agents that are provably dead; returns the prefixes cleaned up."""
     if not folder.is_dir():
         return []
-    found = {match[1] for path in folder.glob("ruth_triton_*") if (match := PREFIX.match(path.name))}
+    found = {match[1] for path in folder.glob("ruth_triton_*") if (match := PREFIX.match(path.name)) and _is_ours(path)}
     dead = sorted(prefix for prefix in found if _owner_is_dead(prefix))
     for prefix in dead:
         _kill_carriers(prefix)
         remove_regions(prefix, folder)
     return dead
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the file is this user's: others' can't be removed, nor can their processes always be seen."""
+    try:
+        return path.stat().st_uid == os.getuid()
+    except FileNotFoundError:
+        return False
 
 
 def _owner_is_dead(prefix: str) -> bool:

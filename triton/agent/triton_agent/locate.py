@@ -12,6 +12,8 @@ from triton_agent.errors import MissingError
 OFFICIAL = Path("/opt/tritonserver")
 TRITON_FOLDER = Path(__file__).resolve().parents[2]
 OUR_BACKENDS = TRITON_FOLDER / "backends"
+NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
+"""ONNX Runtime otherwise gives the machine an id and reports to its vendor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def find(env: Mapping[str, str], official: Path = OFFICIAL) -> Installation:
         MissingError: There is none, or it was installed for another Python.
     """
     if (official / "bin/tritonserver").is_file():
-        return Installation(official / "bin/tritonserver", None, {})
+        return Installation(official / "bin/tritonserver", None, NO_TELEMETRY)
     tree = local_home(env) / "pytriton/tritonserver"
     stub = tree / f"python_backend_stubs/{python_tag()}/triton_python_backend_stub"
     placed = tree / "backends/python/triton_python_backend_stub"
@@ -75,4 +77,5 @@ def _python_environment(env: Mapping[str, str]) -> dict[str, str]:
     return {
         "PATH": f"{scripts}{os.pathsep}{env.get('PATH', os.defpath)}",
         "PYTHONPATH": sysconfig.get_path("purelib"),
+        **NO_TELEMETRY,
     }

@@ -11,6 +11,7 @@ from typing import TextIO
 
 SERVICE = "ruth-ai-runtime"
 TRITON_LINE = re.compile(r"^([IWEFV])\d{4} \d\d:\d\d:\d\d\.\d+ \d+ (\S+?:\d+)\] (.*)$", re.DOTALL)
+HARMLESS = "CudaDriverHelper has not been initialized"  # said as an error wherever there is no GPU
 
 
 class Level(IntEnum):
@@ -82,6 +83,8 @@ class Log:
     def triton(self, line: str) -> tuple[Level, str]:
         """Write a line of tritonserver's; returns its level and its message without Triton's prefix and quotes."""
         level, source, message = parse_triton(line)
+        if message.startswith(HARMLESS):
+            level = Level.DEBUG
         if message.strip("+-"):  # not the borders of its tables
             self.write(level, message, component="tritonserver", **({"source": source} if source else {}))
         return level, message

@@ -5,13 +5,14 @@ import contextlib
 from enum import StrEnum
 from urllib.parse import quote
 
-from triton_agent.errors import UnreachableError
+from triton_agent.errors import MissingError, UnreachableError
 from triton_agent.logs import Level, Log
 from triton_agent.rest import Reply, call
 from triton_agent.runtime import Runtime
 from triton_agent.settings import Gateway
 
 TIMEOUT_S = 2.0
+SHORTEST_HEARTBEAT_S, LONGEST_HEARTBEAT_S = 0.1, 60.0  # whatever a gateway asks for
 
 
 class Standing(StrEnum):
@@ -20,9 +21,15 @@ class Standing(StrEnum):
     REGISTERED = "registered with the gateway"
     UNREACHABLE = "the gateway can't be reached, trying on"
     REFUSED = "the gateway refuses this runtime"
+    UNKNOWN = "the hardware can't be asked, declaring nothing until it can"
 
 
-LEVELS = {Standing.REGISTERED: Level.INFO, Standing.UNREACHABLE: Level.WARN, Standing.REFUSED: Level.ERROR}
+LEVELS = {
+    Standing.REGISTERED: Level.INFO,
+    Standing.UNREACHABLE: Level.WARN,
+    Standing.REFUSED: Level.ERROR,
+    Standing.UNKNOWN: Level.ERROR,
+}
 
 
 class Registration:
@@ -40,7 +47,7 @@ class Registration:
         self._heartbeat_s = gateway.heartbeat_s
         self._runtime = runtime
         self._log = log
-        self._standing: Standing | None = None
+        self._told: tuple[Standing, object] | None = None
 
     async def run(self) -> None:
         """Register now, at every heartbeat and at once when the runtime changes, until cancelled."""
@@ -57,13 +64,15 @@ class Registration:
             await asyncio.to_thread(call, "DELETE", url, token=self._token, timeout_s=TIMEOUT_S)
 
     async def _register(self) -> None:
-        body = (await self._runtime.capabilities()).as_json()
         try:
+            body = (await self._runtime.capabilities()).as_json()
             reply = await asyncio.to_thread(
                 call, "POST", f"{self._url}/register", body=body, token=self._token, timeout_s=TIMEOUT_S
             )
         except UnreachableError as error:
             self._tell(Standing.UNREACHABLE, detail=str(error))
+        except MissingError as error:
+            self._tell(Standing.UNKNOWN, detail=str(error))
         else:
             self._judge(reply)
 
@@ -73,13 +82,14 @@ class Registration:
             self._tell(Standing.REGISTERED)
             interval = reply.body.get("heartbeat_interval_s") if isinstance(reply.body, dict) else None
             if isinstance(interval, int | float) and interval > 0:
-                self._heartbeat_s = float(interval)
+                self._heartbeat_s = min(max(interval, SHORTEST_HEARTBEAT_S), LONGEST_HEARTBEAT_S)
         else:
             detail = reply.body.get("detail", "") if isinstance(reply.body, dict) else ""
             self._tell(Standing.REFUSED, status=reply.status, detail=detail)
 
     def _tell(self, standing: Standing, **fields: object) -> None:
         """Log a change of standing, and only a change."""
-        if standing is not self._standing:
-            self._standing = standing
+        change = (standing, fields.get("status"))
+        if change != self._told:
+            self._told = change
             self._log.write(LEVELS[standing], standing.value, gateway=self._url, **fields)

@@ -17,8 +17,10 @@ from triton_agent.settings import Endpoint
 from triton_agent.triton_api import TritonApi
 
 READY_POLL_S = 0.03
+PROBE_INTERVAL_S = 1.0
+PROBES_MISSED = 3  # in a row: it hangs; with the limits of the probes, 9 s after the last answer
 STOP_GRACE_S = 5.0
-FLUSH_S = 0.1  # for the last answers to leave the server's sockets
+FLUSH_S = 0.3  # for the last answers to leave the server's sockets
 LINE_LIMIT = 1 << 20
 IDLE = "All models are stopped"  # tritonserver's word that nothing is in flight; what follows takes it 3 s more
 REASONS_KEPT = 5
@@ -34,6 +36,8 @@ class TritonServer:
     """
 
     def __init__(self, process: subprocess.Popen[bytes], log: Log, region_prefix: str) -> None:
+        assert process.stdin is not None
+        self._lifeline = process.stdin  # see `keeper`: a byte asks, the end of file kills
         self._process = process
         self._log = log
         self._region_prefix = region_prefix
@@ -81,17 +85,37 @@ class TritonServer:
             await asyncio.wait([self._ended], timeout=READY_POLL_S)
         return False
 
+    async def wait_broken(self, api: TritonApi) -> str:
+        """Wait until it can't do its work any more although it runs; returns what is wrong with it.
+
+        Either it has left several probes in a row unanswered, or a process of one of its models has died: Triton never
+        replaces that, and fails every request that comes its way.
+        """
+        missed = 0
+        dead: set[int] = set()
+        while missed < PROBES_MISSED:
+            await asyncio.sleep(PROBE_INTERVAL_S)
+            before, dead = dead, dead_stubs(self._process.pid)
+            if before & dead:  # one that was only just unloaded is collected at once
+                return "a process of a model died"
+            missed = 0 if await asyncio.to_thread(api.alive) else missed + 1
+        return "it does not answer"
+
+    def kill(self) -> None:
+        """Have it killed at once; `wait` returns when nothing of it is left."""
+        self._lifeline.close()
+
     async def stop(self) -> int:
         """Let requests in flight finish, for `STOP_GRACE_S` at most, then end it; returns the exit status."""
-        lifeline = self._process.stdin
-        assert lifeline is not None
+        if self._lifeline.closed:
+            return await self.wait()
         with contextlib.suppress(BrokenPipeError):
-            lifeline.write(b"T")
+            self._lifeline.write(b"T")
         idle = asyncio.create_task(self._idle.wait())
         await asyncio.wait([self._ended, idle], timeout=STOP_GRACE_S, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         await asyncio.wait([self._ended], timeout=FLUSH_S)
-        lifeline.close()
+        self.kill()
         return await self.wait()
 
     async def _run(self) -> int:
@@ -125,6 +149,17 @@ class TritonServer:
             self._idle.set()
         if level >= Level.ERROR or message.startswith("error:"):
             self._reasons.append(message)
+
+
+def dead_stubs(keeper_pid: int) -> set[int]:
+    """Ids of the children of a keeper's tritonserver that have died and were not collected."""
+    found: set[int] = set()
+    for pid in keeper.process_ids():
+        with contextlib.suppress(ProcessLookupError):
+            state, parent, _, session, *_ = keeper.process_stat(pid)
+            if state == "Z" and int(session) == keeper_pid and int(keeper.process_stat(int(parent))[1]) == keeper_pid:
+                found.add(pid)
+    return found
 
 
 def check_ports(endpoint: Endpoint) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from triton_agent.errors import UsageError
 
@@ -89,6 +90,11 @@ class Endpoint:
         return f"http://{self.local_host}:{self.http_port}"
 
     @property
+    def metrics_url(self) -> str:
+        """Address of Triton's metrics for the agent."""
+        return f"http://{self.local_host}:{self.metrics_port}/metrics"
+
+    @property
     def ports(self) -> dict[str, int]:
         """Port by the name of its option."""
         return {"grpc-port": self.grpc_port, "http-port": self.http_port, "metrics-port": self.metrics_port}
@@ -128,7 +134,7 @@ class Gateway:
         Raises:
             UsageError: The address is not http(s), the heartbeat no number above zero, or the token's file unreadable.
         """
-        if not url.startswith(("http://", "https://")):
+        if not _is_http(url):
             raise UsageError(f"--gateway is an http:// or https:// address, not {url!r}")
         text = env.get("RUTH_AI_HEARTBEAT_S", "2")
         try:
@@ -140,13 +146,21 @@ class Gateway:
         return cls(url.rstrip("/"), secret(env, "RUTH_AI_RUNTIME_TOKEN"), heartbeat_s)
 
 
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address, a port above 65535
+        return False
+
+
 def runtime_id(env: Mapping[str, str], grpc_port: int) -> str:
     """The name this runtime registers under: `RUTH_AI_RUNTIME_ID`, else one that is the same after every restart."""
     return env.get("RUTH_AI_RUNTIME_ID") or f"{socket.gethostname()}-{grpc_port}"
 
 
-def positive(env: Mapping[str, str], name: str) -> int | None:
-    """A whole number above zero from a variable; None if it is unset or empty.
+def positive(env: Mapping[str, str], name: str, most: int = 1_000_000) -> int | None:
+    """A whole number from 1 to `most` from a variable; None if it is unset or empty.
 
     Raises:
         UsageError: It is something else; the message names the variable.
@@ -154,8 +168,8 @@ def positive(env: Mapping[str, str], name: str) -> int | None:
     text = env.get(name, "").strip()
     if not text:
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"{name} is a whole number above 0, not {text!r}")
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise UsageError(f"{name} is a whole number from 1 to {most}, not {text!r}")
     return int(text)
 
 

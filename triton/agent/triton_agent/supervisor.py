@@ -1,4 +1,4 @@
-"""Keeps tritonserver running: starts it, sees it ready, starts it again when it dies, ends it when asked to."""
+"""Keeps tritonserver running: starts it, sees it ready, starts it again when it dies or breaks, ends it when asked."""
 
 import asyncio
 import random
@@ -62,8 +62,8 @@ class Supervisor:
         server = await self._start()
         try:
             served_from = await self._until_ready(server, stopping, began)
-            ended = asyncio.create_task(server.wait())
-            await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if served_from is not None:
+                await self._until_over(server, stopping)
         finally:
             self._runtime.set_up(up=False)
             crashed = not stopping.done()
@@ -84,6 +84,16 @@ class Supervisor:
         self._runtime.set_up(up=True)
         self._log.info("tritonserver is ready", seconds=round(now - began, 3))
         return now
+
+    async def _until_over(self, server: TritonServer, stopping: asyncio.Task[bool]) -> None:
+        """Wait until it ends, breaks down (then it is killed) or is to stop."""
+        ended = asyncio.create_task(server.wait())
+        broken = asyncio.create_task(server.wait_broken(self._api))
+        await asyncio.wait([ended, broken, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if broken.done() and not ended.done():
+            self._log.error("tritonserver is broken: killing it", cause=broken.result())
+            server.kill()
+        broken.cancel()
 
     def _failed(self, status: int, reason: str) -> None:
         self._log.error("tritonserver ended by itself", exit_status=status, reason=reason)

@@ -26,11 +26,13 @@ class TritonApi:
 
     Args:
         url: `http://host:port`.
+        metrics_url: Address of its metrics, which threads of their own serve; asked by `alive` alone.
         timeout_s: Limit for each call.
     """
 
-    def __init__(self, url: str, timeout_s: float = 1.0) -> None:
+    def __init__(self, url: str, metrics_url: str | None = None, timeout_s: float = 1.0) -> None:
         self._url = url
+        self._metrics_url = metrics_url
         self._timeout_s = timeout_s
 
     def ready(self) -> bool:
@@ -40,16 +42,23 @@ class TritonApi:
         except UnreachableError:
             return False
 
+    def alive(self) -> bool:
+        """Whether the process still answers, whatever it says.
+
+        Its metrics are asked too: loading models over HTTP keeps the HTTP interface's few threads busy for as long.
+        """
+        return any(self._answers(url) for url in (f"{self._url}/v2/health/live", self._metrics_url) if url)
+
     def models(self) -> tuple[ServedModel, ...]:
         """Every model of the repository, with the versions that Triton knows.
 
         Raises:
-            UnreachableError: Triton does not answer, or answers with an error.
+            UnreachableError: Triton does not answer, or something else does.
         """
         url = f"{self._url}/v2/repository/index"
         reply = call("POST", url, body={}, timeout_s=self._timeout_s)
-        if reply.status != 200:
-            raise UnreachableError(f"{url}: HTTP {reply.status}")
+        if reply.status != 200 or not isinstance(reply.body, list):
+            raise UnreachableError(f"{url}: HTTP {reply.status}, no index of models")
         return tuple(
             ServedModel(entry["name"], entry.get("version", ""), entry.get("state") == "READY") for entry in reply.body
         )
@@ -62,3 +71,10 @@ class TritonApi:
         """
         url = f"{self._url}/v2/systemsharedmemory/status"
         return call("GET", url, timeout_s=self._timeout_s).status == 200
+
+    def _answers(self, url: str) -> bool:
+        try:
+            call("GET", url, timeout_s=self._timeout_s)
+        except UnreachableError:
+            return False
+        return True

@@ -7,6 +7,7 @@ What the configuration fields mean: https://github.com/triton-inference-server/o
 
 # ruff: noqa: ANN401 -- neither Triton's objects nor ONNX Runtime's have types
 
+import ctypes
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,10 @@ import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingI
 
 Tensors: TypeAlias = dict[str, npt.NDArray[Any]]
 Config: TypeAlias = dict[str, Any]
+
+CONSUMED = b"used_dltensor"  # https://dmlc.github.io/dlpack/latest/python_spec.html; must outlive every capsule
+rename_capsule = ctypes.pythonapi.PyCapsule_SetName
+rename_capsule.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 DEFAULT_MAX_BATCH_SIZE = 4  # what the official backend's auto-complete fills in
 TYPE_OF_ONNX = {  # what DLPack and numpy can both express: no strings, no bfloat16
@@ -260,8 +265,15 @@ def written(name: str, array: npt.NDArray[Any]) -> Any:
     """An array as an output tensor, through DLPack as in `read`; a scalar as `[1]`.
 
     Triton takes an empty array by DLPack for a non-contiguous one; that it counts no bytes is right here for once.
+    It also marks the capsules that it took by a name of its own, where the protocol has another: numpy, which looks for
+    that one, would print a traceback for each tensor.
     """
-    return pb_utils.Tensor.from_dlpack(name, np.atleast_1d(array)) if array.size else pb_utils.Tensor(name, array)
+    if not array.size:
+        return pb_utils.Tensor(name, array)
+    capsule = np.atleast_1d(array).__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    rename_capsule(capsule, CONSUMED)
+    return tensor
 
 
 def groups(calls: Sequence[Call]) -> Iterable[list[int]]:
