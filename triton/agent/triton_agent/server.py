@@ -96,7 +96,7 @@ class TritonServer:
         while missed < PROBES_MISSED:
             await asyncio.sleep(PROBE_INTERVAL_S)
             before, dead = dead, dead_stubs(self._process.pid)
-            if before & dead:  # one that was only just unloaded is collected at once
+            if before & dead:  # Triton has had the time to collect one that it killed itself
                 return "a process of a model died"
             missed = 0 if await asyncio.to_thread(api.alive) else missed + 1
         return "it does not answer"
@@ -152,12 +152,16 @@ class TritonServer:
 
 
 def dead_stubs(keeper_pid: int) -> set[int]:
-    """Ids of the children of a keeper's tritonserver that have died and were not collected."""
+    """Ids of the children of a keeper's tritonserver that have failed or were killed, and were not collected.
+
+    Stubs of unloaded models end with status 0, and may wait for seconds until Triton collects them.
+    """
     found: set[int] = set()
     for pid in keeper.process_ids():
         with contextlib.suppress(ProcessLookupError):
-            state, parent, _, session, *_ = keeper.process_stat(pid)
-            if state == "Z" and int(session) == keeper_pid and int(keeper.process_stat(int(parent))[1]) == keeper_pid:
+            state, parent, _, session, *rest = keeper.process_stat(pid)
+            failed = state == "Z" and rest[-1] != "0"  # exit_code, field 52 and last
+            if failed and int(session) == keeper_pid and int(keeper.process_stat(int(parent))[1]) == keeper_pid:
                 found.add(pid)
     return found
 
