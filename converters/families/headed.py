@@ -1,5 +1,6 @@
 """A family that is told by one plan: what the network takes, which head it has, what the user may leave out."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from converters.families.family import (
@@ -62,11 +63,12 @@ class Plan:
     tolerance: Tolerance = ONE_LEVEL
 
 
-class PlannedFamily:
+class PlannedFamily(ABC):
     """A family whose only decision is the plan."""
 
     name: str
 
+    @abstractmethod
     def plan(self, file: OnnxFile) -> Plan:
         """Return how to fuse a file of this family.
 
