@@ -13,7 +13,7 @@ from converters.spec import INPUT_NAME
 BUILD_TIMEOUT_S = 4 * 3600.0
 MODEL_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
-_FOLDER = "/work"
+_FOLDER = "/build"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

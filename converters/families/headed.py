@@ -75,7 +75,6 @@ class PlannedFamily(ABC):
         Raises:
             Misfit: It is of another.
         """
-        raise NotImplementedError
 
     def recognise(self, file: OnnxFile) -> Recognition:
         """Say whether the graph is of this family, and why."""
