@@ -34,7 +34,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a runtime's registration, repeated as its heartbeat."""
+    """The body of a runtime's registration, repeated as its heartbeat.
+
+    `grpc_url` is `host:port`, `http_url` is `http://host:port`: Triton's two interfaces. Frames go over HTTP where the
+    runtime declares it.
+    """
 
     runtime_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
     hardware_type: HardwareType
@@ -49,6 +53,7 @@ class Capability(msgspec.Struct, frozen=True, kw_only=True):
     memory_available_mb: int | None = None
     version: str
     grpc_url: Annotated[str, msgspec.Meta(min_length=3)]
+    http_url: Annotated[str, msgspec.Meta(pattern=r"^http://[^/@?#\s]+$")] | None = None
     metrics_url: str | None = None
     host_id: str | None = None
     shared_memory: bool = False

@@ -261,7 +261,7 @@ def test_a_runtime_registers_beats_tells_of_a_crash_and_withdraws(repository):
         with running_triton(repository, env=env, gateway=url) as triton:
             path, token, body = declared(server, lambda body: loaded(body) == {"census": True})
             assert (path, token) == ("/api/internal/runtime/register", "Bearer secret")
-            assert body["grpc_url"] == triton.grpc_url
+            assert (body["grpc_url"], body["http_url"]) == (triton.grpc_url, triton.http_url)
             assert (body["hardware_type"], body["max_fps"], body["inference_batch_size"]) == ("cpu", 30, 1)
             assert body["shared_memory"] is True
             os.kill(triton.server_pid(), signal.SIGKILL)

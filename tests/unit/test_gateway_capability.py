@@ -48,6 +48,8 @@ def test_a_cap_never_raises_what_was_declared():
         {"runtime_id": ""},
         {"runtime_id": "a b"},
         {"hardware_type": "tpu"},
+        {"http_url": "127.0.0.1:8000"},
+        {"http_url": "file:///etc/passwd"},
     ],
 )
 def test_a_declaration_that_cannot_be_kept_to_is_refused(changes: dict[str, object]):

@@ -44,6 +44,7 @@ class Capabilities:
         memory_available_mb: MiB that are free now.
         version: This agent's version.
         grpc_url: `host:port` of Triton's gRPC interface.
+        http_url: Address of Triton's HTTP interface.
         metrics_url: Address of Triton's Prometheus metrics.
         host_id: Equal for processes with a common `/dev/shm` (see `host.host_id`).
         shared_memory: Whether clients on the same host may register system shared memory.
@@ -63,6 +64,7 @@ class Capabilities:
     memory_available_mb: int
     version: str
     grpc_url: str
+    http_url: str
     metrics_url: str
     host_id: str | None
     shared_memory: bool
@@ -100,6 +102,7 @@ def declare(
         memory_available_mb=hardware.memory_available_mb,
         version=version("ruth-ai"),
         grpc_url=f"{host}:{endpoint.grpc_port}",
+        http_url=f"http://{host}:{endpoint.http_port}",
         metrics_url=f"http://{host}:{endpoint.metrics_port}/metrics",
         host_id=this_host,
         shared_memory=shared_memory and this_host is not None,
