@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.inference.shared_memory import PREFIX, QUARANTINE_S, FrameSlots, remove_leftovers
+from tests.support.triton_server import eventually
 
 SHM = Path("/dev/shm")
 
@@ -79,11 +80,44 @@ def test_a_region_that_does_not_fit_is_refused_at_once_and_leaves_nothing():
     assert {path for path in set(SHM.iterdir()) - before if str(os.getpid()) in path.name} == set()
 
 
-def test_only_regions_of_gateways_that_are_gone_are_removed(tmp_path: Path):
-    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    dead = int(process.stdout)
-    names = [f"{PREFIX}_{dead}_aa", f"{PREFIX}_{os.getpid()}_bb", f"{PREFIX}_other_cc", f"triton_{dead}_dd"]
-    for name in names:
+OWNER = """
+import sys
+from gateway.inference.shared_memory import FrameSlots
+slots = FrameSlots(slot_bytes=600, count=2)
+print(slots.name, flush=True)
+input()
+"""
+
+
+def test_a_region_is_removed_once_its_gateway_was_killed_and_not_before(slots: FrameSlots):
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        name = owner.stdout.readline().decode().strip()
+        assert name not in remove_leftovers()
+        owner.kill()
+    assert name in remove_leftovers()
+    assert not (SHM / name).exists()
+    assert (SHM / slots.name).exists()
+
+
+def test_a_gateway_in_another_pid_namespace_keeps_its_region():
+    namespace = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no right to make a pid namespace here")
+    command = [*namespace, sys.executable, "-c", OWNER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        name = owner.stdout.readline().decode().strip()
+        assert name.split("_")[3] != str(owner.pid)
+        assert name not in remove_leftovers()
+        owner.kill()
+    eventually(lambda: name in remove_leftovers(), 5)
+
+
+def test_what_is_no_gateways_region_is_left_alone(tmp_path: Path):
+    (tmp_path / "target").touch()
+    (tmp_path / f"{PREFIX}_1_link").symlink_to(tmp_path / "target")
+    for name in ("triton_1_dd", f"{PREFIX}_1_aa"):
         (tmp_path / name).touch()
-    assert remove_leftovers(tmp_path) == [names[0]]
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    assert remove_leftovers(tmp_path) == [f"{PREFIX}_1_aa"]
+    assert {path.name for path in tmp_path.iterdir()} == {"target", f"{PREFIX}_1_link", "triton_1_dd"}
