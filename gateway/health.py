@@ -194,14 +194,18 @@ def overall(components: Mapping[str, ComponentHealth]) -> HealthStatus:
 
 
 def runtime_health(runtimes: Sequence[RuntimeStatus]) -> RuntimeHealth:
-    """Sum up the runtimes: healthy when all are ready and a model is loaded, unhealthy when none is ready."""
+    """Sum up the runtimes: healthy when all are ready with every model, unhealthy when none is ready.
+
+    One that is drained on purpose, while another is ready, is no trouble.
+    """
     ready = [runtime for runtime in runtimes if runtime.state is RuntimeState.READY]
     latencies = [runtime.latency_ms for runtime in ready if runtime.latency_ms is not None]
     model_loaded = any(runtime.capability.loaded_models for runtime in ready)
+    error = _runtime_error(runtimes, ready) or (None if model_loaded else "no model is loaded")
     return RuntimeHealth(
-        status=_runtime_status(len(ready), len(runtimes), model_loaded=model_loaded),
+        status=_runtime_status(ready, error),
         latency_ms=round(max(latencies), 3) if latencies else None,
-        error=_runtime_error(runtimes) or (None if model_loaded else "no model is loaded"),
+        error=error,
         hardware_type=",".join(sorted({r.capability.hardware_type for r in runtimes})) or None,
         model_loaded=model_loaded,
         runtimes_ready=len(ready),
@@ -210,19 +214,25 @@ def runtime_health(runtimes: Sequence[RuntimeStatus]) -> RuntimeHealth:
     )
 
 
-def _runtime_status(ready: int, registered: int, *, model_loaded: bool) -> HealthStatus:
-    if ready == 0:
+def _runtime_status(ready: Sequence[RuntimeStatus], error: str | None) -> HealthStatus:
+    if not ready:
         return HealthStatus.UNHEALTHY
-    return HealthStatus.HEALTHY if ready == registered and model_loaded else HealthStatus.DEGRADED
+    return HealthStatus.DEGRADED if error else HealthStatus.HEALTHY
 
 
-def _runtime_error(runtimes: Sequence[RuntimeStatus]) -> str | None:
+def _runtime_error(runtimes: Sequence[RuntimeStatus], ready: Sequence[RuntimeStatus]) -> str | None:
     if not runtimes:
         return "no runtime is registered; start one with `ruth-triton serve --gateway URL`"
+    fine = {RuntimeState.READY, RuntimeState.DRAINING} if ready else {RuntimeState.READY}
     troubles = [
         f"{runtime.capability.runtime_id} is {runtime.state}" + (f": {runtime.reason}" if runtime.reason else "")
         for runtime in runtimes
-        if runtime.state is not RuntimeState.READY
+        if runtime.state not in fine
+    ]
+    troubles += [
+        f"model {model} gets no frames on {runtime.capability.runtime_id}: {reason}"
+        for runtime in ready
+        for model, reason in runtime.held_models.items()
     ]
     return mask_secrets("; ".join(troubles)) or None
 

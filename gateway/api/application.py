@@ -17,7 +17,7 @@ from gateway.api.models import ModelController
 from gateway.api.origin import refuse_cross_site
 from gateway.api.problems import answer_http_exception, answer_ruth_error, answer_unexpected
 from gateway.api.rules import RuleController
-from gateway.api.runtimes import RuntimeRegistrationController, bearer_token_guard, list_runtimes
+from gateway.api.runtimes import RuntimeController, RuntimeRegistrationController, bearer_token_guard
 from gateway.api.services import Services
 from gateway.api.tracing import TraceMiddleware
 from gateway.api.violations import ViolationController
@@ -80,7 +80,7 @@ async def add_security_headers(message: Message, _: Scope) -> None:
 def _public_handlers() -> list[ControllerRouterHandler]:
     return [
         HealthController,
-        list_runtimes,
+        RuntimeController,
         ModelController,
         CameraController,
         RuleController,

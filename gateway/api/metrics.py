@@ -13,8 +13,9 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from gateway.api.problems import documented
 from gateway.api.services import Injected, Services
+from gateway.domain.breaker import BreakerState
 from gateway.domain.camera import CameraState, CameraStatus
-from gateway.domain.runtime import RuntimeStatus
+from gateway.domain.runtime import RuntimeState, RuntimeStatus
 from gateway.errors import DatabaseError
 from gateway.health import ComponentHealth, HealthStatus
 
@@ -81,6 +82,7 @@ class Scrape(Collector):
         """Every metric family."""
         yield from self._counters.collect()
         yield from camera_families(self._observation.cameras)
+        yield from runtime_families(self._observation.runtimes)
         violations = _family("violations_by_status", "Violations on record.", "status")
         for status, count in self._observation.violations_by_status.items():
             violations.add_metric([status], count)
@@ -89,9 +91,6 @@ class Scrape(Collector):
         for name, component in self._observation.components.items():
             health.add_metric([name], HEALTH_VALUES[component.status])
         yield health
-        in_flight = _family("inference_queue_depth", "Frames sent to runtimes and not answered yet.")
-        in_flight.add_metric([], sum(runtime.in_flight for runtime in self._observation.runtimes))
-        yield in_flight
 
 
 def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
@@ -107,6 +106,22 @@ def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
         fps.add_metric([camera_id, "granted"], status.granted_fps)
         fps.add_metric([camera_id, "achieved"], status.achieved_fps)
     return active, state, fps
+
+
+def runtime_families(runtimes: Sequence[RuntimeStatus]) -> Iterable[Metric]:
+    """What is the case of each runtime, and of all."""
+    in_flight = _family("inference_queue_depth", "Frames sent to runtimes and not answered yet.")
+    in_flight.add_metric([], sum(runtime.in_flight for runtime in runtimes))
+    state = _family("runtime_state", "1 for the state that the runtime is in.", "runtime_id", "state")
+    breaker = _family("runtime_breaker_open", "1 while failures keep frames from the runtime.", "runtime_id")
+    held = _family("runtime_models_held", "Models that fail and get no frames.", "runtime_id")
+    for runtime in runtimes:
+        runtime_id = runtime.capability.runtime_id
+        for each in RuntimeState:
+            state.add_metric([runtime_id, each], runtime.state is each)
+        breaker.add_metric([runtime_id], runtime.breaker is not BreakerState.CLOSED)
+        held.add_metric([runtime_id], len(runtime.held_models))
+    return in_flight, state, breaker, held
 
 
 def _family(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:

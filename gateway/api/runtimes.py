@@ -19,7 +19,11 @@ from gateway.domain.runtime import RuntimeStatus
 from gateway.errors import AuthenticationError
 
 AnyConnection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+RuntimeId: TypeAlias = Annotated[str, PathParameter(description="As declared.", max_length=128)]
 RuntimeGuard: TypeAlias = Callable[[AnyConnection, BaseRouteHandler], None]
+
+
+DRAIN_PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +56,7 @@ class RuntimeRegistrationController(Controller):
         operation_id="register_runtime",
         summary="Declare a runtime's capabilities",
         description="The first declaration registers the runtime; repeating it is its heartbeat.",
-        responses=documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
+        responses=documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
     )
     async def register(self, data: JSONBody[Capability], services: Injected) -> Registration:
         """Take the declaration to the scheduler."""
@@ -67,17 +71,45 @@ class RuntimeRegistrationController(Controller):
     )
     async def deregister(
         self,
-        runtime_id: Annotated[str, PathParameter(description="As declared.", max_length=128)],
+        runtime_id: RuntimeId,
         services: Injected,
     ) -> None:
-        """Send it no more frames."""
-        services.control.deregister(runtime_id)
+        """Send it no more frames; answers when those on their way are done with, so that it may end then."""
+        await services.control.deregister(runtime_id)
 
 
-@get("/runtimes", operation_id="list_runtimes", summary="Every registered runtime", tags=["runtimes"])
-async def list_runtimes(services: Injected) -> RuntimePage:
-    """What each declared, what is made of it, and how it is doing."""
-    return RuntimePage(items=list(services.control.runtimes()))
+class RuntimeController(Controller):
+    """Where models run."""
+
+    path = "/runtimes"
+    tags = ("runtimes",)
+
+    @get(operation_id="list_runtimes", summary="Every registered runtime")
+    async def list_runtimes(self, services: Injected) -> RuntimePage:
+        """What each declared, what is made of it, and how it is doing."""
+        return RuntimePage(items=list(services.control.runtimes()))
+
+    @post(
+        "/{runtime_id:str}/drain",
+        status_code=HTTPStatus.NO_CONTENT,
+        operation_id="drain_runtime",
+        summary="Send a runtime no more frames",
+        responses=DRAIN_PROBLEMS,
+    )
+    async def drain(self, runtime_id: RuntimeId, services: Injected) -> None:
+        """Its cameras go to other runtimes; frames on their way are answered. It stays so until it is undrained."""
+        services.control.drain_runtime(runtime_id)
+
+    @post(
+        "/{runtime_id:str}/undrain",
+        status_code=HTTPStatus.NO_CONTENT,
+        operation_id="undrain_runtime",
+        summary="Let a drained runtime have frames again",
+        responses=DRAIN_PROBLEMS,
+    )
+    async def undrain(self, runtime_id: RuntimeId, services: Injected) -> None:
+        """It takes its share back."""
+        services.control.undrain_runtime(runtime_id)
 
 
 def bearer_token_guard(token: str | None) -> RuntimeGuard:

@@ -194,8 +194,16 @@ class Control(Protocol):
         """Take a runtime's declaration, its first or a heartbeat."""
         ...
 
-    def deregister(self, runtime_id: str) -> None:
-        """Let go of a runtime; `NotFoundError` if it isn't registered."""
+    async def deregister(self, runtime_id: str) -> None:
+        """Let go of a runtime, its frames on their way being answered first; `NotFoundError` if it isn't registered."""
+        ...
+
+    def drain_runtime(self, runtime_id: str) -> None:
+        """Send a runtime no more frames until it is undrained; `NotFoundError` if it isn't registered."""
+        ...
+
+    def undrain_runtime(self, runtime_id: str) -> None:
+        """Let a drained runtime have frames again; `NotFoundError` if it isn't registered."""
         ...
 
     def runtimes(self) -> Sequence[RuntimeStatus]:

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from gateway.domain.breaker import BreakerState
 from gateway.domain.capability import Capability, RuntimeLimits
 from gateway.domain.model import ModelContract
 
@@ -14,6 +15,7 @@ class RuntimeState(StrEnum):
 
     CONNECTING = "connecting"
     READY = "ready"
+    DRAINING = "draining"
     UNAVAILABLE = "unavailable"
 
 
@@ -32,6 +34,8 @@ class RuntimeStatus(msgspec.Struct, frozen=True, kw_only=True):
         limits: What the adaptation table makes of it.
         state: Whether frames may go to it.
         reason: Why not, in words for a person; empty while ready.
+        breaker: Whether failures keep frames from it.
+        held_models: Models that are loaded but fail, and why: they get no frames until a try is answered.
         transport: How frames travel to it; None before the first connection.
         transport_reason: Why frames travel inline, where they do.
         in_flight: Frames on their way now.
@@ -44,6 +48,8 @@ class RuntimeStatus(msgspec.Struct, frozen=True, kw_only=True):
     limits: RuntimeLimits
     state: RuntimeState
     reason: str = ""
+    breaker: BreakerState = BreakerState.CLOSED
+    held_models: dict[str, str] = {}
     transport: Transport | None = None
     transport_reason: str = ""
     in_flight: int = 0

@@ -13,12 +13,13 @@ from gateway.domain.capability import AdaptationTable, Capability
 from gateway.domain.clock import Clock
 from gateway.domain.ports import EvidenceStore, Source, Spool
 from gateway.domain.rule import Rule
-from gateway.domain.runtime import ModelStatus, RuntimeState, RuntimeStatus
+from gateway.domain.runtime import ModelStatus, RuntimeStatus
 from gateway.metrics import Metrics
 from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.judge import Judge, Verdict, end_episodes
 from gateway.pipeline.recorder import Recorder
-from gateway.pipeline.registry import Registered, RuntimeRegistry
+from gateway.pipeline.registered import Registered
+from gateway.pipeline.registry import RuntimeRegistry
 from gateway.pipeline.running import RunningCamera
 from gateway.scheduler import Scheduler
 from gateway.sources import CameraReader
@@ -127,9 +128,17 @@ class Pipeline:
         """Take a runtime's declaration, its first or a heartbeat."""
         self._registry.register(capability)
 
-    def deregister(self, runtime_id: str) -> None:
-        """Let go of a runtime; `NotFoundError` if it isn't registered."""
-        self._registry.deregister(runtime_id)
+    async def deregister(self, runtime_id: str) -> None:
+        """Let go of a runtime, its frames on their way being answered first; `NotFoundError` if it isn't registered."""
+        await self._registry.retire(runtime_id, lambda: self._scheduler.load(runtime_id)[0])
+
+    def drain_runtime(self, runtime_id: str) -> None:
+        """Send a runtime no more frames until it is undrained; `NotFoundError` if it isn't registered."""
+        self._registry.drain(runtime_id, draining=True)
+
+    def undrain_runtime(self, runtime_id: str) -> None:
+        """Let a drained runtime have frames again; `NotFoundError` if it isn't registered."""
+        self._registry.drain(runtime_id, draining=False)
 
     def runtimes(self) -> Sequence[RuntimeStatus]:
         """Every registered runtime."""
@@ -262,15 +271,13 @@ class Pipeline:
         if registered is None:
             self._scheduler.remove_runtime(runtime_id)
         else:
-            connection = registered.connection
-            ready = connection.state is RuntimeState.READY
-            self._scheduler.set_runtime(runtime_id, registered.limits, connection.contracts, ready=ready)
+            models = registered.guarded.models
+            self._scheduler.set_runtime(runtime_id, registered.limits, models, ready=registered.ready)
         self._apply_grants()
         self._frames.pump()
 
     def _runtime_status(self, registered: Registered) -> RuntimeStatus:
-        connection = registered.connection
-        in_flight, window = self._scheduler.load(connection.runtime_id)
+        in_flight, window = self._scheduler.load(registered.capability.runtime_id)
         return registered.status(in_flight, window)
 
     def _apply_grants(self) -> None:
@@ -313,7 +320,7 @@ class Pipeline:
         while any(r.pending for r in self._cameras.values()) and self._clock.monotonic() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self._frames.stop()
-        for task in (*upkeep, *(registered.task for registered in self._registry)):
+        for task in (*upkeep, *(task for registered in self._registry for task in registered.tasks)):
             task.cancel()
 
     async def _stop_readers(self) -> None:

@@ -132,7 +132,7 @@ class FrameLoop:
             if registered is None:
                 raise RuntimeUnavailableError(f"runtime {dispatch.runtime_id} is gone")
             timeout_s = max(0.001, dispatch.deadline_s - self._clock.monotonic())
-            result = await registered.connection.infer(model, dispatch.frame, timeout_s)
+            result = await registered.guarded.infer(model, dispatch.frame, timeout_s)
         except InferenceError as error:
             self._metrics.inference_failed(model, error)
             self._settle_drop(Drop(dispatch.key, dispatch.frame.index, _CAUSES[type(error)]), running, str(error))

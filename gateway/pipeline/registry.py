@@ -1,50 +1,25 @@
 """The runtimes that have declared themselves, and a connection to each."""
 
 import asyncio
-import datetime as dt
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 from gateway.domain.capability import AdaptationTable, Capability, RuntimeLimits, adapt
 from gateway.domain.clock import Clock
 from gateway.domain.model import ModelContract
-from gateway.domain.runtime import ModelStatus, RuntimeState, RuntimeStatus
-from gateway.errors import InvalidInputError, NotFoundError
+from gateway.domain.runtime import ModelStatus, RuntimeState
+from gateway.errors import ConflictError, InvalidInputError, NotFoundError
 from gateway.inference import TritonRuntime
+from gateway.pipeline.guarded import GuardedRuntime
+from gateway.pipeline.registered import Registered
 
 _logger = logging.getLogger(__name__)
 
 MISSED_HEARTBEATS = 3
 SLOTS_PER_BATCH = 12
-
-
-@dataclass(slots=True, eq=False)
-class Registered:
-    """A runtime as it declared itself last, and the connection to it."""
-
-    capability: Capability
-    limits: RuntimeLimits
-    connection: TritonRuntime
-    task: "asyncio.Task[None]"
-    heartbeat_s: float
-    heartbeat_at: dt.datetime
-
-    def status(self, in_flight: int, window: int) -> RuntimeStatus:
-        """How the runtime is doing, with `in_flight` of `window` frames on their way to it."""
-        return RuntimeStatus(
-            capability=self.capability,
-            limits=self.limits,
-            state=self.connection.state,
-            reason=self.connection.reason,
-            transport=self.connection.transport,
-            transport_reason=self.connection.transport_reason,
-            in_flight=in_flight,
-            window=window,
-            latency_ms=self.connection.latency_ms,
-            last_heartbeat_at=self.heartbeat_at,
-        )
+RETIRE_POLL_S = 0.01
+CLOSE_S = 1.0  # for the server to forget the region, before it goes away
 
 
 class RuntimeRegistry:
@@ -92,13 +67,15 @@ class RuntimeRegistry:
 
         Raises:
             InvalidInputError: The adaptation table has no row for its hardware.
+            ConflictError: Another runtime, which answers, has this id.
         """
         if capability.hardware_type not in self._table:
             raise InvalidInputError(f"the adaptation table has no row for hardware_type {capability.hardware_type}")
         limits = adapt(capability, self._table)
         known = self._runtimes.get(capability.runtime_id)
         if known is not None and _address(known.capability) != _address(capability):
-            known.task.cancel()
+            self._check_moved(known, capability)
+            _cancel(known)
             known = None
         if known is None:
             self._runtimes[capability.runtime_id] = self._connect(capability, limits)
@@ -106,28 +83,43 @@ class RuntimeRegistry:
             self._on_change(capability.runtime_id)
             return
         changed = (known.capability.supported_models, known.limits) != (capability.supported_models, limits)
-        known.capability, known.limits = capability, limits
+        known.capability, known.limits, known.leaving = capability, limits, False
         known.heartbeat_s, known.heartbeat_at = self._clock.monotonic(), self._clock.utcnow()
         if changed:
             known.connection.check()
             self._on_change(capability.runtime_id)
 
-    def deregister(self, runtime_id: str, reason: str = "it said goodbye") -> None:
-        """Forget a runtime; `NotFoundError` if it isn't registered."""
-        registered = self._runtimes.pop(runtime_id, None)
-        if registered is None:
-            raise NotFoundError(f"no runtime {runtime_id} is registered")
-        _logger.info("runtime gone", extra={"runtime_id": runtime_id, "reason": reason})
-        registered.task.cancel()
+    def drain(self, runtime_id: str, *, draining: bool) -> None:
+        """Send a runtime no more frames, or frames again; `NotFoundError` if it isn't registered."""
+        registered = self._registered(runtime_id)
+        if registered.draining != draining:
+            registered.draining = draining
+            _logger.info("runtime %s", "drains" if draining else "takes frames again", extra={"runtime_id": runtime_id})
+            self._on_change(runtime_id)
+
+    async def retire(self, runtime_id: str, in_flight: Callable[[], int]) -> None:
+        """Forget a runtime that says goodbye, once its frames on their way are answered or too old.
+
+        Args:
+            runtime_id: As declared; `NotFoundError` if it isn't registered.
+            in_flight: How many frames are on their way to it now.
+        """
+        registered = self._registered(runtime_id)
+        registered.leaving = True
         self._on_change(runtime_id)
+        deadline_s = self._clock.monotonic() + registered.limits.timeout_s
+        while registered.leaving and in_flight() and self._clock.monotonic() < deadline_s:  # noqa: ASYNC110 - rare
+            await asyncio.sleep(RETIRE_POLL_S)
+        if registered.leaving and self._runtimes.get(runtime_id) is registered:
+            self._forget(registered, "it said goodbye")
+            await asyncio.wait(registered.tasks, timeout=CLOSE_S)
 
     def expire(self) -> None:
         """Forget the runtimes whose last heartbeat is too old."""
         oldest_s = self._clock.monotonic() - self._expiry_s
         for registered in self:
             if registered.heartbeat_s < oldest_s:
-                reason = f"no heartbeat for {self._expiry_s:g} s"
-                self.deregister(registered.capability.runtime_id, reason)
+                self._forget(registered, f"no heartbeat for {self._expiry_s:g} s")
 
     def having(self, model: str) -> list[TritonRuntime]:
         """Ready connections to the runtimes that have a model in their repository.
@@ -169,18 +161,51 @@ class RuntimeRegistry:
             name=name, loaded_on=tuple(loaded_on), available_on=tuple(available_on), contract=contract, reason=reason
         )
 
+    def _registered(self, runtime_id: str) -> Registered:
+        registered = self._runtimes.get(runtime_id)
+        if registered is None:
+            raise NotFoundError(f"no runtime {runtime_id} is registered")
+        return registered
+
+    def _forget(self, registered: Registered, reason: str) -> None:
+        runtime_id = registered.capability.runtime_id
+        del self._runtimes[runtime_id]
+        _logger.info("runtime gone", extra={"runtime_id": runtime_id, "reason": reason})
+        _cancel(registered)
+        self._on_change(runtime_id)
+
+    def _check_moved(self, known: Registered, capability: Capability) -> None:
+        """One id is one runtime: two that share it would take the connection from each other at every heartbeat."""
+        if known.connection.state is RuntimeState.READY and not known.leaving:
+            raise ConflictError(
+                f"a runtime {capability.runtime_id} at {known.capability.grpc_url} is registered and answers; "
+                "give this one an id of its own (RUTH_AI_RUNTIME_ID), or end the other first"
+            )
+
     def _connect(self, capability: Capability, limits: RuntimeLimits) -> Registered:
+        runtime_id = capability.runtime_id
         connection = TritonRuntime(
-            capability.runtime_id,
+            runtime_id,
             capability.grpc_url,
             shared_memory_reason=self._why_inline(capability),
             slots=limits.batch_size * SLOTS_PER_BATCH,
             clock=self._clock,
             workers=self._workers,
-            on_change=lambda: self._on_change(capability.runtime_id),
+            on_change=lambda: self._connection_changed(registered),
         )
-        task = self._spawn(connection.run(), f"runtime-{capability.runtime_id}")
-        return Registered(capability, limits, connection, task, self._clock.monotonic(), self._clock.utcnow())
+        guarded = GuardedRuntime(
+            connection, lambda: registered.limits.timeout_s, self._clock, lambda: self._on_change(runtime_id)
+        )
+        registered = Registered(capability, limits, guarded, (), self._clock.monotonic(), self._clock.utcnow())
+        registered.tasks = (
+            self._spawn(connection.run(), f"runtime-{runtime_id}"),
+            self._spawn(guarded.run(), f"guard-{runtime_id}"),
+        )
+        return registered
+
+    def _connection_changed(self, registered: Registered) -> None:
+        registered.guarded.connection_changed()
+        self._on_change(registered.capability.runtime_id)
 
     def _why_inline(self, capability: Capability) -> str:
         if not capability.shared_memory:
@@ -188,6 +213,11 @@ class RuntimeRegistry:
         if not self._host_id or capability.host_id != self._host_id:
             return "the runtime is on another host, or has a /dev/shm of its own"
         return ""
+
+
+def _cancel(registered: Registered) -> None:
+    for task in registered.tasks:
+        task.cancel()
 
 
 def _address(capability: Capability) -> tuple[str, bool, str | None]:

@@ -3,6 +3,8 @@
 import datetime as dt
 from collections.abc import Sequence
 
+import msgspec
+
 from gateway.domain.camera import Camera, CameraSettings, CameraState, CameraStatus
 from gateway.domain.capability import DEFAULT_ADAPTATION, Capability, adapt
 from gateway.domain.model import ModelContract
@@ -31,9 +33,20 @@ class FakeControl:
             last_heartbeat_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
         )
 
-    def deregister(self, runtime_id: str) -> None:
+    async def deregister(self, runtime_id: str) -> None:
         if self.registered.pop(runtime_id, None) is None:
             raise NotFoundError(f"runtime {runtime_id} isn't registered")
+
+    def drain_runtime(self, runtime_id: str) -> None:
+        self._set_state(runtime_id, RuntimeState.DRAINING)
+
+    def undrain_runtime(self, runtime_id: str) -> None:
+        self._set_state(runtime_id, RuntimeState.READY)
+
+    def _set_state(self, runtime_id: str, state: RuntimeState) -> None:
+        if runtime_id not in self.registered:
+            raise NotFoundError(f"runtime {runtime_id} isn't registered")
+        self.registered[runtime_id] = msgspec.structs.replace(self.registered[runtime_id], state=state)
 
     def runtimes(self) -> Sequence[RuntimeStatus]:
         return list(self.registered.values())

@@ -26,7 +26,7 @@ def census(batch: int | str = "n", width: int | str = "w") -> onnx.ModelProto:
         helper.make_node("Expand", ["length", "shape"], ["rows"]),
         helper.make_node("Add", ["x", "x"], ["double"]),
     ]
-    return _model(
+    return model_of(
         nodes,
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, width])],
         [
@@ -39,7 +39,7 @@ def census(batch: int | str = "n", width: int | str = "w") -> onnx.ModelProto:
 
 def lookup() -> onnx.ModelProto:
     """INT64 `index [n, 1]` → FP32 `value [n, 1]`, ten times the index from a table of four: others fail the run."""
-    return _model(
+    return model_of(
         [helper.make_node("Gather", ["table", "index"], ["value"])],
         [helper.make_tensor_value_info("index", TensorProto.INT64, ["n", 1])],
         [helper.make_tensor_value_info("value", TensorProto.FLOAT, ["n", 1])],
@@ -49,7 +49,7 @@ def lookup() -> onnx.ModelProto:
 
 def above_zero() -> onnx.ModelProto:
     """FP32 `x [n]` → `where` INT64 `[1, k]`, where it is not zero; `most`: the maximum, a scalar."""
-    return _model(
+    return model_of(
         [
             helper.make_node("NonZero", ["x"], ["where"]),
             helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
@@ -65,7 +65,7 @@ def above_zero() -> onnx.ModelProto:
 
 def identity(element_type: int) -> onnx.ModelProto:
     """`input [n, 3]` of a type → the same as `output`."""
-    return _model(
+    return model_of(
         [helper.make_node("Identity", ["input"], ["output"])],
         [helper.make_tensor_value_info("input", element_type, ["n", 3])],
         [helper.make_tensor_value_info("output", element_type, ["n", 3])],
@@ -73,7 +73,7 @@ def identity(element_type: int) -> onnx.ModelProto:
     )
 
 
-def _model(nodes, inputs, outputs, initializers) -> onnx.ModelProto:
+def model_of(nodes, inputs, outputs, initializers) -> onnx.ModelProto:
     graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)

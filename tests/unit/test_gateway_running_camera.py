@@ -87,7 +87,7 @@ class Loop:
     def __post_init__(self) -> None:
         limits = RuntimeLimits(max_fps=1000, max_camera_fps=1000, batch_size=1, timeout_s=60)
         self.scheduler.set_runtime("triton", limits, {"people"}, ready=True)
-        registered = SimpleNamespace(connection=self.runtime)
+        registered = SimpleNamespace(guarded=self.runtime)
         self.frames = FrameLoop(
             scheduler=self.scheduler,
             registry=SimpleNamespace(get=lambda _: registered),  # type: ignore[arg-type]

@@ -54,9 +54,8 @@ async def serve(
     )
     start = functools.partial(_start, installation, serving, hardware.kind, known, log)
     supervisor = Supervisor(start, api, runtime, serving.on_failure, log)
-    stop = _stop_on_signals()
-    async with _registered(gateway, runtime, log, stop):
-        await supervisor.run(stop)
+    async with _registered(gateway, runtime, log, _stop_on_signals()) as withdrawn:
+        await supervisor.run(withdrawn)
 
 
 async def _start(
@@ -69,25 +68,27 @@ async def _start(
 
 
 @contextlib.asynccontextmanager
-async def _registered(gateway: Gateway | None, runtime: Runtime, log: Log, stop: asyncio.Event) -> AsyncGenerator[None]:
-    """Keep the runtime registered during the block, and withdraw it behind.
+async def _registered(
+    gateway: Gateway | None, runtime: Runtime, log: Log, stop: asyncio.Event
+) -> AsyncGenerator[asyncio.Event]:
+    """Keep the runtime registered until `stop` is set or the block ends.
 
-    Should registering itself break down, `stop` is set and what broke it is raised at the end of the block: a runtime
-    that nobody hears of must not look alive.
+    Yields:
+        Set when it is no longer registered, so that no frame comes any more: Triton may end. Should registering itself
+        break down, it is set, too, and what broke it is raised at the end of the block: a runtime that nobody hears of
+        must not look alive.
     """
     if gateway is None:
-        yield
+        yield stop
         return
-    registration = Registration(gateway, runtime, log)
-    beating = asyncio.create_task(registration.run())
-    beating.add_done_callback(lambda _: stop.set())
+    withdrawn = asyncio.Event()
+    registered = asyncio.create_task(Registration(gateway, runtime, log).run(stop))
+    registered.add_done_callback(lambda _: withdrawn.set())
     try:
-        yield
+        yield withdrawn
     finally:
-        beating.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await beating
-        await registration.withdraw()
+        stop.set()
+        await registered
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -12,6 +12,7 @@ from triton_agent.runtime import Runtime
 from triton_agent.settings import Gateway
 
 TIMEOUT_S = 2.0
+WITHDRAW_TIMEOUT_S = 5.0  # the gateway answers when the last frame is done with: after 2 s at most
 SHORTEST_HEARTBEAT_S, LONGEST_HEARTBEAT_S = 0.1, 60.0  # whatever a gateway asks for
 
 
@@ -49,19 +50,23 @@ class Registration:
         self._log = log
         self._told: tuple[Standing, object] | None = None
 
-    async def run(self) -> None:
-        """Register now, at every heartbeat and at once when the runtime changes, until cancelled."""
-        while True:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Register now, at every heartbeat and at once when the runtime changes; once `stop` is set, withdraw."""
+        stopping = asyncio.create_task(stop.wait())
+        while not stop.is_set():
             self._runtime.changed.clear()
             await self._register()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._runtime.changed.wait(), self._heartbeat_s)
+            change = asyncio.create_task(self._runtime.changed.wait())
+            await asyncio.wait([stopping, change], timeout=self._heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+            change.cancel()
+        stopping.cancel()
+        await self._withdraw()
 
-    async def withdraw(self) -> None:
-        """Tell the gateway that this runtime is gone; a gateway that does not answer will notice by itself."""
+    async def _withdraw(self) -> None:
+        """Say goodbye. The gateway answers when nothing is on its way here any more, or will notice by itself."""
         url = f"{self._url}/{quote(self._runtime.runtime_id, safe='')}"
         with contextlib.suppress(UnreachableError):
-            await asyncio.to_thread(call, "DELETE", url, token=self._token, timeout_s=TIMEOUT_S)
+            await asyncio.to_thread(call, "DELETE", url, token=self._token, timeout_s=WITHDRAW_TIMEOUT_S)
 
     async def _register(self) -> None:
         try:

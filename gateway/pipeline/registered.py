@@ -1,0 +1,66 @@
+"""One runtime as it declared itself, and how it is doing."""
+
+import asyncio
+import datetime as dt
+from dataclasses import dataclass
+
+from gateway.domain.capability import Capability, RuntimeLimits
+from gateway.domain.runtime import RuntimeState, RuntimeStatus
+from gateway.inference import TritonRuntime
+from gateway.pipeline.guarded import GuardedRuntime
+
+
+@dataclass(slots=True, eq=False)
+class Registered:
+    """A runtime as it declared itself last, and the way to it.
+
+    Attributes:
+        capability: As declared.
+        limits: What the scheduler keeps to.
+        guarded: Where its frames go.
+        tasks: What runs for it until it is forgotten.
+        heartbeat_s: When it declared itself last (monotonic).
+        heartbeat_at: The same for records.
+        draining: Whether an operator wants no more frames to go there.
+        leaving: Whether it has said goodbye, and only answers are awaited.
+    """
+
+    capability: Capability
+    limits: RuntimeLimits
+    guarded: GuardedRuntime
+    tasks: "tuple[asyncio.Task[None], ...]"
+    heartbeat_s: float
+    heartbeat_at: dt.datetime
+    draining: bool = False
+    leaving: bool = False
+
+    @property
+    def connection(self) -> TritonRuntime:
+        """The connection behind the breakers."""
+        return self.guarded.connection
+
+    @property
+    def ready(self) -> bool:
+        """Whether frames may go to it."""
+        return self.guarded.ready and not self.draining and not self.leaving
+
+    def status(self, in_flight: int, window: int) -> RuntimeStatus:
+        """How the runtime is doing, with `in_flight` of `window` frames on their way to it."""
+        state, reason = self.guarded.state, self.guarded.reason
+        if self.guarded.ready and not self.ready:
+            state = RuntimeState.DRAINING
+            reason = "it is shutting down" if self.leaving else "an operator drains it"
+        return RuntimeStatus(
+            capability=self.capability,
+            limits=self.limits,
+            state=state,
+            reason=reason,
+            breaker=self.guarded.breaker.state,
+            held_models=self.guarded.held_models,
+            transport=self.connection.transport,
+            transport_reason=self.connection.transport_reason,
+            in_flight=in_flight,
+            window=window,
+            latency_ms=self.connection.latency_ms,
+            last_heartbeat_at=self.heartbeat_at,
+        )
