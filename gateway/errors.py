@@ -8,6 +8,8 @@
     ├── AuthenticationError         no or a wrong credential
     ├── SourceError                 a camera or file can't deliver frames
     │   ├── SourceUnavailableError  can't be opened or reached now; trying again may help
+    │   │   └── SourceStalledError  it was live, and nothing has come for too long
+    │   ├── SourceRefusedError      wrong credential, no video: helps only when somebody changes something
     │   └── SourceFormatError       not a picture stream; trying again won't help
     ├── InferenceError              a frame did not come back as detections
     │   ├── RuntimeUnavailableError the server is away or still starting
@@ -53,6 +55,14 @@ class SourceError(RuthError):
 
 class SourceUnavailableError(SourceError):
     """The source can't be opened or reached now; trying again may help."""
+
+
+class SourceStalledError(SourceUnavailableError):
+    """The source was live, and nothing has come for too long."""
+
+
+class SourceRefusedError(SourceError):
+    """The source refuses us or offers no pictures; trying again helps only when somebody has changed something."""
 
 
 class SourceFormatError(SourceError):

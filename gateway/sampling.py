@@ -15,22 +15,22 @@ class FpsGate:
     LATE = 1.75
 
     def __init__(self, fps: float) -> None:
-        self._fps = fps
+        self._fps = self._asked_fps = fps
         self._due_s: float | None = None
 
     @property
     def fps(self) -> float:
-        """Frames per second let through; 0 lets none through."""
-        return self._fps
+        """Frames per second let through; 0 lets none through. May be set from any thread, holds from the next frame."""
+        return self._asked_fps
 
     @fps.setter
     def fps(self, fps: float) -> None:
-        if fps != self._fps:
-            self._fps = fps
-            self._due_s = None
+        self._asked_fps = fps
 
     def admit(self, time_s: float) -> bool:
         """Decide on a frame of frame time `time_s` (seconds, not decreasing)."""
+        if self._asked_fps != self._fps:
+            self._fps, self._due_s = self._asked_fps, None
         if self._fps <= 0:
             return False
         if self._due_s is None:

@@ -79,6 +79,8 @@ PROBLEMS: Mapping[type[errors.RuthError], ProblemKind] = {
     errors.AuthenticationError: ProblemKind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "No valid credential"),
     errors.SourceError: ProblemKind(HTTPStatus.BAD_GATEWAY, "source-failed", "The camera failed"),
     errors.SourceUnavailableError: ProblemKind(HTTPStatus.BAD_GATEWAY, "source-away", "The camera can't be reached"),
+    errors.SourceStalledError: ProblemKind(HTTPStatus.BAD_GATEWAY, "source-stalled", "The camera sends nothing more"),
+    errors.SourceRefusedError: ProblemKind(HTTPStatus.BAD_GATEWAY, "source-refused", "The camera refuses"),
     errors.SourceFormatError: ProblemKind(HTTPStatus.BAD_GATEWAY, "source-format", "The camera sends no pictures"),
     errors.InferenceError: ProblemKind(HTTPStatus.BAD_GATEWAY, "inference-failed", "Inference failed"),
     errors.RuntimeUnavailableError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "no-runtime", "No runtime is ready"),

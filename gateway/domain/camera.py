@@ -12,6 +12,7 @@ class CameraState(StrEnum):
 
     CONNECTING = "connecting"
     LIVE = "live"
+    STALLED = "stalled"
     RETRYING = "retrying"
     REFUSED = "refused"
     ENDED = "ended"

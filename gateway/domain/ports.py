@@ -12,6 +12,19 @@ from gateway.domain.runtime import ModelStatus, RuntimeStatus
 from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
 
 
+class Gate(Protocol):
+    """Decides which of a camera's frames are looked at."""
+
+    @property
+    def fps(self) -> float:
+        """About how many frames a second of frame time are admitted."""
+        ...
+
+    def admit(self, time_s: float) -> bool:
+        """Whether the frame of this frame time is looked at; asked once for each frame, in their order."""
+        ...
+
+
 class Source(Protocol):
     """Where frames come from. Blocking; used from one thread, except `close`, which any thread may call."""
 
@@ -20,15 +33,21 @@ class Source(Protocol):
 
         Raises:
             SourceUnavailableError: It can't be opened now.
+            SourceRefusedError: Somebody has to change something at the camera or in its settings.
             SourceFormatError: It is no picture stream.
         """
         ...
 
-    def read(self) -> Frame | None:
+    def read(self, gate: Gate | None = None) -> Frame | None:
         """Wait for the next frame; None when the stream has ended or the source was closed.
+
+        With a gate, for the next one that it admits. It is asked as early as frame time is known: what it doesn't
+        admit need not be converted, and often not even decoded.
 
         Raises:
             SourceUnavailableError: The connection was lost.
+            SourceStalledError: Nothing has come for too long.
+            SourceRefusedError: Somebody has to change something at the camera or in its settings.
             SourceFormatError: What comes can't be decoded.
         """
         ...

@@ -10,14 +10,14 @@ from av.container import InputContainer
 
 from gateway.domain.clock import Clock
 from gateway.domain.frame import Frame
+from gateway.domain.ports import Gate
 from gateway.errors import InvalidInputError, SourceFormatError, SourceUnavailableError
+from gateway.sources.decoder import StreamDecoder, VideoPacket
 from gateway.sources.pacing import Pacer
-from gateway.sources.planes import to_frame
 from gateway.sources.timeline import Timeline
 from gateway.sources.urls import CameraUrl, Pace, check_options, pace_option
 
 OPTIONS = {"loop": "0|1", "pace": "realtime|max"}
-MAX_BROKEN_PACKETS = 50
 DEFAULT_FPS = 25.0
 NOT_CLIPS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "imf"})
 """What FFmpeg opens as well: text drawn as pictures, and lists that name other files."""
@@ -39,9 +39,10 @@ class FileSource:
         self._pacer = Pacer(pace, clock)
         self._busy = threading.Lock()
         self._container: InputContainer | None = None
-        self._pictures: Iterator[av.VideoFrame] = iter(())
+        self._packets: Iterator[VideoPacket] = iter(())
+        self._frames: Iterator[Frame] = iter(())
         self._timeline = Timeline(0.0, 1 / DEFAULT_FPS)
-        self._index = 0
+        self._decoder: StreamDecoder | None = None
 
     @classmethod
     def from_url(cls, url: CameraUrl, clock: Clock) -> "FileSource":
@@ -60,19 +61,26 @@ class FileSource:
 
     def open(self, anchor_s: float) -> None:
         """Open the clip and find its picture stream."""
-        stream = self._begin()
-        self._timeline = Timeline(anchor_s, 1 / float(stream.average_rate or DEFAULT_FPS))
+        self._begin(anchor_s)
 
-    def read(self) -> Frame | None:
+    def read(self, gate: Gate | None = None) -> Frame | None:
         """The next frame, when it is due."""
         with self._busy:
-            picture = None if self._pacer.stopped else self._next_picture()
-        if picture is None:
-            return None
-        pts_s, time_s = self._timeline.advance(picture.time)
-        frame = to_frame(picture, self._index, pts_s, time_s)
-        self._index += 1
-        return frame if self._pacer.wait(self._timeline.elapsed_s()) else None
+            while not self._pacer.stopped and self._container is not None and self._decoder is not None:
+                if (frame := next(self._frames, None)) is not None:
+                    return frame
+                packet = self._next_packet()
+                if packet is not None:
+                    self._frames = self._decoder.frames(packet, gate, self._pacer.wait)
+                elif self._decoder.empty:
+                    raise SourceFormatError(f"{self._path.name} holds no picture that can be decoded")
+                elif self._loop:
+                    self._container.close()
+                    self._timeline.restart()
+                    self._begin(None)  # opened anew: not every container can be sought in
+                else:
+                    return None
+        return None
 
     def close(self) -> None:
         """Close the clip."""
@@ -80,22 +88,11 @@ class FileSource:
         with self._busy:
             container, self._container = self._container, None
             if container is not None:
-                self._pictures = iter(())
+                self._frames, self._packets = iter(()), iter(())
                 container.close()
 
-    def _next_picture(self) -> av.VideoFrame | None:
-        picture = next(self._pictures, None)
-        if picture is None and self._index == 0 and self._container is not None:
-            raise SourceFormatError(f"{self._path.name} holds no picture that can be decoded")
-        if picture is not None or not self._loop or self._container is None:
-            return picture
-        self._container.close()
-        self._begin()  # opened anew: not every container can be sought in
-        self._timeline.restart()
-        return next(self._pictures, None)
-
-    def _begin(self) -> av.VideoStream:
-        """Open the clip at its first picture."""
+    def _begin(self, anchor_s: float | None) -> None:
+        """Open the clip at its first picture; None goes on where the clip has ended."""
         if not self._path.is_file():
             raise SourceUnavailableError(f"there is no file {self._path}")
         try:
@@ -111,25 +108,18 @@ class FileSource:
             container.close()
             raise SourceFormatError(f"{self._path.name} has no picture stream")
         stream = container.streams.video[0]
-        # One thread a camera: FFmpeg's own threads cost a third more CPU and twice the memory.
-        stream.codec_context.thread_count = 1
-        self._container, self._pictures = container, self._decode(container, stream)
-        return stream
+        fps = float(stream.average_rate or DEFAULT_FPS)
+        if anchor_s is not None:
+            self._timeline = Timeline(anchor_s, 1 / fps)
+        index = 0 if self._decoder is None else self._decoder.index
+        self._decoder = StreamDecoder(
+            stream.codec_context, stream.time_base, fps, self._timeline, self._path.name, index
+        )
+        self._container, self._packets = container, container.demux(stream)
 
-    def _decode(self, container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-        """Decode packet by packet: a broken one costs its own pictures, not the rest of the clip."""
-        broken = 0
+    def _next_packet(self) -> VideoPacket | None:
+        """The next packet; the last one is empty, and brings what the decoder still holds."""
         try:
-            for packet in container.demux(stream):
-                try:
-                    pictures = packet.decode()
-                except av.error.FFmpegError as error:
-                    broken += 1
-                    if broken > MAX_BROKEN_PACKETS:
-                        raise SourceFormatError(f"{self._path.name} can't be decoded: {error.strerror}") from error
-                    continue
-                for picture in pictures:
-                    broken = 0
-                    yield picture
+            return next(self._packets, None)
         except av.error.FFmpegError as error:
             raise SourceFormatError(f"{self._path.name} can't be read on: {error.strerror}") from error

@@ -43,7 +43,6 @@ class CameraReader:
         self._make_source = make_source
         self._listener = listener
         self._clock = clock
-        self._fps = fps
         self._gate = FpsGate(fps)
         self._stop = threading.Event()
         self._source: Source | None = None
@@ -57,7 +56,7 @@ class CameraReader:
 
     def set_fps(self, fps: float) -> None:
         """Change the rate from the next frame on."""
-        self._fps = fps  # the gate itself belongs to the thread
+        self._gate.fps = fps
 
     def stop(self) -> None:
         """Tell the thread to end, and wake it; returns at once."""
@@ -102,7 +101,7 @@ class CameraReader:
         try:
             # A camera's clock may run fast, and ours may be set back: frame time goes on from where it was.
             source.open(max(self._clock.utcnow().timestamp(), self._last_time_s))
-            while not self._stop.is_set() and (frame := source.read()) is not None:
+            while not self._stop.is_set() and (frame := source.read(self._gate)) is not None:
                 self._take(frame)
         finally:
             source.close()
@@ -112,6 +111,4 @@ class CameraReader:
             self._gave_frames = True
             self._listener.state(CameraState.LIVE, "")
         self._last_time_s = frame.time_s
-        self._gate.fps = self._fps
-        if self._gate.admit(frame.time_s):
-            self._listener.frame(frame)
+        self._listener.frame(frame)

@@ -1,21 +1,31 @@
 """Clips as they come: whole, looped, damaged, and things that are no clips."""
 
+import resource
+import time
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from gateway.domain.clock import SystemClock
 from gateway.errors import InvalidInputError, SourceError, SourceFormatError, SourceUnavailableError
+from gateway.sampling import FpsGate
 from gateway.sources import open_source
 from gateway.sources.file import FileSource
 from gateway.sources.urls import Pace
-from tests.support.clips import write_clip, write_sound
+from tests.support.clips import turn_track, write_clip, write_sound
 
 
 def a_source(path: Path, loop: bool = False) -> FileSource:
     return FileSource(path, loop=loop, pace=Pace.MAX, clock=SystemClock())
+
+
+def a_opened(path: Path) -> FileSource:
+    source = a_source(path)
+    source.open(0.0)
+    return source
 
 
 def count_frames(source: FileSource, limit: int = 10_000) -> int:
@@ -185,3 +195,75 @@ def test_every_error_of_ffmpeg_is_one_that_the_source_maps():
     found = [error for error in vars(av.error).values() if isinstance(error, type) and issubclass(error, Exception)]
     foreign = [e for e in found if e.__module__.startswith("av") and not issubclass(e, av.error.FFmpegError)]
     assert foreign == []
+
+
+def read_through(clip: Path, fps: float) -> tuple[float, float]:
+    """Frames per second of frame time that a gate admits, and the CPU seconds spent."""
+    source, gate, started = a_opened(clip), FpsGate(fps), time.thread_time()
+    times = [frame.time_s for frame in iter(lambda: source.read(gate), None)]
+    source.close()
+    return (len(times) - 1) / (times[-1] - times[0]), time.thread_time() - started
+
+
+@pytest.mark.parametrize("fps", [0.5, 1, 2, 5])
+@pytest.mark.parametrize("clip", ["street_people_cars_pexels854100.mp4", "people_one_by_one_50s.mp4"])
+def test_a_low_rate_is_kept_whatever_is_left_undecoded(data_dir: Path, clip: str, fps: float):
+    assert read_through(data_dir / "video" / clip, fps)[0] == pytest.approx(fps, rel=0.1)
+
+
+@pytest.mark.parametrize("clip", ["people_one_by_one_50s.mp4", "cars_overhead_mjpeg.avi"])
+def test_one_frame_a_second_costs_less_than_half_of_all_frames(data_dir: Path, clip: str):
+    """Measured: a third for H.264 with a key picture a second, a ninth for MJPEG."""
+    assert read_through(data_dir / "video" / clip, 1)[1] < read_through(data_dir / "video" / clip, 60)[1] / 2
+
+
+def test_after_key_pictures_alone_a_grown_rate_gives_whole_pictures(tmp_path: Path):
+    clip = write_clip(tmp_path / "clip.mp4", frames=200, fps=20, codec="libx264", options={"g": "10"})
+    whole = {frame.pts_s: frame for frame in iter(a_opened(clip).read, None)}
+    source, gate = a_opened(clip), FpsGate(1)
+    frames = [source.read(gate) for _ in range(6)]
+    gate.fps = 20
+    frames += [source.read(gate) for _ in range(40)]
+    source.close()
+    for frame in frames:
+        assert frame is not None
+        np.testing.assert_array_equal(frame.luma, whole[frame.pts_s].luma)
+
+
+@pytest.mark.parametrize(("degrees", "size_wh"), [(90, (48, 64)), (180, (64, 48)), (270, (48, 64))])
+def test_a_rotation_that_the_container_states_is_carried_out(tmp_path: Path, degrees: int, size_wh: tuple[int, int]):
+    clip = write_clip(tmp_path / "clip.mp4", frames=2, bright_corner=True)
+    turn_track(clip, degrees)
+    frame = a_opened(clip).read()
+    assert frame is not None
+    assert frame.resolution_wh == size_wh
+    corner = {90: (-1, 0), 180: (-1, -1), 270: (0, -1)}[degrees]
+    assert frame.luma[corner] > 200
+    assert np.median(frame.luma) < 40
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le", "yuv444p", "gray", "yuvj422p", "yuvj444p"])
+def test_ten_bits_and_other_samplings_keep_their_grey(tmp_path: Path, pix_fmt: str):
+    codec = "mjpeg" if pix_fmt.startswith("yuvj") else "ffv1"
+    frame = a_opened(write_clip(tmp_path / "clip.mkv", codec=codec, pix_fmt=pix_fmt, grey=128, size_wh=(34, 18))).read()
+    assert frame is not None
+    assert (frame.resolution_wh, frame.luma.dtype) == ((34, 18), np.uint8)
+    assert abs(int(np.median(frame.luma)) - 126) <= 2
+
+
+def test_a_picture_beyond_8k_is_refused_before_memory_is_taken(tmp_path: Path):
+    picture = np.zeros((16384, 16384), np.uint8)
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    del picture
+    clip = write_clip(tmp_path / "clip.avi", frames=3, codec="mjpeg", pix_fmt="yuvj420p")
+    with av.open(str(clip)) as container, av.open(str(tmp_path / "huge.avi"), "w") as huge:
+        stream = huge.add_stream_from_template(container.streams.video[0])
+        for k in range(60):
+            packet = av.Packet(jpeg)
+            packet.pts = packet.dts = k
+            packet.stream = stream
+            huge.mux(packet)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SourceFormatError, match=r"huge\.avi"):
+        count_frames(a_source(tmp_path / "huge.avi"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB

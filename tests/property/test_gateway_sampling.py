@@ -81,3 +81,11 @@ def test_setting_the_rate_it_has_already_changes_nothing():
     assert gate.admit(0.0)
     gate.fps = 1
     assert not gate.admit(0.5)
+
+
+def test_a_rate_set_by_another_thread_holds_from_the_next_frame_on():
+    gate = FpsGate(1)
+    assert [gate.admit(time_s) for time_s in (0.0, 0.1)] == [True, False]
+    gate.fps = 10
+    assert gate.fps == 10
+    assert [gate.admit(time_s) for time_s in (0.15, 0.25)] == [True, True]

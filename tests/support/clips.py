@@ -1,6 +1,7 @@
 """Clips made for tests."""
 
 import math
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,19 +18,35 @@ def write_clip(
     pix_fmt: str = "yuv420p",
     grey: int | None = None,
     metadata: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+    bright_corner: bool = False,
 ) -> Path:
-    """Write a clip whose frames grow lighter, or are all of one grey (RGB value)."""
+    """Write a clip whose frames grow lighter, are all of one grey (RGB value), or are black but for their top left."""
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height = size_wh
         stream.pix_fmt = pix_fmt
+        stream.options = dict(options or {})
         for k in range(frames):
             value = grey if grey is not None else k * 255 // max(1, frames - 1)
-            picture = np.full((size_wh[1], size_wh[0], 3), value, np.uint8)
+            picture = np.full((size_wh[1], size_wh[0], 3), 0 if bright_corner else value, np.uint8)
+            if bright_corner:
+                picture[:8, :8] = 255
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def turn_track(clip: Path, degrees_anticlockwise: int) -> None:
+    """Write a rotation into the track header of an MP4, as phones do (ISO/IEC 14496-12, 8.3.2)."""
+    content = clip.read_bytes()
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    header = content.index(b"tkhd")
+    at = content.index(upright, header)
+    cos, sin = {90: (0, -1), 180: (-1, 0), 270: (0, 1)}[degrees_anticlockwise]
+    turned = struct.pack(">9i", cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)
+    clip.write_bytes(content[:at] + turned + content[at + len(turned) :])
 
 
 def write_sound(path: Path, seconds: float = 0.5) -> Path:

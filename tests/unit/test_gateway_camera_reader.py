@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.frame import Frame
+from gateway.domain.ports import Gate
 from gateway.errors import InvalidInputError, SourceFormatError, SourceUnavailableError
 from gateway.sources import CameraReader, reader
 from gateway.sources.reader import Listener
@@ -22,7 +23,7 @@ class Script:
     """A source that gives what a test says: times of frames, errors, or None for the end; then it blocks."""
 
     def __init__(self, *steps: float | Exception | None, opening: Exception | None = None) -> None:
-        self._steps = iter(steps)
+        self.steps: Iterator[float | Exception | None] = iter(steps)
         self._opening = opening
         self._closed = threading.Event()
         self.anchor_s = 0.0
@@ -33,14 +34,16 @@ class Script:
         if self._opening:
             raise self._opening
 
-    def read(self) -> Frame | None:
-        step = next(self._steps, "block")
-        if step == "block":
-            assert self._closed.wait(WAIT_S)
-            return None
-        if isinstance(step, Exception):
-            raise step
-        return None if step is None else a_frame(time_s=self.anchor_s + step)
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        for step in self.steps:
+            if isinstance(step, Exception):
+                raise step
+            if step is None:
+                return None
+            if gate is None or gate.admit(self.anchor_s + step):
+                return a_frame(time_s=self.anchor_s + step)
+        assert self._closed.wait(WAIT_S)
+        return None
 
     def close(self) -> None:
         self.closed_times += 1
@@ -215,15 +218,17 @@ def test_frame_time_goes_on_where_a_camera_whose_clock_is_ahead_of_ours_was_lost
 def test_a_changed_rate_holds_from_the_next_frame_on(run, heard: Heard):
     gave, go_on = threading.Event(), threading.Event()
 
-    class Paused(Script):
-        def read(self) -> Frame | None:
-            frame = super().read()
-            if frame is not None and frame.time_s - self.anchor_s == 5:
+    def steps() -> Iterator[float | None]:
+        for k in range(20):
+            if k == 5:
                 gave.set()
                 assert go_on.wait(WAIT_S)
-            return frame
+            yield float(k)
+        yield None
 
-    started = run(Paused(*(float(k) for k in range(20)), None), fps=0.1)
+    source = Script()
+    source.steps = steps()
+    started = run(source, fps=0.1)
     assert gave.wait(WAIT_S)
     started.set_fps(1000)
     go_on.set()

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from gateway.domain.clock import Clock
 from gateway.domain.frame import Frame
+from gateway.domain.ports import Gate
 from gateway.errors import InvalidInputError
 from gateway.sources.demo.street import DemoStreet
 from gateway.sources.pacing import Pacer
@@ -60,14 +61,17 @@ class DemoSource:
         self._anchor_s = anchor_s
         self._index = 0
 
-    def read(self) -> Frame | None:
-        """The next frame, when it is due; None once closed."""
-        if self._pacer.stopped:
-            return None
-        pts_s = self._index / self._street.fps
-        frame = Frame(self._index, pts_s, self._anchor_s + pts_s, *self._street.render(self._index))
-        self._index += 1
-        return frame if self._pacer.wait(pts_s) else None
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        """The next frame, when it is due; None once closed. What the gate doesn't admit isn't rendered."""
+        while not self._pacer.stopped:
+            index, pts_s = self._index, self._index / self._street.fps
+            time_s = self._anchor_s + pts_s
+            self._index += 1
+            if gate is None or gate.admit(time_s):
+                planes = self._street.render(index)
+                return Frame(index, pts_s, time_s, *planes) if self._pacer.wait(pts_s) else None
+            self._pacer.wait(pts_s)
+        return None
 
     def close(self) -> None:
         """End a wait and every later `read`."""
