@@ -114,7 +114,15 @@ def _add_precision(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--ranges", type=Ranges, choices=list(Ranges), default=Ranges.MINMAX, help="ranges of int8 (default minmax)"
     )
-    sub.add_argument("--min-f1", type=float, help="agreement with fp32 to reach (default: fp16 0.98, int8 0.95)")
+    sub.add_argument(
+        "--min-f1",
+        type=float,
+        metavar="F1",
+        help="agreement with fp32 to reach (default: fp16 0.98, int8 0.95; none where ground truth judges)",
+    )
+    sub.add_argument("--annotations", type=Path, metavar="FILE", help="COCO's JSON of boxes: judge by loss of mAP")
+    sub.add_argument("--images", type=Path, metavar="DIR", help="the pictures that --annotations names")
+    sub.add_argument("--max-map-loss", type=float, metavar="LOSS", help="against fp32 (default: fp16 0.005, int8 0.02)")
 
 
 def _add_builtin(sub: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from converters.errors import ConvertError, UsageError
 from converters.verbs import VERBS
 
 if TYPE_CHECKING:
-    from converters.precision_options import PrecisionOptions
+    from converters.precision_options import Asked, PrecisionOptions
     from converters.publish import Publication, Request
     from converters.verify import Parity
 
@@ -118,7 +118,20 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
 def _precision(parsed: argparse.Namespace) -> "PrecisionOptions | None":
     from converters.precision_options import precision_of
 
-    return precision_of(parsed.precision, parsed.calibration, parsed.ranges, parsed.min_f1)
+    return precision_of(parsed.precision, _asked(parsed))
+
+
+def _asked(parsed: argparse.Namespace) -> "Asked":
+    from converters.precision_options import Asked
+
+    return Asked(
+        calibration=parsed.calibration,
+        ranges=parsed.ranges,
+        min_f1=parsed.min_f1,
+        annotations=parsed.annotations,
+        images=parsed.images,
+        max_map_loss=parsed.max_map_loss,
+    )
 
 
 def _raw(parsed: argparse.Namespace, progress: Progress) -> int:

@@ -2,7 +2,8 @@
 
 from html import escape
 
-from converters.evaluate import RECALLS, ClassResult, Evaluation
+from converters.coco_scores import RECALLS, ClassResult
+from converters.evaluate import Evaluation
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 400, 50
 _MAX_CURVES = 8

@@ -6,7 +6,7 @@ worst first, until it passes or the rounds are over (docs/adr/0071).
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
@@ -14,22 +14,20 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from converters.agreement import Agreement, agreement
 from converters.calibration import CalibrationSet, load_calibration
 from converters.errors import ModelError, UsageError
 from converters.half import to_half
 from converters.parity import Rows
 from converters.pictures import PictureSet
+from converters.precision_gate import Gate, Judgement, rows_of_each
 from converters.precision_options import PrecisionOptions
 from converters.precision_scope import WEIGHTED, lowerable, named
 from converters.precision_search import worst_first
 from converters.reference import session
 from converters.spec import INPUT_NAME, BuiltModel, Precision, Target, Task, Tolerance
-from converters.verify import at_threshold, onnx_runner, verify
+from converters.verify import at_threshold, verify
 
 MAX_ROUNDS = 10
-ENOUGH_BOXES = 10
-"""Fewer boxes of the FP32 graph say nothing about another precision."""
 
 _STEP = 0.05
 """Share of the operators that each round gives back to FP32."""
@@ -55,7 +53,7 @@ class _Found:
     """A graph that passed the gate."""
 
     model: onnx.ModelProto
-    agreement: Agreement
+    judgement: Judgement
     operators: int
     kept: list[str]
 
@@ -85,7 +83,8 @@ def in_precision(
         lower = Int8(model, frames.frames, options.ranges, symmetric=target is not Target.CPU)
         weighted = {node.name for node in model.graph.node if node.op_type in WEIGHTED}
         chosen = [name for name in chosen if name in weighted]
-    found = _search(_Candidates(model, chosen, lower), frames.frames, options.min_f1, report)
+    gate = Gate(model, built.spec, frames.frames, options)
+    found = _search(_Candidates(model, chosen, lower), gate, frames.frames, report)
     return replace(
         built,
         model=found.model,
@@ -93,12 +92,12 @@ def in_precision(
         reference=partial(_one_by_one, found.model),
         picture_reference=None,
         tolerance=_TOLERANCE,
-        figures={"fp32_parity": parity.as_record(), **_figures(built.model, found, options, frames)},
+        figures={"fp32_parity": parity.as_record(), **_figures(built.model, found, gate, options, frames)},
     )
 
 
 def _figures(
-    model: onnx.ModelProto, found: _Found, options: PrecisionOptions, frames: CalibrationSet
+    model: onnx.ModelProto, found: _Found, gate: Gate, options: PrecisionOptions, frames: CalibrationSet
 ) -> dict[str, object]:
     """Return for the manifest how the gate was passed, and size and time before and after."""
     models = {Precision.FP32.value: model, options.precision.value: found.model}
@@ -106,11 +105,11 @@ def _figures(
     times = _timed(models, frames.frames[:1])
     before, after = models
     return {
-        "summary": f"{found.agreement} against fp32 on {len(frames.frames)} frames; "
+        "summary": f"{found.judgement} against fp32 on {len(frames.frames)} frames; "
         f"{sizes[before]} to {sizes[after]} bytes, {times[before]:.1f} to {times[after]:.1f} ms a frame on one thread; "
         f"{len(found.kept)} of {found.operators + len(found.kept)} operators kept in fp32",
-        **asdict(found.agreement),
-        "min_f1": options.min_f1,
+        **found.judgement.as_record(),
+        **gate.as_record(),
         "calibration": {"name": frames.name, "sha256": frames.sha256, "frames": len(frames.frames)},
         "ranges": options.ranges.value if options.precision is Precision.INT8 else None,
         "operators": found.operators,
@@ -120,47 +119,36 @@ def _figures(
     }
 
 
-def _search(candidates: _Candidates, frames: NDArray[np.uint8], min_f1: float, report: Callable[[str], None]) -> _Found:
+def _search(candidates: _Candidates, gate: Gate, frames: NDArray[np.uint8], report: Callable[[str], None]) -> _Found:
     """Give operators back to FP32, worst first, until the gate passes.
 
     Raises:
-        ModelError: FP32 finds too little to judge by, or the gate fails after the last round.
+        ModelError: It fails after the last round.
     """
     model, chosen = candidates.model, candidates.chosen
-    expected = _rows(model, frames)
-    if sum(map(len, expected)) < ENOUGH_BOXES:
-        raise ModelError(
-            f"the FP32 model finds {sum(map(len, expected))} boxes in the calibration frames, at least {ENOUGH_BOXES} "
-            "are needed to judge another precision by: give a clip that shows what the model is to find"
-        )
     step = max(1, round(_STEP * len(chosen)))
     picked = frames[np.linspace(0, len(frames) - 1, min(_SEARCH_FRAMES, len(frames))).astype(int)]
     kept: list[str] = []
-    best = 0.0
+    judged: list[Judgement] = []
     for round_number in range(MAX_ROUNDS + 1):
         lowered = candidates.lower(chosen)
-        found = agreement(expected, _rows(lowered, frames))
-        report(f"round {round_number}: {found}, {len(kept)} operators kept in fp32")
-        if found.f1 >= min_f1:
-            return _Found(lowered, found, len(chosen), kept)
-        best = max(best, found.f1)
+        judged.append(gate.judge(lowered))
+        report(f"round {round_number}: {judged[-1]}, {len(kept)} operators kept in fp32")
+        if judged[-1].passed:
+            return _Found(lowered, judged[-1], len(chosen), kept)
         worst = worst_first(model, lowered, chosen, picked)[:step]
         kept += worst
         chosen = [name for name in chosen if name not in worst]
+    best = max(judged, key=lambda judgement: judgement.margin)
     raise ModelError(
-        f"what it finds differs too much from fp32: F1 {best:.3f} at best, {min_f1:g} wanted, with up to {len(kept)} "
-        "operators kept in fp32; try other ranges (--ranges), other frames, fp16, or a lower --min-f1"
+        f"what it finds differs too much from fp32: {best} at best, {gate.wanted()} wanted, with up to {len(kept)} "
+        "operators kept in fp32; try other ranges (--ranges), other frames, fp16, or a wider limit"
     )
-
-
-def _rows(model: onnx.ModelProto, frames: NDArray[np.uint8]) -> Rows:
-    run = onnx_runner(model.SerializeToString())
-    return [rows for frame in frames for rows in run(frame[None])]
 
 
 def _one_by_one(model: onnx.ModelProto, frames: NDArray[np.uint8], score_threshold: float) -> Rows:
     """The reference of a lowered graph: itself, a frame at a time; its distance from FP32 is the gate's affair."""
-    return _rows(at_threshold(model, score_threshold), frames)
+    return rows_of_each(at_threshold(model, score_threshold), frames)
 
 
 def _timed(models: dict[str, onnx.ModelProto], frame: NDArray[np.uint8]) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """FP16 and INT8 graphs, the frames they are judged by, and the gate."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,9 +17,10 @@ from converters.errors import ModelError, UsageError
 from converters.families import BuildOptions
 from converters.half import HALF_SUFFIX, to_half
 from converters.onnx_file import read_onnx
-from converters.pictures import render_pictures
+from converters.pictures import nv12_of, on_canvas, render_pictures
 from converters.precision import in_precision
-from converters.precision_options import precision_of
+from converters.precision_gate import Gate
+from converters.precision_options import Asked, precision_of
 from converters.precision_scope import lowerable, named
 from converters.precision_search import worst_first
 from converters.reference import session
@@ -125,7 +128,7 @@ def test_agreement_counts_boxes_of_one_class_once():
     ("ranges", "target"), [(Ranges.MINMAX, Target.CPU), (Ranges.PERCENTILE, Target.CPU), (Ranges.ENTROPY, Target.CUDA)]
 )
 def test_int8_passes_its_gate_keeps_what_it_must_and_is_verified(built, pictures, ranges, target):
-    options = precision_of(Precision.INT8, pictures, ranges, 0.8)
+    options = precision_of(Precision.INT8, Asked(calibration=pictures, ranges=ranges, min_f1=0.8))
     told = []
     lowered = in_precision(built, options, target, render_pictures(), told.append)
     assert lowered.spec.precision is Precision.INT8
@@ -144,8 +147,8 @@ def test_int8_passes_its_gate_keeps_what_it_must_and_is_verified(built, pictures
 def test_a_gate_out_of_reach_is_refused_with_the_best_that_was_reached(built, pictures, monkeypatch):
     monkeypatch.setattr("converters.precision.MAX_ROUNDS", 0)
     monkeypatch.setattr("converters.agreement.MATCH_IOU", 0.9999)
-    options = precision_of(Precision.INT8, pictures, Ranges.MINMAX, 1.0)
-    with pytest.raises(ModelError, match=r"differs too much from fp32: F1 0\.\d+ at best, 1 wanted"):
+    options = precision_of(Precision.INT8, Asked(calibration=pictures, min_f1=1.0))
+    with pytest.raises(ModelError, match=r"differs too much from fp32: F1 0\.\d+ .* at best, F1 1 wanted"):
         in_precision(built, options, Target.CPU, render_pictures(), lambda _stage: None)
 
 
@@ -153,7 +156,7 @@ def test_frames_that_show_nothing_and_a_classifier_are_refused(built, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     cv2.imwrite(str(empty / "grey.png"), np.full((64, 96, 3), 114, dtype=np.uint8))
-    options = precision_of(Precision.FP16, empty, Ranges.MINMAX, None)
+    options = precision_of(Precision.FP16, Asked(calibration=empty))
     blind = replace(built, spec=replace(built.spec, score_threshold=0.999))
     blind = replace(blind, model=at_threshold(built.model, 0.999))
     with pytest.raises(ModelError, match="finds 0 boxes"):
@@ -163,15 +166,79 @@ def test_frames_that_show_nothing_and_a_classifier_are_refused(built, tmp_path):
         in_precision(classifier, options, Target.CPU, render_pictures(), lambda _stage: None)
 
 
-def test_options_that_make_no_sense_are_refused(tmp_path):
-    assert precision_of(Precision.FP32, None, Ranges.MINMAX, None) is None
-    for given, said in (
-        ((Precision.FP32, tmp_path, Ranges.MINMAX, None), "leave them out"),
-        ((Precision.INT8, None, Ranges.MINMAX, None), "--calibration"),
-        ((Precision.FP16, tmp_path, Ranges.MINMAX, 1.5), "at most 1"),
-    ):
-        with pytest.raises(UsageError, match=said):
-            precision_of(*given)
+@pytest.mark.parametrize(
+    ("precision", "asked", "said"),
+    [
+        (Precision.FP32, {"calibration": Path()}, "--calibration: for --precision fp16 or int8 alone"),
+        (Precision.FP32, {"ranges": Ranges.ENTROPY, "max_map_loss": 0.1}, "--max-map-loss, --ranges: for"),
+        (Precision.INT8, {}, "--calibration"),
+        (Precision.FP16, {"calibration": Path(), "min_f1": 1.5}, "at most 1"),
+        (Precision.FP16, {"calibration": Path(), "ranges": Ranges.ENTROPY}, "fp16 has none"),
+        (Precision.FP16, {"calibration": Path(), "max_map_loss": 0.1}, "needs ground truth"),
+        (Precision.FP16, {"images": Path()}, "ground truth is two things"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(precision, asked, said):
+    with pytest.raises(UsageError, match=said):
+        precision_of(precision, Asked(**asked))
+
+
+def test_fp32_is_not_judged():
+    assert precision_of(Precision.FP32, Asked()) is None
+
+
+@pytest.fixture
+def truth(built, pictures, tmp_path):
+    """What the FP32 graph finds in the pictures, as COCO's JSON: its mAP is as good as its own rows can be."""
+    run = onnx_runner(built.model.SerializeToString())
+    images, annotations = [], []
+    for path in sorted(pictures.glob("*.png")):
+        picture = cv2.imread(str(path))
+        rows_found = run(nv12_of(on_canvas(picture, built.spec))[None])[0]
+        scale = max(picture.shape[0] / built.spec.height, picture.shape[1] / built.spec.width)
+        images.append({"id": len(images), "file_name": path.name})
+        rows_found[:, :4] = np.clip(rows_found[:, :4] * scale, 0, picture.shape[1::-1] * 2)
+        for x1, y1, x2, y2, _score, kind in rows_found.tolist():
+            box = {"image_id": images[-1]["id"], "category_id": int(kind), "bbox": [x1, y1, x2 - x1, y2 - y1]}
+            annotations.append({"id": len(annotations), **box})
+    categories = [{"id": index, "name": label} for index, label in enumerate(built.spec.labels)]
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return path
+
+
+def test_given_ground_truth_the_loss_of_map_is_judged_and_f1_only_told(built, pictures, truth):
+    asked = Asked(annotations=truth, images=pictures, max_map_loss=0.2)
+    options = precision_of(Precision.INT8, asked)
+    assert (options.calibration, options.min_f1) == (pictures, None)
+    figures = in_precision(built, options, Target.CPU, render_pictures(), lambda _stage: None).figures
+    assert figures["map_fp32"] > 0.7
+    assert figures["map_loss"] == pytest.approx(figures["map_fp32"] - figures["map"])
+    assert figures["map_loss"] <= figures["max_map_loss"] == 0.2
+    assert figures["ground_truth"]["pictures"] == 6
+    assert "min_f1" not in figures
+    assert 0 < figures["f1"] <= 1
+
+
+def test_a_graph_that_loses_more_map_than_allowed_fails_whatever_its_f1(built, pictures, truth):
+    options = precision_of(Precision.FP16, Asked(annotations=truth, images=pictures, min_f1=0.01))
+    gate = Gate(built.model, built.spec, load_calibration(pictures, built.spec).frames, options)
+    same, worse = gate.judge(built.model), gate.judge(at_threshold(built.model, 0.6))
+    assert (same.passed, same.map_loss, same.agreement.f1) == (True, 0, 1)
+    assert not worse.passed
+    assert worse.map_loss > 0.005
+    assert worse.margin == pytest.approx(0.005 - worse.map_loss)
+    assert "loses" in str(worse)
+
+
+def test_ground_truth_of_other_pictures_is_refused(built, pictures, truth):
+    elsewhere = json.loads(truth.read_text())
+    for annotation in elsewhere["annotations"]:
+        annotation["bbox"] = [0, 0, 1, 1]
+    truth.write_text(json.dumps(elsewhere))
+    options = precision_of(Precision.FP16, Asked(annotations=truth, images=pictures))
+    with pytest.raises(ModelError, match="finds nothing of the ground truth"):
+        in_precision(built, options, Target.CPU, render_pictures(), lambda _stage: None)
 
 
 def test_a_clip_gives_frames_from_its_whole_length_and_always_the_same(built, tmp_path):
