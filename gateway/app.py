@@ -90,6 +90,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         local_host_id=host_id(),
         on_recorded=drain.wake,
         workers=settings.workers,
+        direct_timeout_s=settings.runtime_timeout_ms / 1000,
     )
     release = version("ruth-ai")
     services = Services(

@@ -13,6 +13,7 @@
     │   └── SourceFormatError       not a picture stream; trying again won't help
     ├── InferenceError              a frame did not come back as detections
     │   ├── RuntimeUnavailableError the server is away or still starting
+    │   ├── RuntimeBusyError        no turn for a direct call beside the cameras' frames
     │   ├── InferenceTimeoutError   no answer before the frame's deadline
     │   ├── InferenceRejectedError  the server refused this request
     │   └── ModelContractError      the model can be called, but not scheduled
@@ -75,6 +76,10 @@ class InferenceError(RuthError):
 
 class RuntimeUnavailableError(InferenceError):
     """The inference server is away or still starting."""
+
+
+class RuntimeBusyError(InferenceError):
+    """No turn came for a direct call beside the cameras' frames; trying again may help."""
 
 
 class InferenceTimeoutError(InferenceError):

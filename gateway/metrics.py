@@ -54,7 +54,7 @@ class Metrics:
     def frame_dispatched(self, camera_id: str, model_id: str) -> None:
         """A frame went to a runtime."""
         self._frames_dispatched.labels(camera_id).inc()
-        self._requests.labels(model_id).inc()
+        self.inference_requested(model_id)
 
     def frame_dropped(self, camera_id: str, reason: str) -> None:
         """A frame was given up before its verdict; `reason` is one of a fixed set of causes."""
@@ -63,6 +63,10 @@ class Metrics:
     def frame_queue_depth(self, camera_id: str, frames: int) -> None:
         """So many frames of a camera wait now."""
         self._frame_queue.labels(camera_id).set(frames)
+
+    def inference_requested(self, model_id: str) -> None:
+        """A picture, of a camera or not, goes to a model."""
+        self._requests.labels(model_id).inc()
 
     def inference_succeeded(self, model_id: str, latency_s: float) -> None:
         """Detections came back."""

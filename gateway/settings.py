@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         database_url: PostgreSQL or SQLite; None for SQLite in `data_dir`.
         database_pool_size: Connections to the database at most.
         runtime_url: `host:port` of a Triton that `doctor` checks and `replay` uses unless told otherwise.
+        runtime_timeout_ms: A direct call, one picture from outside, has its answer by then or is given up.
         runtime_token: What a runtime must show to register; None lets any runtime register (only in dev and test).
         heartbeat_interval_s: What runtimes are asked to keep to; three misses and a runtime is out.
         workers: Threads that scale frames.
@@ -61,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     database_pool_size: Count = 10
     runtime_url: str = "127.0.0.1:8001"
+    runtime_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 5000
     runtime_token: str | None = None
     heartbeat_interval_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
     workers: Count = 2
@@ -78,6 +80,7 @@ VARIABLES: Mapping[str, str] = {
     "database_url": "DATABASE_URL",
     "database_pool_size": "DATABASE_POOL_SIZE",
     "runtime_url": "AI_RUNTIME_URL",
+    "runtime_timeout_ms": "AI_RUNTIME_TIMEOUT_MS",
     "runtime_token": "RUTH_AI_RUNTIME_TOKEN",
     "heartbeat_interval_s": "RUTH_AI_HEARTBEAT_S",
     "workers": "RUTH_AI_SCALE_WORKERS",

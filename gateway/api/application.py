@@ -10,6 +10,7 @@ from litestar.types import ControllerRouterHandler, Message, Scope
 
 from gateway.api.cameras import CameraController
 from gateway.api.configuration import Configuration
+from gateway.api.direct import infer
 from gateway.api.events import stream_events
 from gateway.api.health import HealthController, root_liveness
 from gateway.api.metrics import metrics
@@ -82,6 +83,7 @@ def _public_handlers() -> list[ControllerRouterHandler]:
         HealthController,
         RuntimeController,
         ModelController,
+        infer,
         CameraController,
         RuleController,
         ViolationController,

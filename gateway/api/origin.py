@@ -9,6 +9,8 @@ from litestar.exceptions import ClientException, PermissionDeniedException
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 JSON = "application/json"
+ACCEPTS = "accepts"
+"""Key in a handler's `opt`: the media types that it takes instead of JSON, none of which an HTML form can send."""
 
 
 class UnsupportedMediaTypeException(ClientException):
@@ -21,19 +23,21 @@ async def refuse_cross_site(request: Request[Any, Any, Any]) -> None:
     """Let a change pass only if no browser sent it, or a page of this very origin.
 
     Browsers tell where a request comes from in `Sec-Fetch-Site` (Fetch Metadata, W3C), older ones in `Origin`; programs
-    send neither. Bodies must be declared as JSON, which a foreign page can't without asking first (CORS).
+    send neither. Bodies must be declared as JSON or as what the handler accepts, which a foreign page can't
+    without asking first (CORS).
 
     Raises:
         PermissionDeniedException: The request comes from another site.
-        UnsupportedMediaTypeException: The body isn't declared as JSON.
+        UnsupportedMediaTypeException: The body isn't declared as what the handler takes.
     """
     if request.method in SAFE_METHODS:
         return
     if not _same_origin(request):
         raise PermissionDeniedException("changes are refused when another web site's page asks for them")
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-    if has_body and request.content_type[0] != JSON:
-        raise UnsupportedMediaTypeException(f"send the body as Content-Type: {JSON}")
+    accepted: tuple[str, ...] = request.route_handler.opt.get(ACCEPTS, (JSON,))
+    if has_body and request.content_type[0] not in accepted:
+        raise UnsupportedMediaTypeException(f"send the body as Content-Type: {' or '.join(accepted)}")
 
 
 def _same_origin(request: Request[Any, Any, Any]) -> bool:

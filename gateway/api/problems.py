@@ -84,6 +84,7 @@ PROBLEMS: Mapping[type[errors.RuthError], ProblemKind] = {
     errors.SourceFormatError: ProblemKind(HTTPStatus.BAD_GATEWAY, "source-format", "The camera sends no pictures"),
     errors.InferenceError: ProblemKind(HTTPStatus.BAD_GATEWAY, "inference-failed", "Inference failed"),
     errors.RuntimeUnavailableError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "no-runtime", "No runtime is ready"),
+    errors.RuntimeBusyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "runtime-busy", "Cameras take all there is"),
     errors.InferenceTimeoutError: ProblemKind(HTTPStatus.GATEWAY_TIMEOUT, "inference-late", "No answer in time"),
     errors.InferenceRejectedError: ProblemKind(HTTPStatus.BAD_GATEWAY, "inference-rejected", "The runtime refused"),
     errors.ModelContractError: ProblemKind(HTTPStatus.CONFLICT, "model-contract", "The model declares no contract"),

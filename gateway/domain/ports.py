@@ -7,6 +7,7 @@ from gateway.domain.camera import Camera, CameraSettings, CameraStatus
 from gateway.domain.capability import Capability
 from gateway.domain.event import Event
 from gateway.domain.frame import Frame
+from gateway.domain.inference import InferenceResult
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.runtime import ModelStatus, RuntimeStatus
 from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
@@ -239,6 +240,10 @@ class Control(Protocol):
 
     async def unload_model(self, name: str) -> None:
         """Unload a model everywhere; `NotFoundError`, `InferenceError`."""
+        ...
+
+    async def infer(self, model: str, frame: Frame) -> InferenceResult:
+        """Have a model look at one picture, beside the cameras' frames; `NotFoundError`, `InferenceError`."""
         ...
 
     def check_camera(self, settings: CameraSettings) -> None:

@@ -1,5 +1,5 @@
 """The only place that knows Triton: a frame goes in, `Detections` come out."""
 
-from gateway.inference.runtime import InferenceResult, TritonRuntime
+from gateway.inference.runtime import TritonRuntime
 
-__all__ = ["InferenceResult", "TritonRuntime"]
+__all__ = ["TritonRuntime"]

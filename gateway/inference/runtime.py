@@ -5,15 +5,14 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.domain.clock import Clock
-from gateway.domain.detections import Detections
 from gateway.domain.frame import Frame, UInt8Array
+from gateway.domain.inference import InferenceResult
 from gateway.domain.letterbox import Letterbox
 from gateway.domain.model import ModelContract, Task
 from gateway.domain.runtime import RuntimeState, Transport
@@ -28,16 +27,6 @@ _logger = logging.getLogger(__name__)
 RETRY_FIRST_S = 0.05
 RETRY_LAST_S = 1.0
 LATENCY_SMOOTHING = 0.1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class InferenceResult:
-    """What one runtime saw in one frame. `latency_s` runs from the call to its answer, scaling included."""
-
-    detections: Detections
-    contract: ModelContract
-    runtime_id: str
-    latency_s: float
 
 
 class TritonRuntime:

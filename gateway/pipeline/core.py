@@ -11,10 +11,13 @@ import uuid_utils
 from gateway.domain.camera import Camera, CameraSettings, CameraState, CameraStatus
 from gateway.domain.capability import AdaptationTable, Capability
 from gateway.domain.clock import Clock
+from gateway.domain.frame import Frame
+from gateway.domain.inference import InferenceResult
 from gateway.domain.ports import EvidenceStore, Source, Spool
 from gateway.domain.rule import Rule
 from gateway.domain.runtime import ModelStatus, RuntimeStatus
 from gateway.metrics import Metrics
+from gateway.pipeline.direct import DirectCalls
 from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.judge import Judge, Verdict, end_episodes
 from gateway.pipeline.recorder import Recorder
@@ -46,6 +49,7 @@ class Pipeline:
         local_host_id: See `gateway.inference.host`.
         on_recorded: Called when the spool has something new.
         workers: Threads that scale frames.
+        direct_timeout_s: When a direct call is given up.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Pipeline:
         local_host_id: str,
         on_recorded: Callable[[], None],
         workers: int,
+        direct_timeout_s: float,
     ) -> None:
         self._spool = spool
         self._metrics = metrics
@@ -88,6 +93,13 @@ class Pipeline:
             clock=clock,
             spawn=self._spawn,
             on_recorded=on_recorded,
+        )
+        self._direct = DirectCalls(
+            registry=self._registry,
+            metrics=metrics,
+            clock=clock,
+            granted_fps=self._granted_fps,
+            timeout_s=direct_timeout_s,
         )
         self._on_recorded = on_recorded
         self._states: dict[tuple[str, str], bytes] = {}
@@ -155,6 +167,10 @@ class Pipeline:
     async def unload_model(self, name: str) -> None:
         """Unload a model everywhere; `NotFoundError`, `InferenceError`."""
         await asyncio.gather(*(connection.unload(name) for connection in self._registry.having(name)))
+
+    async def infer(self, model: str, frame: Frame) -> InferenceResult:
+        """Have a model look at one picture, beside the cameras' frames; `NotFoundError`, `InferenceError`."""
+        return await self._direct.infer(model, frame)
 
     # Cameras
 
@@ -294,6 +310,9 @@ class Pipeline:
                 grant.wanted_fps,
                 extra={"camera_id": running.camera.id, "reason": grant.reason},
             )
+
+    def _granted_fps(self) -> float:
+        return sum(running.grant.granted_fps for running in self._cameras.values() if running.grant is not None)
 
     async def _expire_runtimes(self) -> None:
         while True:

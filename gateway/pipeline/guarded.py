@@ -10,11 +10,11 @@ import numpy as np
 from gateway.domain.breaker import CircuitBreaker
 from gateway.domain.clock import Clock
 from gateway.domain.frame import Frame
+from gateway.domain.inference import InferenceResult
 from gateway.domain.model import ModelContract, Task
 from gateway.domain.runtime import RuntimeState
 from gateway.errors import InferenceError, InferenceTimeoutError, ModelContractError, RuntimeUnavailableError
 from gateway.inference import TritonRuntime
-from gateway.inference.runtime import InferenceResult
 
 _logger = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from gateway.domain.clock import Clock
-from gateway.domain.detections import Detections
-from gateway.domain.frame import Frame
+from gateway.domain.inference import DetectedObject, describe
 from gateway.domain.ports import Source
 from gateway.domain.rule import RuleSettings, check_labels
 from gateway.inference import TritonRuntime
@@ -18,21 +17,12 @@ from gateway.sampling import FpsGate
 FRAME_TIMEOUT_S = 60.0
 
 
-class ReplayedObject(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One object: its box is x1, y1, x2, y2 in source pixels, its keypoints x, y, score."""
-
-    label: str
-    score: float
-    box: tuple[float, ...]
-    keypoints: tuple[tuple[float, ...], ...] = ()
-
-
 class ReplayedFrame(msgspec.Struct, frozen=True):
     """What was seen in one frame; `pts_s` counts from the clip's first frame, in seconds."""
 
     frame: int
     pts_s: float
-    objects: tuple[ReplayedObject, ...]
+    objects: tuple[DetectedObject, ...]
 
 
 class ReplayedViolation(msgspec.Struct, kw_only=True):
@@ -111,7 +101,7 @@ async def _run(
             continue
         result = await runtime.infer(model, frame, FRAME_TIMEOUT_S)
         report.frames_inferred += 1
-        report.detections.append(_describe(frame, result.detections))
+        report.detections.append(ReplayedFrame(frame.index, round(frame.pts_s, 3), describe(result.detections)))
         for episode in episodes:
             episode.observe(Observation(frame.time_s, frame.resolution_wh, result.detections))
     report.violations = sorted(
@@ -159,20 +149,3 @@ class _Episodes:
         violation.ended_at_s = round(closed.ended_s, 3)
         violation.label = closed.best.label
         violation.score = round(closed.best.score, 4)
-
-
-def _describe(frame: Frame, detections: Detections) -> ReplayedFrame:
-    objects = tuple(
-        ReplayedObject(
-            label=detections.label(i),
-            score=round(float(detections.score[i]), 4),
-            box=_rounded(detections.xyxy[i].tolist()),
-            keypoints=tuple(_rounded(point) for point in detections.keypoints[i].tolist()),
-        )
-        for i in range(len(detections))
-    )
-    return ReplayedFrame(frame.index, round(frame.pts_s, 3), objects)
-
-
-def _rounded(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(round(v, 2) for v in values)

@@ -41,6 +41,7 @@ async def test_every_contracted_path_is_there(document: dict[str, Any]) -> None:
         "GET /api/v1/models",
         "POST /api/v1/models/{name}/load",
         "POST /api/v1/models/{name}/unload",
+        "POST /api/v1/infer/{model}",
         "GET /api/v1/cameras",
         "POST /api/v1/cameras",
         "GET /api/v1/cameras/{camera_id}",

@@ -7,10 +7,13 @@ import msgspec
 
 from gateway.domain.camera import Camera, CameraSettings, CameraState, CameraStatus
 from gateway.domain.capability import DEFAULT_ADAPTATION, Capability, adapt
+from gateway.domain.frame import Frame
+from gateway.domain.inference import InferenceResult
 from gateway.domain.model import ModelContract
 from gateway.domain.rule import Rule
 from gateway.domain.runtime import ModelStatus, RuntimeState, RuntimeStatus
 from gateway.errors import InvalidInputError, NotFoundError
+from tests.support.pictures import people
 
 
 class FakeControl:
@@ -69,6 +72,13 @@ class FakeControl:
         if name not in self.loaded:
             raise NotFoundError(f"no runtime has a model {name}")
         self.loaded.remove(name)
+
+    async def infer(self, model: str, frame: Frame) -> InferenceResult:
+        if self.error:
+            raise self.error
+        if model not in self.contracts:
+            raise NotFoundError(f"no runtime that is ready has a model {model}")
+        return InferenceResult(people((1, 2, 3.456, 4)), self.contracts[model], "triton-1", 0.0125)
 
     def check_camera(self, settings: CameraSettings) -> None:
         if not settings.url.startswith(("rtsp://", "demo:", "http://")):

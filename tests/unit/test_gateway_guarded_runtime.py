@@ -9,6 +9,7 @@ import pytest
 from gateway.domain.clock import SystemClock
 from gateway.domain.detections import Detections
 from gateway.domain.frame import Frame
+from gateway.domain.inference import InferenceResult
 from gateway.domain.runtime import RuntimeState
 from gateway.errors import (
     InferenceError,
@@ -17,7 +18,6 @@ from gateway.errors import (
     ModelContractError,
     RuntimeUnavailableError,
 )
-from gateway.inference import InferenceResult
 from gateway.pipeline.guarded import GuardedRuntime
 from tests.support.pictures import CONTRACT, a_frame
 

@@ -11,10 +11,10 @@ from gateway.domain.camera import Camera, CameraSettings, CameraState
 from gateway.domain.capability import RuntimeLimits
 from gateway.domain.clock import SystemClock
 from gateway.domain.frame import Frame
+from gateway.domain.inference import InferenceResult
 from gateway.domain.rule import Rule, RuleSettings, ZonePresence
 from gateway.domain.violation import ViolationClosed, ViolationOpened
 from gateway.errors import RuntimeUnavailableError
-from gateway.inference import InferenceResult
 from gateway.metrics import Metrics
 from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.judge import Judge

@@ -52,6 +52,7 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "database_url": "postgresql://ruth@db/ruth",
         "database_pool_size": "3",
         "runtime_url": "triton:8001",
+        "runtime_timeout_ms": "700",
         "runtime_token": SECRET,
         "heartbeat_interval_s": "1.5",
         "workers": "9",
