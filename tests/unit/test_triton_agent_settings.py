@@ -70,7 +70,7 @@ def test_capabilities_print_the_body_that_would_be_sent(capsys, monkeypatch):
     monkeypatch.setenv("AI_RUNTIME_PORT", "50051")
     assert cli.main(["capabilities", "--json", "--hardware", "cpu", "--http-port", "1"]) == 0
     body = json.loads(capsys.readouterr().out)
-    assert (body["hardware_type"], body["max_fps"], body["max_concurrent_streams"]) == ("cpu", 12, 5)
+    assert (body["hardware_type"], body["max_fps"], body["max_concurrent_streams"]) == ("cpu", 12, 12)
     assert (body["grpc_url"], body["supported_models"], body["measured"]) == ("127.0.0.1:50051", [], {})
     assert body["http_url"] == "http://127.0.0.1:1"
     assert set(body) >= {"runtime_id", "gpu_name", "gpu_memory_mb", "cuda_version", "version", "metrics_url", "host_id"}

@@ -15,14 +15,13 @@ class Limits:
     """What a class of hardware is good for, unless it was measured or the operator says otherwise."""
 
     max_fps: int
-    max_concurrent_streams: int
     batch_size: int
 
 
 LIMITS = {
-    HardwareMode.CPU: Limits(max_fps=30, max_concurrent_streams=5, batch_size=1),
-    HardwareMode.GPU: Limits(max_fps=100, max_concurrent_streams=10, batch_size=4),
-    HardwareMode.JETSON: Limits(max_fps=50, max_concurrent_streams=3, batch_size=2),
+    HardwareMode.CPU: Limits(max_fps=30, batch_size=1),
+    HardwareMode.GPU: Limits(max_fps=100, batch_size=4),
+    HardwareMode.JETSON: Limits(max_fps=50, batch_size=2),
 }
 
 
@@ -86,6 +85,7 @@ def declare(
 ) -> Capabilities:
     """Put a declaration together from what was detected, configured and asked of Triton."""
     limits = LIMITS[hardware.kind]
+    max_fps = declared.max_fps or limits.max_fps
     host = endpoint.reachable_host
     this_host = host_id()
     return Capabilities(
@@ -96,8 +96,8 @@ def declare(
         gpu_memory_mb=hardware.gpu_memory_mb,
         cuda_version=hardware.cuda_version,
         supported_models=tuple(models),
-        max_fps=declared.max_fps or limits.max_fps,
-        max_concurrent_streams=declared.max_concurrent_streams or limits.max_concurrent_streams,
+        max_fps=max_fps,
+        max_concurrent_streams=declared.max_concurrent_streams or max_fps,  # at least a frame a second each
         inference_batch_size=declared.batch_size or limits.batch_size,
         memory_available_mb=hardware.memory_available_mb,
         version=version("ruth-ai"),
