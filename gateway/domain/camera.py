@@ -53,7 +53,8 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
         state: What its source is doing.
         reason: Why, in words for a person; empty while live.
         wanted_fps: What the camera asks for.
-        granted_fps: What the runtimes can give it; 0 while no runtime serves its model.
+        granted_fps: What its runtime can give it; 0 while no runtime takes it.
+        runtime_id: The runtime that its frames go to; None while there is none.
         achieved_fps: Frames inferred per second over the last seconds.
         frames_inferred: Frames inferred since the camera was started.
         frames_dropped: Frames dropped since then, by cause.
@@ -64,6 +65,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     wanted_fps: float = 0.0
     granted_fps: float = 0.0
+    runtime_id: str | None = None
     achieved_fps: float = 0.0
     frames_inferred: int = 0
     frames_dropped: dict[str, int] = {}

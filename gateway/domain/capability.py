@@ -91,12 +91,21 @@ DEFAULT_ADAPTATION: AdaptationTable = {
 
 
 class RuntimeLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the scheduler keeps to for one runtime."""
+    """What the scheduler keeps to for one runtime.
+
+    Attributes:
+        max_fps: Frames per second in all.
+        max_camera_fps: Frames per second of one camera.
+        batch_size: Frames in one batch.
+        timeout_s: A frame that has no answer by then is given up.
+        max_streams: Cameras at once; None for any number.
+    """
 
     max_fps: float
     max_camera_fps: float
     batch_size: int
     timeout_s: float
+    max_streams: int | None = None
 
 
 def adapt(capability: Capability, table: AdaptationTable) -> RuntimeLimits:
@@ -108,4 +117,5 @@ def adapt(capability: Capability, table: AdaptationTable) -> RuntimeLimits:
         max_camera_fps=max_fps if row.max_camera_fps is None else min(row.max_camera_fps, max_fps),
         batch_size=row.batch_size or capability.inference_batch_size,
         timeout_s=row.timeout_ms / 1000,
+        max_streams=capability.max_concurrent_streams,
     )

@@ -15,16 +15,17 @@ from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
 from gateway.domain.ports import EvidenceStore, Source, Spool
 from gateway.domain.rule import Rule
-from gateway.domain.runtime import ModelStatus, RuntimeStatus
+from gateway.domain.runtime import ModelStatus, RuntimeStatus, Transport
 from gateway.metrics import Metrics
 from gateway.pipeline.direct import DirectCalls
 from gateway.pipeline.frames import FrameLoop
+from gateway.pipeline.granting import Granting
 from gateway.pipeline.judge import Judge, Verdict, end_episodes
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.registered import Registered
 from gateway.pipeline.registry import RuntimeRegistry
 from gateway.pipeline.running import RunningCamera
-from gateway.scheduler import Scheduler
+from gateway.scheduler import Grant, Scheduler
 from gateway.sources import CameraReader
 from gateway.sources.reader import Listener
 
@@ -98,9 +99,10 @@ class Pipeline:
             registry=self._registry,
             metrics=metrics,
             clock=clock,
-            granted_fps=self._granted_fps,
+            granted_fps=lambda: self._scheduler.granted_fps,
             timeout_s=direct_timeout_s,
         )
+        self._granting = Granting(self._scheduler, self._cameras, self._frames, clock, self._granted)
         self._on_recorded = on_recorded
         self._states: dict[tuple[str, str], bytes] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -118,7 +120,7 @@ class Pipeline:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 upkeep = [
-                    tasks.create_task(self._expire_runtimes(), name="expire-runtimes"),
+                    tasks.create_task(self._keep_up(), name="upkeep"),
                     tasks.create_task(self._checkpoint_rules(), name="checkpoint-rules"),
                 ]
                 started.set()
@@ -191,7 +193,7 @@ class Pipeline:
             await self._end_episodes(camera.id, {rule.id for rule in rules})
             if camera.settings.enabled:
                 self._start(camera, rules)
-        self._apply_grants()
+        self._granting.settle_soon()
 
     async def remove_camera(self, camera_id: str) -> None:
         """Stop a camera and end its open episodes."""
@@ -202,7 +204,7 @@ class Pipeline:
         await self._spool.forget_rule_states(camera_id)
         self._forget_states(camera_id)
         self._metrics.forget_camera(camera_id)
-        self._apply_grants()
+        self._granting.settle_soon()
 
     def camera_status(self, camera_id: str) -> CameraStatus:
         """How a camera is doing; a camera that isn't running is `disabled`."""
@@ -276,7 +278,7 @@ class Pipeline:
         _logger.log(level, "camera %s", state.value, extra={**extra, "reason": reason} if reason else extra)
         if running.over and self._cameras.get(running.camera.id) is running:
             self._scheduler.subscribe(running.key, 0.0)  # its share is for those that have frames
-            self._apply_grants()
+            self._granting.settle_soon()
         self._frames.ended(running)
 
     def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:
@@ -287,37 +289,33 @@ class Pipeline:
         if registered is None:
             self._scheduler.remove_runtime(runtime_id)
         else:
-            models = registered.guarded.models
-            self._scheduler.set_runtime(runtime_id, registered.limits, models, ready=registered.ready)
-        self._apply_grants()
-        self._frames.pump()
+            self._scheduler.set_runtime(
+                runtime_id,
+                registered.limits,
+                registered.guarded.models,
+                ready=registered.ready,
+                local=registered.connection.transport is Transport.SYSTEM_SHARED_MEMORY,
+                measured_fps={name: each.fps for name, each in registered.capability.measured.items() if each.fps > 0},
+            )
+        self._granting.settle_soon()
 
     def _runtime_status(self, registered: Registered) -> RuntimeStatus:
         in_flight, window = self._scheduler.load(registered.capability.runtime_id)
         return registered.status(in_flight, window)
 
-    def _apply_grants(self) -> None:
-        """Set each camera's gate to its grant; frames that no runtime serves are still due, and count as dropped."""
-        for running in self._cameras.values():
-            grant = self._scheduler.grant(running.key)
-            if grant == running.grant:
-                continue
-            running.grant = grant
-            running.reader.set_fps(grant.granted_fps or grant.wanted_fps)
-            _logger.info(
-                "rate granted: %g of %g fps",
-                grant.granted_fps,
-                grant.wanted_fps,
-                extra={"camera_id": running.camera.id, "reason": grant.reason},
-            )
+    def _granted(self, running: RunningCamera, grant: Grant) -> None:
+        _logger.info(
+            "rate granted: %g of %g fps",
+            grant.granted_fps,
+            grant.wanted_fps,
+            extra={"camera_id": running.camera.id, "runtime_id": grant.runtime_id, "reason": grant.reason},
+        )
 
-    def _granted_fps(self) -> float:
-        return sum(running.grant.granted_fps for running in self._cameras.values() if running.grant is not None)
-
-    async def _expire_runtimes(self) -> None:
+    async def _keep_up(self) -> None:
         while True:
             await asyncio.sleep(UPKEEP_S)
             self._registry.expire()
+            self._granting.settle()
 
     async def _checkpoint_rules(self) -> None:
         """Keep open and candidate episodes' progress: a restart goes on with them instead of beginning new ones."""
@@ -339,6 +337,7 @@ class Pipeline:
         while any(r.pending for r in self._cameras.values()) and self._clock.monotonic() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self._frames.stop()
+        self._granting.stop()
         for task in (*upkeep, *(task for registered in self._registry for task in registered.tasks)):
             task.cancel()
 

@@ -22,7 +22,6 @@ class RunningCamera:
         camera: Its settings.
         judge: Its rules and how far each has come.
         reader: The thread that reads it.
-        grant: What it was granted last.
         state: What its source is doing.
         reason: Why, in words for a person.
         pending: Frames offered to the scheduler whose fate isn't known yet.
@@ -35,7 +34,6 @@ class RunningCamera:
     judge: Judge
     make_reader: InitVar[Callable[["RunningCamera"], CameraReader]]
     reader: CameraReader = field(init=False)
-    grant: Grant | None = None
     state: CameraState = CameraState.CONNECTING
     reason: str = ""
     pending: int = 0
@@ -74,6 +72,7 @@ class RunningCamera:
             reason=self.reason or grant.reason,
             wanted_fps=self.camera.settings.fps,
             granted_fps=round(grant.granted_fps, 3),
+            runtime_id=grant.runtime_id,
             achieved_fps=round(len(self._inferred_at_s) / RATE_WINDOW_S, 2),
             frames_inferred=self.inferred,
             frames_dropped=dict(self.dropped),

@@ -1,6 +1,7 @@
 """Which frame goes to which runtime, and when: a pure state machine driven by (time, event)."""
 
-from gateway.scheduler.core import Dispatch, Drop, DropCause, Scheduler
-from gateway.scheduler.grants import Grant, SubscriptionKey
+from gateway.scheduler.core import Scheduler, Settlement
+from gateway.scheduler.grants import Grant
+from gateway.scheduler.slots import Dispatch, Drop, DropCause, SubscriptionKey
 
-__all__ = ["Dispatch", "Drop", "DropCause", "Grant", "Scheduler", "SubscriptionKey"]
+__all__ = ["Dispatch", "Drop", "DropCause", "Grant", "Scheduler", "Settlement", "SubscriptionKey"]

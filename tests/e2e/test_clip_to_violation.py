@@ -172,7 +172,7 @@ def test_a_clip_that_is_over_frees_its_share_of_the_runtime(people_repository, d
     clip = data_dir / "video" / "nofall_sitting_on_bed_s2.mp4"
     with running_gateway(tmp_path / "gateway") as gateway, running_triton(people_repository, gateway=gateway.url):
         camera = gateway.add_camera(f"file://{clip}?pace=max", "people")
-        eventually(lambda: gateway.status(camera)["state"] == "ended", 30)
+        eventually(lambda: gateway.status(camera)["state"] == "ended" and not gateway.status(camera)["granted_fps"], 30)
         status = gateway.status(camera)
         assert (status["wanted_fps"], status["granted_fps"]) == (5, 0)
         eventually(lambda: all(v["ended_at"] for v in gateway.get("/api/v1/violations")["items"]), 10)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.domain.capability import RuntimeLimits
-from gateway.scheduler import Dispatch, Drop, DropCause, Scheduler
+from gateway.scheduler import Dispatch, Drop, DropCause, Grant, Scheduler
 from tests.support.pictures import a_frame
 
 MODELS = ("people", "cars")
@@ -21,6 +21,7 @@ Limits = st.builds(
     max_camera_fps=st.sampled_from([1.0, 5.0, 300.0]),
     batch_size=st.integers(1, 4),
     timeout_s=st.sampled_from([0.1, 2.0]),
+    max_streams=st.sampled_from([None, 1, 3]),
 )
 
 
@@ -38,18 +39,20 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.flying: list[Dispatch] = []
         self.offered: dict[int, float] = {}
         self.ended: dict[int, str] = {}
+        self.told: dict[tuple[str, str], Grant] = {}
 
     # Events
 
-    @rule(key=st.sampled_from(KEYS), fps=st.sampled_from([0.1, 1.0, 30.0]))
-    def subscribe(self, key, fps):
-        self.scheduler.subscribe(key, fps)
+    @rule(key=st.sampled_from(KEYS), fps=st.sampled_from([0.0, 0.1, 1.0, 30.0]), weight=st.sampled_from([1, 5, 10]))
+    def subscribe(self, key, fps, weight):
+        self.scheduler.subscribe(key, fps, weight)
         self.subscribed.add(key)
 
     @rule(key=st.sampled_from(KEYS))
     def unsubscribe(self, key):
         self.take_drops(self.scheduler.unsubscribe(key), DropCause.STOPPED)
         self.subscribed.discard(key)
+        self.told.pop(key, None)
 
     @rule(name=st.sampled_from(RUNTIMES), limits=Limits, models=st.sets(st.sampled_from(MODELS)), ready=st.booleans())
     def set_runtime(self, name, limits, models, ready):
@@ -74,6 +77,28 @@ class SchedulerMachine(RuleBasedStateMachine):
         if key in self.subscribed and self.scheduler.grant(key).granted_fps == 0:
             expected = {DropCause.NO_RUNTIME}
         self.take_drops(drops, *expected)
+
+    @rule(step_s=st.sampled_from([0.0, 0.5, 20.0]))
+    def settle(self, step_s):
+        self.now_s += step_s
+        settlement = self.scheduler.settle(self.now_s)
+        self.take_drops(settlement.drops, DropCause.NO_RUNTIME)
+        self.told |= settlement.granted
+        assert self.told == {key: self.scheduler.grant(key) for key in self.subscribed}
+        assert not self.scheduler.unsettled or self.scheduler.settle(self.now_s).granted == []
+        for name, limits in self.limits.items():
+            there = [grant for grant in self.told.values() if grant.runtime_id == name]
+            assert len(there) <= (limits.max_streams or len(there))
+            assert sum(grant.granted_fps for grant in there) <= limits.max_fps * 1.000001
+            assert all(grant.granted_fps <= min(grant.wanted_fps, limits.max_camera_fps) for grant in there)
+        for (_, model), grant in self.told.items():
+            serving = [name for name, models in self.ready.items() if model in models]
+            assert grant.runtime_id is None or grant.runtime_id in serving
+            if grant.wanted_fps and grant.runtime_id is None:
+                assert all(self.is_full(name) for name in serving)
+
+    def is_full(self, name):
+        return sum(grant.runtime_id == name for grant in self.told.values()) == self.limits[name].max_streams
 
     @rule(step_s=st.sampled_from([0.0, 0.02, 0.5]))
     def pump(self, step_s):
@@ -102,6 +127,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.end(dispatch.frame.index, "dispatched")
         assert dispatch.key in self.subscribed
         assert dispatch.key[1] in self.ready[dispatch.runtime_id]
+        assert dispatch.runtime_id == self.scheduler.grant(dispatch.key).runtime_id
         assert dispatch.offered_s == self.offered[dispatch.frame.index]
         assert dispatch.deadline_s > self.now_s
         assert dispatch.deadline_s == dispatch.offered_s + self.limits[dispatch.runtime_id].timeout_s
@@ -127,14 +153,17 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_frame_is_forgotten(self):
-        """Whoever waits is on the way, or nobody serves it, or the runtime is full, or `wake_s` says when to ask."""
+        """Whoever waits has a frame on the way, or the window is full, or `wake_s` says when to ask."""
+        self.settle(0.0)
         self.pump(0.0)
         flying = {dispatch.key for dispatch in self.flying}
         for key in self.subscribed:
             if not self.scheduler.queue_depth(key) or key in flying:
                 continue
-            loads = [self.scheduler.load(name) for name, models in self.ready.items() if key[1] in models]
-            if any(in_flight < window for in_flight, window in loads):
+            runtime_id = self.scheduler.grant(key).runtime_id
+            assert runtime_id is not None
+            in_flight, window = self.scheduler.load(runtime_id)
+            if in_flight < window:
                 assert self.scheduler.wake_s is not None
                 assert self.scheduler.wake_s > self.now_s
 
@@ -155,6 +184,7 @@ def simulate(
     scheduler.set_runtime("triton", limits, MODELS, ready=True)
     for key in cameras:
         scheduler.subscribe(key, limits.max_camera_fps)
+    scheduler.settle(0.0)
     due = {key: 100.0 + i * 1e-4 for i, key in enumerate(cameras)}
     flying: list[tuple[float, Dispatch]] = []
     for k in range(int(seconds / step_s)):

@@ -22,9 +22,9 @@ def declared(**changes: object) -> Capability:
 @pytest.mark.parametrize(
     ("hardware", "limits"),
     [
-        ("cpu", RuntimeLimits(max_fps=30, max_camera_fps=5, batch_size=1, timeout_s=2.0)),
-        ("gpu", RuntimeLimits(max_fps=120, max_camera_fps=120, batch_size=8, timeout_s=0.1)),
-        ("jetson", RuntimeLimits(max_fps=50, max_camera_fps=50, batch_size=2, timeout_s=0.2)),
+        ("cpu", RuntimeLimits(max_fps=30, max_camera_fps=5, batch_size=1, timeout_s=2.0, max_streams=4)),
+        ("gpu", RuntimeLimits(max_fps=120, max_camera_fps=120, batch_size=8, timeout_s=0.1, max_streams=4)),
+        ("jetson", RuntimeLimits(max_fps=50, max_camera_fps=50, batch_size=2, timeout_s=0.2, max_streams=4)),
     ],
 )
 def test_each_kind_of_hardware_has_its_limits(hardware: str, limits: RuntimeLimits):

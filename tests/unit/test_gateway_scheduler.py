@@ -103,8 +103,10 @@ def test_without_a_runtime_a_frame_is_dropped_at_once_and_the_grant_says_why():
     scheduler = a_scheduler()
     scheduler.set_runtime("triton", limits(), {"cars"}, ready=True)
     assert scheduler.offer(KEY, a_frame(1), 0.0) == [Drop(KEY, 1, DropCause.NO_RUNTIME)]
+    scheduler.settle(0.0)
     assert scheduler.grant(KEY).reason == "no runtime serves this model now"
     scheduler.set_runtime("triton", limits(), {"people"}, ready=True)
+    scheduler.settle(0.0)
     assert scheduler.grant(KEY).granted_fps == 10
 
 
@@ -126,6 +128,7 @@ def test_a_camera_whose_rate_was_raised_is_not_held_to_its_old_deadlines():
     scheduler.complete(first, 0.01)
     scheduler.subscribe(KEY, 10)
     scheduler.subscribe(OTHER, 10)
+    scheduler.settle(0.0)
     served = []
     for k in range(1, 21):
         for key in (KEY, OTHER):
