@@ -61,7 +61,12 @@ class RunningTriton:
 
 @contextlib.contextmanager
 def running_triton(
-    model_repository: Path, *, load: Sequence[str] = (), env: Mapping[str, str] | None = None, **options: object
+    model_repository: Path,
+    *,
+    load: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    measured: bool = False,
+    **options: object,
 ) -> Iterator[RunningTriton]:
     """Run `ruth-triton serve` on free ports during the block, ready at its beginning, without a trace at its end.
 
@@ -69,12 +74,14 @@ def running_triton(
         model_repository: What to serve.
         load: Names of the models to load; all by default.
         env: Further environment variables.
+        measured: Whether models are measured first, which on a busy machine lowers what is declared.
         options: Further options of the command: `gateway="http://…"`, `no_auto_complete=True`.
     """
     http, grpc, metrics = free_ports(3)
     command = [sys.executable, "-m", "triton_agent.cli", "serve", f"--model-repository={model_repository}"]
     command += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}", "--hardware=cpu"]
     command += [f"--load-model={name}" for name in load]
+    command += [] if measured else ["--no-measure"]
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
         command.append(option if value is True else f"{option}={value}")

@@ -26,7 +26,7 @@ def stream():
 
 @pytest.fixture
 def registration(stream):
-    runtime = Runtime("r", Endpoint(), Declared(), lost_gpu, TritonApi(NOWHERE))
+    runtime = Runtime("r", Endpoint(), Declared(), lost_gpu, TritonApi(NOWHERE), None)
     return Registration(Gateway(NOWHERE), runtime, Log(stream=stream))
 
 

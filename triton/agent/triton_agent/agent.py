@@ -7,15 +7,17 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
 
+from triton_agent.capabilities import declared_batch_size
 from triton_agent.command import check_paths, known_options, server_command
 from triton_agent.hardware import detect
-from triton_agent.leftovers import region_prefix, sweep_dead_agents
+from triton_agent.leftovers import measurement_region, region_prefix, sweep_dead_agents
 from triton_agent.locate import Installation, find
 from triton_agent.logs import Log
+from triton_agent.measurements import Measurements
 from triton_agent.registration import Registration
 from triton_agent.runtime import Runtime
 from triton_agent.server import TritonServer, check_ports
-from triton_agent.settings import Declared, Gateway, HardwareMode, Serving, runtime_id
+from triton_agent.settings import Declared, Gateway, HardwareMode, Measuring, Serving, runtime_id
 from triton_agent.supervisor import Supervisor
 from triton_agent.triton_api import TritonApi
 
@@ -51,11 +53,18 @@ async def serve(
         declared,
         functools.partial(detect, hardware.kind),
         api,
+        _measurements(serving, api, declared_batch_size(declared, hardware.kind), log),
     )
     start = functools.partial(_start, installation, serving, hardware.kind, known, log)
     supervisor = Supervisor(start, api, runtime, serving.on_failure, log)
     async with _registered(gateway, runtime, log, _stop_on_signals()) as withdrawn:
         await supervisor.run(withdrawn)
+
+
+def _measurements(serving: Serving, api: TritonApi, batch_size: int, log: Log) -> Measurements | None:
+    if serving.measuring is Measuring.NEVER:
+        return None
+    return Measurements(api, batch_size, measurement_region(), log)
 
 
 async def _start(

@@ -1,11 +1,12 @@
 """The capability declaration: what a runtime says about itself, and all that the gateway knows of hardware."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 from triton_agent.hardware import Hardware
 from triton_agent.host import host_id
+from triton_agent.measurement import Measured
 from triton_agent.settings import Declared, Endpoint, HardwareMode
 from triton_agent.triton_api import ServedModel
 
@@ -23,6 +24,11 @@ LIMITS = {
     HardwareMode.GPU: Limits(max_fps=100, batch_size=4),
     HardwareMode.JETSON: Limits(max_fps=50, batch_size=2),
 }
+
+
+def declared_batch_size(declared: Declared, kind: HardwareMode) -> int:
+    """Frames in one request: as configured, else what the hardware is good for."""
+    return declared.batch_size or LIMITS[kind].batch_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Capabilities:
         metrics_url: Address of Triton's Prometheus metrics.
         host_id: Equal for processes with a common `/dev/shm` (see `host.host_id`).
         shared_memory: Whether clients on the same host may register system shared memory.
-        measured: By model: measured frames/s and p95 latency; empty until measured.
+        measured: What each loaded model did that was measured, by name.
     """
 
     runtime_id: str
@@ -67,7 +73,7 @@ class Capabilities:
     metrics_url: str
     host_id: str | None
     shared_memory: bool
-    measured: dict[str, dict[str, float]] = field(default_factory=dict)
+    measured: Mapping[str, Measured]
 
     def as_json(self) -> dict[str, object]:
         """The declaration as plain values, ready to be sent."""
@@ -82,10 +88,15 @@ def declare(
     models: Sequence[ServedModel],
     *,
     shared_memory: bool,
+    measured: Mapping[str, Measured],
 ) -> Capabilities:
-    """Put a declaration together from what was detected, configured and asked of Triton."""
+    """Put a declaration together from what was detected, configured, asked of Triton and measured.
+
+    Where no `max_fps` is configured it is what the fastest model was measured to do: no mix of models does more.
+    """
     limits = LIMITS[hardware.kind]
-    max_fps = declared.max_fps or limits.max_fps
+    measured_fps = max((each.fps for each in measured.values()), default=limits.max_fps)
+    max_fps = declared.max_fps or max(1, round(measured_fps))
     host = endpoint.reachable_host
     this_host = host_id()
     return Capabilities(
@@ -98,7 +109,7 @@ def declare(
         supported_models=tuple(models),
         max_fps=max_fps,
         max_concurrent_streams=declared.max_concurrent_streams or max_fps,  # at least a frame a second each
-        inference_batch_size=declared.batch_size or limits.batch_size,
+        inference_batch_size=declared_batch_size(declared, hardware.kind),
         memory_available_mb=hardware.memory_available_mb,
         version=version("ruth-ai"),
         grpc_url=f"{host}:{endpoint.grpc_port}",
@@ -106,4 +117,5 @@ def declare(
         metrics_url=f"http://{host}:{endpoint.metrics_port}/metrics",
         host_id=this_host,
         shared_memory=shared_memory and this_host is not None,
+        measured=measured,
     )

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from triton_agent.errors import AgentError, MissingError, UnreachableError, UsageError
+from triton_agent.errors import AgentError, MissingError, UsageError
 from triton_agent.settings import (
     AutoComplete,
     Declared,
     Endpoint,
     Gateway,
     HardwareMode,
+    Measuring,
     ModelControl,
     OnFailure,
     Serving,
@@ -62,8 +63,9 @@ def _parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
     serve.add_argument(
         "--no-restart", action="store_true", help="exit with Triton's reason when it can't serve or dies"
     )
+    serve.add_argument("--no-measure", action="store_true", help="declare models without measuring them first")
     serve.add_argument("--end-with", type=int, metavar="PID", help="stop when this process, its parent, ends")
-    capabilities = verbs.add_parser("capabilities", help="print what would be declared to the gateway")
+    capabilities = verbs.add_parser("capabilities", help="measure what is served, and print what would be declared")
     _add_endpoint(capabilities, env)
     capabilities.add_argument("--json", action="store_true", help="as one JSON object")
     install = verbs.add_parser("install", help="install the local tritonserver")
@@ -122,6 +124,7 @@ def _serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
         auto_complete=AutoComplete.OFF if arguments.no_auto_complete else AutoComplete.WHEN_NEEDED,
         on_failure=OnFailure.EXIT if arguments.no_restart else OnFailure.RESTART,
         model_config_name=arguments.model_config_name,
+        measuring=Measuring.NEVER if arguments.no_measure else Measuring.WHEN_LOADED,
     )
     gateway = Gateway.from_environment(arguments.gateway, env) if arguments.gateway else None
     asyncio.run(serve(serving, arguments.hardware, gateway, env, Log.from_environment(env)))
@@ -129,24 +132,20 @@ def _serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 
 def _capabilities(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
-    from triton_agent.capabilities import declare
+    from triton_agent.capabilities import declared_batch_size
     from triton_agent.hardware import detect
+    from triton_agent.leftovers import measurement_region
+    from triton_agent.measurements import Measurements
+    from triton_agent.runtime import Runtime
     from triton_agent.triton_api import TritonApi
 
-    endpoint = _endpoint(arguments)
+    endpoint, declared = _endpoint(arguments), Declared.from_environment(env)
+    hardware = detect(arguments.hardware)
     api = TritonApi(endpoint.http_url)
-    try:
-        models, shared_memory = api.models(), api.accepts_shared_memory()
-    except UnreachableError:
-        models, shared_memory = (), True  # no server is running: nothing is served yet
-    capabilities = declare(
-        runtime_id(env, endpoint.grpc_port),
-        detect(arguments.hardware),
-        Declared.from_environment(env),
-        endpoint,
-        models,
-        shared_memory=shared_memory,
-    ).as_json()
+    measurements = Measurements(api, declared_batch_size(declared, hardware.kind), measurement_region())
+    runtime = Runtime(runtime_id(env, endpoint.grpc_port), endpoint, declared, lambda: hardware, api, measurements)
+    runtime.set_up(up=True)  # where no server is running, nothing is served yet
+    capabilities = asyncio.run(runtime.capabilities()).as_json()
     if arguments.json:
         print(json.dumps(capabilities))
     else:

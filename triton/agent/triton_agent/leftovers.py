@@ -21,6 +21,11 @@ def region_prefix(pid: int) -> str:
     return f"ruth_triton_{_pid_namespace()}_{pid}_{process_stat(pid)[START_TIME]}_"
 
 
+def measurement_region() -> str:
+    """The region in which this agent puts frames of its own, to measure with."""
+    return f"{region_prefix(os.getpid())}measurement"
+
+
 def sweep_dead_agents(folder: Path = Path("/dev/shm")) -> list[str]:  # noqa: S108 # Linux' fixed place
     """Kill the stubs and remove the regions of agents that are provably dead; returns the prefixes cleaned up."""
     if not folder.is_dir():

@@ -8,6 +8,7 @@ from dataclasses import replace
 from triton_agent.capabilities import Capabilities, declare
 from triton_agent.errors import UnreachableError
 from triton_agent.hardware import Hardware
+from triton_agent.measurements import Measurements
 from triton_agent.settings import Declared, Endpoint
 from triton_agent.triton_api import ServedModel, TritonApi
 
@@ -21,10 +22,17 @@ class Runtime:
         declared: Limits set by the operator.
         detect: Detects the hardware; called for every declaration, since free memory changes.
         api: Asks Triton.
+        measurements: How fast its models are; None: they are not measured.
     """
 
     def __init__(
-        self, runtime_id: str, endpoint: Endpoint, declared: Declared, detect: Callable[[], Hardware], api: TritonApi
+        self,
+        runtime_id: str,
+        endpoint: Endpoint,
+        declared: Declared,
+        detect: Callable[[], Hardware],
+        api: TritonApi,
+        measurements: Measurements | None,
     ) -> None:
         self.runtime_id = runtime_id
         self.changed = asyncio.Event()
@@ -32,6 +40,8 @@ class Runtime:
         self._declared = declared
         self._detect = detect
         self._api = api
+        self._measurements = measurements
+        self._measuring: asyncio.Future[None] | None = None
         self._up = False
         self._models: tuple[ServedModel, ...] = ()
         self._shared_memory = True
@@ -39,12 +49,20 @@ class Runtime:
     def set_up(self, *, up: bool) -> None:
         """Note that Triton is ready to serve, or that it is gone."""
         self._up = up
+        if not up and self._measurements is not None:
+            self._measurements.server_gone()
         self.changed.set()
 
     async def capabilities(self) -> Capabilities:
-        """The declaration of this moment; while Triton is away every model it had is declared as not loaded."""
+        """The declaration of this moment; while Triton is away every model it had is declared as not loaded.
+
+        The models that Triton begins with are measured before they are declared, as nobody can be using them yet; those
+        that come later are measured beside the heartbeats, while nobody does.
+        """
         hardware = await asyncio.to_thread(self._detect)
+        first = not self._models
         await self._ask_triton()
+        await self._measure(wait=first)
         return declare(
             self.runtime_id,
             hardware,
@@ -52,7 +70,20 @@ class Runtime:
             self._endpoint,
             self._models,
             shared_memory=self._shared_memory,
+            measured={} if self._measurements is None else self._measurements.of(self._models),
         )
+
+    async def _measure(self, *, wait: bool) -> None:
+        measurements, models = self._measurements, self._models
+        busy = self._measuring is not None and not self._measuring.done()
+        if measurements is None or not self._up or busy:
+            return
+        if await asyncio.to_thread(measurements.due, models):
+            self._measuring = asyncio.ensure_future(asyncio.to_thread(measurements.run, models))
+            if wait:
+                await self._measuring
+            else:
+                self._measuring.add_done_callback(lambda _: self.changed.set())
 
     async def _ask_triton(self) -> None:
         if self._up:

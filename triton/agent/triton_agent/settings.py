@@ -42,9 +42,16 @@ class OnFailure(StrEnum):
     EXIT = "exit"
 
 
+class Measuring(StrEnum):
+    """Whether the agent finds out how fast models are; WHEN_LOADED: for a second or two, while nobody uses them."""
+
+    WHEN_LOADED = "when-loaded"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Limits that are declared to the gateway; None: the hardware's default."""
+    """Limits that are declared to the gateway; None: as measured, or the hardware's default."""
 
     max_fps: int | None = None
     max_concurrent_streams: int | None = None
@@ -111,6 +118,7 @@ class Serving:
     auto_complete: AutoComplete = AutoComplete.WHEN_NEEDED
     on_failure: OnFailure = OnFailure.RESTART
     model_config_name: str | None = None
+    measuring: Measuring = Measuring.WHEN_LOADED
 
 
 @dataclass(frozen=True, slots=True)
