@@ -1,9 +1,7 @@
-"""Times the parts that need no server: fused graphs, the rendered street, the spool. One thread each, best of many."""
+"""Components that need no server: fused graphs, the rendered street, the spool."""
 
-import argparse
 import asyncio
 import datetime as dt
-import json
 import tempfile
 import time
 import uuid
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from part import Bench, Table
 
 from converters.builtin_hog import build as build_people_hog
 from converters.families import BuildOptions, choose
@@ -25,31 +24,30 @@ COMMITS = 4000
 CALLERS = 64
 
 
-def main() -> None:
-    """Print one JSON object: milliseconds, or commits a second, by name."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, metavar="FILE.onnx", help="a model that ruth-convert recognises")
-    options = parser.parse_args()
-    figures = {name: round(value, 3) for name, value in measure(options.model)}
-    print(json.dumps(figures, indent=2))
+def measure(bench: Bench) -> Iterator[Table]:
+    """Each component by itself."""
+    model = bench.data / "models" / "yolox_nano_416.onnx"
+    rows = [(name, unit, value) for name, unit, value in figures(model, 5 if bench.quick else RUNS)]
+    yield Table("Components, one thread each, best of many", ("what", "unit", "measured"), rows)
 
 
-def measure(model: Path | None) -> Iterator[tuple[str, float]]:
-    """Each figure with its name."""
-    if model is not None:
-        file = read_onnx(model)
-        fused = choose(file)[0].build(file, BuildOptions()).model
-        yield f"{model.stem}: bare network, ms a frame", network_ms(file.data)
-        yield f"{model.stem}: fused, ms a frame", network_ms(fused.SerializeToString())
-    yield "people_hog: ms a frame", network_ms(build_people_hog().model.SerializeToString())
+def figures(model: Path, runs: int) -> Iterator[tuple[str, str, float]]:
+    """Each figure with its name and unit."""
+    file = read_onnx(model)
+    fused = choose(file)[0].build(file, BuildOptions()).model
+    yield f"{model.stem}, the bare network as exported", "ms a frame", network_ms(file.data, runs)
+    yield f"{model.stem}, fused: NV12 to suppressed rows", "ms a frame", network_ms(fused.SerializeToString(), runs)
+    hog = build_people_hog().model.SerializeToString()
+    yield "people_hog, fused", "ms a frame", network_ms(hog, runs)
     street = DemoStreet(people=3, seed=1)
     act = range(200)  # 20 s: empty stretches and crowded ones
-    yield "demo street 1280x720: ms a frame, mean", best_ms(lambda: [street.render(k) for k in act], 5) / len(act)
+    demo_ms = best_ms(lambda: [street.render(k) for k in act], 1 + runs // 10) / len(act)
+    yield "the demo street at 1280 x 720, mean of 20 s", "ms a frame", demo_ms
     for callers in (1, CALLERS):
-        yield f"spool, callers {callers}: commits/s", asyncio.run(commits_per_s(callers))
+        yield f"durable spool commits, callers: {callers}", "commits/s", asyncio.run(commits_per_s(callers))
 
 
-def network_ms(data: bytes) -> float:
+def network_ms(data: bytes, runs: int) -> float:
     """Best time of one frame through ONNX Runtime with one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -58,7 +56,7 @@ def network_ms(data: bytes) -> float:
     shape = [size if isinstance(size, int) else 1 for size in frame.shape]
     dtype = np.uint8 if frame.type == "tensor(uint8)" else np.float32
     picture = np.random.default_rng(1).integers(16, 236, shape).astype(dtype)
-    return best_ms(lambda: session.run(None, {frame.name: picture}), RUNS)
+    return best_ms(lambda: session.run(None, {frame.name: picture}), runs)
 
 
 def best_ms(call: Callable[[], object], runs: int) -> float:
@@ -84,7 +82,3 @@ async def commits_per_s(callers: int) -> float:
             started_s = time.perf_counter()
             await asyncio.gather(*(commit(COMMITS // callers) for _ in range(callers)))
             return COMMITS // callers * callers / (time.perf_counter() - started_s)
-
-
-if __name__ == "__main__":
-    main()
