@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ from gateway.events.bus import MemoryEventBus
 from gateway.health import HealthCheck
 from gateway.inference.host import host_id
 from gateway.inference.shared_memory import remove_leftovers
+from gateway.ipc import ModelSockets
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
@@ -131,7 +133,8 @@ async def _run(settings: Settings, parts: Parts) -> int:
     started = asyncio.Event()
     pipeline = asyncio.create_task(parts.pipeline.run(started), name="pipeline")
     drain = asyncio.create_task(parts.drain.run(), name="drain")
-    for stage in (pipeline, drain):
+    sockets = asyncio.create_task(_serve_model_sockets(settings, parts), name="model sockets")
+    for stage in (pipeline, drain, sockets):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -142,8 +145,17 @@ async def _run(settings: Settings, parts: Parts) -> int:
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
+        sockets.cancel()
+        await asyncio.wait({sockets})
         await _stop(parts, pipeline, drain)
-    return _report_crashes(pipeline, drain)
+    return _report_crashes(pipeline, drain, sockets)
+
+
+async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:
+    if settings.model_socket_dir is None:
+        await asyncio.Event().wait()
+    else:
+        await ModelSockets(settings.model_socket_dir, parts.pipeline).run()
 
 
 async def _serve_http(server: uvicorn.Server, bus: MemoryEventBus) -> None:
@@ -205,6 +217,8 @@ def _check_machine(settings: Settings) -> None:
     except OSError as error:
         raise ConfigurationError(f"the data folder {settings.data_dir} can't be made: {error.strerror}") from error
     _check_space(settings.data_dir)
+    if settings.model_socket_dir is not None:
+        _check_socket_folder(settings.model_socket_dir)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -216,6 +230,15 @@ def _check_machine(settings: Settings) -> None:
             ) from error
     for name in remove_leftovers():
         _logger.info("shared memory of a killed gateway removed", extra={"region": name})
+
+
+def _check_socket_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the folder of model sockets {folder} can't be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"the folder of model sockets {folder} can't be written to")
 
 
 def _check_space(folder: Path) -> None:

@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         runtime_timeout_ms: A direct call, one picture from outside, has its answer by then or is given up.
         runtime_token: What a runtime must show to register; None lets any runtime register (only in dev and test).
         heartbeat_interval_s: What runtimes are asked to keep to; three misses and a runtime is out.
+        model_socket_dir: Folder of the models' Unix sockets; None for no sockets.
         workers: Threads that scale frames.
         adaptation: Limits per declared kind of hardware.
     """
@@ -65,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     runtime_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 5000
     runtime_token: str | None = None
     heartbeat_interval_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
+    model_socket_dir: Path | None = None
     workers: Count = 2
     adaptation: AdaptationTable = {}
 
@@ -83,6 +85,7 @@ VARIABLES: Mapping[str, str] = {
     "runtime_timeout_ms": "AI_RUNTIME_TIMEOUT_MS",
     "runtime_token": "RUTH_AI_RUNTIME_TOKEN",
     "heartbeat_interval_s": "RUTH_AI_HEARTBEAT_S",
+    "model_socket_dir": "RUTH_AI_MODEL_SOCKET_DIR",
     "workers": "RUTH_AI_SCALE_WORKERS",
 }
 

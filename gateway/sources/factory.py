@@ -7,11 +7,13 @@ from gateway.domain.ports import Source
 from gateway.errors import InvalidInputError
 from gateway.sources.demo import DemoSource
 from gateway.sources.file import FileSource
+from gateway.sources.shm import ShmSource
 from gateway.sources.urls import CameraUrl, parse_url
 
 SCHEMES: dict[str, Callable[[CameraUrl, Clock], Source]] = {
     "demo": DemoSource.from_url,
     "file": FileSource.from_url,
+    "shm": ShmSource.from_url,
 }
 
 

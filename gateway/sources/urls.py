@@ -33,8 +33,8 @@ def parse_url(url: str) -> CameraUrl:
     parts = urlsplit(url)
     if not parts.scheme:
         raise InvalidInputError("a camera URL begins with its scheme, as in file:///videos/door.mp4 or demo:?people=3")
-    if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
-        raise InvalidInputError(f"a file URL has three slashes: file:///{parts.netloc}{parts.path}")
+    if parts.scheme in ("file", "shm") and parts.netloc not in ("", "localhost"):
+        raise InvalidInputError(f"{parts.scheme} URLs have three slashes: {parts.scheme}:///{parts.netloc}{parts.path}")
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     options = dict(pairs)
     if len(options) != len(pairs):

@@ -1,7 +1,7 @@
 """What every source promises, on real clips, made ones, and the rendered street."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from gateway.domain.frame import Frame
 from gateway.domain.ports import Source
 from gateway.sources import open_source
 from tests.support.clips import write_clip
+from tests.support.ring_producer import producing, ring_name
 
 CLIPS = (
     "cars_overhead_mjpeg.avi",
@@ -25,16 +26,21 @@ WAIT_S = 10
 Make = Callable[[str], Source]
 
 
-@pytest.fixture(params=["demo", "made clip", *CLIPS])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+@pytest.fixture(params=["demo", "shm", "made clip", *CLIPS])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Makes a source of each kind, with options after its URL's `?`."""
     if request.param == "demo":
-        return lambda options: open_source(f"demo:?size=320x180&fps=2&{options}", SystemClock())
+        yield lambda options: open_source(f"demo:?size=320x180&fps=2&{options}", SystemClock())
+        return
+    if request.param == "shm":
+        with ring_name() as name, producing(name):
+            yield lambda _: open_source(f"shm:///{name}", SystemClock())
+        return
     if request.param == "made clip":
         clip = write_clip(tmp_path / "a clip.mp4", frames=40, fps=2, size_wh=(66, 50))
     else:
         clip = request.getfixturevalue("data_dir") / "video" / request.param
-    return lambda options: open_source(f"file://{clip}?{options}", SystemClock())
+    yield lambda options: open_source(f"file://{clip}?{options}", SystemClock())
 
 
 def read(source: Source, count: int) -> list[Frame]:

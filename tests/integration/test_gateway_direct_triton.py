@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ import av
 import cv2
 import pytest
 
+from gateway.domain.clock import SystemClock
+from gateway.sources import open_source
+from tests.support.ring_producer import Ring, documented_client, ring_name, to_nv12
 from tests.support.running_gateway import RunningGateway, running_gateway
 from tests.support.triton_server import RunningTriton, eventually, free_ports, running_triton
 
@@ -22,7 +25,9 @@ def stack(
 ) -> Iterator[tuple[RunningGateway, RunningTriton]]:
     folder, port = tmp_path_factory.mktemp("direct"), free_ports(1)[0]
     with (
-        running_gateway(folder / "gateway", port=port) as gateway,
+        running_gateway(
+            folder / "gateway", port=port, env={"RUTH_AI_MODEL_SOCKET_DIR": str(folder / "sockets")}
+        ) as gateway,
         running_triton(people_repository, gateway=gateway.url) as triton,
     ):
         eventually(lambda: gateway.send("GET", "/api/v1/health/ready")[0] == 200, 60)
@@ -58,6 +63,65 @@ def test_a_picture_over_http_gets_the_detections_that_replay_gives_for_the_same_
     answers = [infer(stack[0], picture) for picture in pictures]
     assert [answer["objects"] for answer in answers] == replayed
     assert {tuple(answer["resolution_wh"]) for answer in answers} == {(768, 432)}
+
+
+@pytest.fixture(params=["C", "the documented Python"])
+def ask(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str, dict[str, Any]], Any]:
+    """A client of the socket protocol."""
+    if request.param != "C":
+        return documented_client()
+    program = str(tmp_path / "client")
+    source = str(Path(__file__).parents[1] / "support" / "seed3_client.c")
+    subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", "-o", program, source], check=True)
+
+    def run(path: str, message: dict[str, Any]) -> Any:
+        return json.loads(subprocess.run([program, path, json.dumps(message)], check=True, capture_output=True).stdout)
+
+    return run
+
+
+def test_a_client_of_the_socket_protocol_gets_the_detections_that_replay_gives_for_the_same_frame(
+    stack, clip, replayed, ask
+):
+    source = open_source(f"file://{clip}?pace=max", SystemClock())
+    source.open(0.0)
+    gateway = stack[0]
+    path = str(gateway.data_dir.parent / "sockets" / "vas_model_people.sock")
+    eventually(Path(path).exists, 10)
+    with ring_name() as name:
+        ring = Ring(name, 768, 432, slots=8)
+        for expected in replayed:
+            frame = source.read()
+            number = ring.write(to_nv12(frame))
+            metadata = {"frame_id": number, "width": 768, "height": 432, "format": "NV12"}
+            answer = ask(
+                path,
+                {
+                    "frame_reference": f"/dev/shm/{name}",
+                    "frame_metadata": metadata,
+                    "camera_id": "camera_1",
+                    "model_id": "people",
+                    "timestamp": 1735598400.123,
+                },
+            )
+            assert answer["error"] is None
+            assert (answer["model_id"], answer["camera_id"], answer["frame_id"]) == ("people", "camera_1", number)
+            assert in_pixels(answer["detections"], 768, 432) == expected
+    source.close()
+
+
+def in_pixels(detections: list[dict[str, Any]], width: int, height: int) -> list[dict[str, Any]]:
+    """As `replay` prints them."""
+    return [
+        {
+            "label": found["class_name"],
+            "score": found["confidence"],
+            "box": pytest.approx(
+                [side * size for side, size in zip(found["bbox"], (width, height) * 2, strict=True)], abs=0.006
+            ),
+        }
+        for found in detections
+    ]
 
 
 def infer(gateway: RunningGateway, picture: bytes) -> Any:

@@ -27,6 +27,7 @@ class FakeControl:
         self.contracts: dict[str, ModelContract] = {}
         self.fault_text = ""
         self.error: Exception | None = None
+        self.failing: dict[str, Exception] = {}
 
     def register(self, capability: Capability) -> None:
         self.registered[capability.runtime_id] = RuntimeStatus(
@@ -74,8 +75,8 @@ class FakeControl:
         self.loaded.remove(name)
 
     async def infer(self, model: str, frame: Frame) -> InferenceResult:
-        if self.error:
-            raise self.error
+        if error := self.failing.get(model, self.error):
+            raise error
         if model not in self.contracts:
             raise NotFoundError(f"no runtime that is ready has a model {model}")
         return InferenceResult(people((1, 2, 3.456, 4)), self.contracts[model], "triton-1", 0.0125)

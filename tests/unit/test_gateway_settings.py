@@ -55,6 +55,7 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "runtime_timeout_ms": "700",
         "runtime_token": SECRET,
         "heartbeat_interval_s": "1.5",
+        "model_socket_dir": "/run/ruth",
         "workers": "9",
     }
     assert values.keys() == VARIABLES.keys() == set(Settings.__struct_fields__) - {"adaptation"}
