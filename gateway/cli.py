@@ -94,13 +94,15 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    import uvloop
+
     from gateway.app import serve
     from gateway.logs import configure_logging
 
     if options.port is not None:
         settings = msgspec.structs.replace(settings, port=options.port)
     configure_logging(settings.log_level, settings.log_format)
-    return asyncio.run(serve(settings))
+    return uvloop.run(serve(settings))
 
 
 def _replay(options: argparse.Namespace, settings: Settings) -> int:

@@ -9,23 +9,25 @@ from gateway.domain.letterbox import Letterbox
 NEUTRAL_CHROMA = 128
 
 
-def write_canvas(frame: Frame, letterbox: Letterbox, pad_luma: int, canvas: UInt8Array) -> None:
+def write_canvas(
+    frame: Frame, letterbox: Letterbox, pad_luma: int, canvas: UInt8Array, *, padded: bool = False
+) -> None:
     """Scale and letterbox a frame into `canvas`, `(H*3/2, W)` uint8: NV12, luma rows first, then interleaved chroma.
 
-    Planes are scaled separately (bilinear), never through RGB. Every byte of the canvas is written.
+    Planes are scaled separately (bilinear), never through RGB. Every byte of the canvas is written, unless what lies
+    beside the picture is `padded` already.
     """
     width, height = letterbox.canvas_wh
-    placed_w, placed_h = letterbox.placed_wh
-    left, top = letterbox.offset_xy
+    (left, top), (placed_w, placed_h) = letterbox.offset_xy, letterbox.placed_wh
     luma = canvas[:height]
     chroma = canvas[height:].reshape(height // 2, width // 2, 2)
-    _pad(luma, letterbox.offset_xy, letterbox.placed_wh, pad_luma)
+    half_left, half_top, half_w, half_h = left // 2, top // 2, placed_w // 2, placed_h // 2
+    if not padded:
+        _pad(luma, letterbox.offset_xy, letterbox.placed_wh, pad_luma)
+        _pad(chroma, (half_left, half_top), (half_w, half_h), NEUTRAL_CHROMA)
     _scale(frame.luma, luma[top : top + placed_h, left : left + placed_w])
-    half_offset, half_placed = (left // 2, top // 2), (placed_w // 2, placed_h // 2)
-    _pad(chroma, half_offset, half_placed, NEUTRAL_CHROMA)
-    target = chroma[half_offset[1] :, half_offset[0] :][: half_placed[1], : half_placed[0]]
-    target[..., 0] = _scaled(frame.chroma_u, half_placed)
-    target[..., 1] = _scaled(frame.chroma_v, half_placed)
+    target = chroma[half_top : half_top + half_h, half_left : half_left + half_w]
+    cv2.merge((_scaled(frame.chroma_u, (half_w, half_h)), _scaled(frame.chroma_v, (half_w, half_h))), target)
 
 
 def _scaled(plane: UInt8Array, size_wh: tuple[int, int]) -> UInt8Array:

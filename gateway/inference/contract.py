@@ -19,6 +19,7 @@ ModelConfig: TypeAlias = Any
 """Triton's `inference.ModelConfig` protobuf; its generated classes carry no types."""
 
 _UINT8: int = model_config_pb2.TYPE_UINT8  # pyright: ignore[reportAttributeAccessIssue]
+_FP32: int = model_config_pb2.TYPE_FP32  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def read_contract(config: ModelConfig, version: str) -> ModelContract:
@@ -35,6 +36,7 @@ def read_contract(config: ModelConfig, version: str) -> ModelContract:
     try:
         task = Task(parameters["ruth.task"])
         rows, width = _input_dims(config)
+        keypoints = tuple(json.loads(parameters.get("ruth.keypoints", "[]")))
         return ModelContract(
             name=config.name,
             version=version,
@@ -43,9 +45,9 @@ def read_contract(config: ModelConfig, version: str) -> ModelContract:
             letterbox=LetterboxMode(parameters["ruth.letterbox"]),
             pad_luma=int(parameters.get("ruth.pad", "16")),
             labels=tuple(json.loads(parameters["ruth.labels"])),
-            keypoints=tuple(json.loads(parameters.get("ruth.keypoints", "[]"))),
+            keypoints=keypoints,
             max_batch_size=config.max_batch_size,
-            max_detections=0 if task is Task.CLASSIFY else _output_rows(config),
+            max_detections=0 if task is Task.CLASSIFY else _output_rows(config, len(keypoints)),
             sha256=parameters.get("ruth.model_sha256", ""),
         )
     except KeyError as error:
@@ -64,10 +66,14 @@ def _input_dims(config: ModelConfig) -> tuple[int, int]:
     raise KeyError("the input frames")
 
 
-def _output_rows(config: ModelConfig) -> int:
+def _output_rows(config: ModelConfig, keypoints: int) -> int:
+    columns = BOX_COLUMNS + 3 * keypoints
     for tensor in config.output:
         if tensor.name == "detections":
-            return int(tensor.dims[0])
+            dims = tuple(tensor.dims)
+            if tensor.data_type != _FP32 or len(dims) != 2 or dims[0] < 1 or dims[1] != columns:
+                raise ValueError(f"output detections is {list(dims)}, not FP32 [max_detections, {columns}]")
+            return int(dims[0])
     raise KeyError("the output detections")
 
 
@@ -80,11 +86,8 @@ def to_detections(
         ModelContractError: The rows contradict the model's declaration.
     """
     keypoints = len(contract.keypoints)
-    columns = BOX_COLUMNS + 3 * keypoints
-    if rows.ndim != 2 or rows.shape[1] != columns or not 0 <= count <= len(rows):
-        raise ModelContractError(
-            f"model {contract.name} answered {count} of {rows.shape} rows; it declares {columns} columns"
-        )
+    if not 0 <= count <= len(rows):
+        raise ModelContractError(f"model {contract.name} answered that {count} of {len(rows)} rows count")
     found = rows[:count]
     corners = letterbox.to_source(found[:, :4].reshape(count, 2, 2), source_wh)
     points: Float32Array = found[:, BOX_COLUMNS:].reshape(count, keypoints, 3).copy()

@@ -5,28 +5,33 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.domain.clock import Clock
-from gateway.domain.frame import Frame, UInt8Array
+from gateway.domain.detections import Detections
+from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
-from gateway.domain.letterbox import Letterbox
+from gateway.domain.letterbox import Letterbox, LetterboxMode
 from gateway.domain.model import ModelContract, Task
 from gateway.domain.runtime import RuntimeState, Transport
 from gateway.errors import InferenceError, InferenceRejectedError, ModelContractError, RuntimeUnavailableError
-from gateway.inference.canvas import write_canvas
 from gateway.inference.contract import read_contract, to_detections
-from gateway.inference.shared_memory import FrameSlots, Slot
-from gateway.inference.triton import Region, TritonClient
+from gateway.inference.grpc_transport import GrpcTransport
+from gateway.inference.http_transport import HttpTransport
+from gateway.inference.shared_memory import SharedRegion
+from gateway.inference.slots import Slots, slot_bytes
+from gateway.inference.transport import InferenceTransport
+from gateway.inference.triton import TritonClient
 
 _logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 0.05
 RETRY_LAST_S = 1.0
 LATENCY_SMOOTHING = 0.1
+SCALED_IN_LOOP_BYTES = 300_000
+"""Up to this size of a canvas (0.3 ms to write) a worker's thread would cost about as much as it takes off the loop."""
 
 
 class TritonRuntime:
@@ -34,11 +39,12 @@ class TritonRuntime:
 
     Args:
         runtime_id: As declared.
-        grpc_url: `host:port`.
+        grpc_url: `host:port`, for control; and for frames where HTTP doesn't serve.
+        http_url: `http://host:port`, for frames; None where it isn't declared.
         shared_memory_reason: Why shared memory isn't to be tried; empty to try it.
         slots: Frames that may be on their way at once through shared memory.
         clock: For intervals.
-        workers: Where frames are scaled.
+        workers: Where frames are scaled to large canvases.
         on_change: Called in the event loop when the state or the set of models has changed.
     """
 
@@ -46,6 +52,7 @@ class TritonRuntime:
         self,
         runtime_id: str,
         grpc_url: str,
+        http_url: str | None = None,
         *,
         shared_memory_reason: str,
         slots: int,
@@ -62,12 +69,15 @@ class TritonRuntime:
         self.refused: dict[str, str] = {}
         self.latency_ms: float | None = None
         self._client = TritonClient(grpc_url)
+        self._grpc = GrpcTransport(grpc_url)
+        self._http = None if http_url is None else HttpTransport(http_url)
         self._shared_memory_reason = shared_memory_reason
         self._slot_count = slots
         self._clock = clock
         self._workers = workers
         self._on_change = on_change
-        self._slots: FrameSlots | None = None
+        self._region: SharedRegion | None = None
+        self._slots: Slots | None = None
         self._check = asyncio.Event()
 
     async def run(self) -> None:
@@ -108,21 +118,14 @@ class TritonRuntime:
             ModelContractError: The model isn't loaded here or broke its contract.
         """
         contract = self.contract(model)
+        if contract.task is Task.CLASSIFY:
+            raise ModelContractError(f"model {model} is a classifier; rules need a detector")
         started_s = self._clock.monotonic()
-        letterbox = Letterbox.fit(frame.resolution_wh, contract.input_wh, contract.letterbox)
-        outputs = ["scores"] if contract.task is Task.CLASSIFY else ["detections", "num_detections"]
         try:
-            answer = await self._send(contract, frame, letterbox, outputs, timeout_s)
+            detections = await self._send(contract, frame, timeout_s)
         except (RuntimeUnavailableError, InferenceRejectedError):
             self.check()
             raise
-        if contract.task is Task.CLASSIFY:
-            raise ModelContractError(f"model {model} is a classifier; rules need a detector")
-        rows, count = (
-            answer["detections"][0].astype(np.float32, copy=False),
-            int(answer["num_detections"].reshape(-1)[0]),
-        )
-        detections = to_detections(rows, count, contract, letterbox, frame.resolution_wh)
         latency_s = self._clock.monotonic() - started_s
         self._smooth_latency(latency_s * 1000)
         return InferenceResult(detections, contract, self.runtime_id, latency_s)
@@ -141,43 +144,24 @@ class TritonRuntime:
         before = latency_ms if self.latency_ms is None else self.latency_ms
         self.latency_ms = before + (latency_ms - before) * LATENCY_SMOOTHING
 
-    async def _send(
-        self, contract: ModelContract, frame: Frame, letterbox: Letterbox, outputs: list[str], timeout_s: float
-    ) -> dict[str, npt.NDArray[Any]]:
-        width, height = contract.input_wh
-        shape = (1, height * 3 // 2, width)
+    async def _send(self, contract: ModelContract, frame: Frame, timeout_s: float) -> Detections:
         slots = self._slots
-        slot = slots.acquire(contract.frame_bytes, self._clock.monotonic()) if slots is not None else None
-        if slots is None or slot is None:
-            canvas = np.empty(shape[1:], np.uint8)
-            await self._write(frame, letterbox, contract, canvas)
-            return await self._client.infer(contract.name, shape, canvas, outputs, timeout_s)
-        answered = False
+        if slots is None:
+            raise RuntimeUnavailableError(self.reason or "the inference server isn't connected yet")
+        slot = slots.acquire()
+        if slot is None:
+            raise RuntimeUnavailableError(f"none of the last {self._slot_count} frames was answered")
         try:
-            canvas = slot.pixels[: contract.frame_bytes].reshape(shape[1:])
-            await self._write(frame, letterbox, contract, canvas)
-            region = Region(slots.name, slot.offset, contract.frame_bytes)
-            answer = await self._client.infer(contract.name, shape, region, outputs, timeout_s)
-        except InferenceRejectedError:
-            answered = True
-            raise
-        else:
-            answered = True
-            return answer
+            call = slot.call(contract)
+            letterbox = _fit(frame.resolution_wh, contract.input_wh, contract.letterbox)
+            if contract.frame_bytes > SCALED_IN_LOOP_BYTES:
+                await asyncio.get_running_loop().run_in_executor(self._workers, call.write, frame, letterbox)
+            else:
+                call.write(frame, letterbox)
+            rows, count = await call.send(timeout_s)
+            return to_detections(rows, count, contract, letterbox, frame.resolution_wh)
         finally:
-            self._give_back(slots, slot, answered=answered)
-
-    async def _write(self, frame: Frame, letterbox: Letterbox, contract: ModelContract, canvas: UInt8Array) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._workers, write_canvas, frame, letterbox, contract.pad_luma, canvas)
-
-    def _give_back(self, slots: FrameSlots, slot: Slot, *, answered: bool) -> None:
-        if slots is not self._slots:
-            return  # a region of an earlier connection: gone with it
-        if answered:
             slots.release(slot)
-        else:
-            slots.quarantine(slot, self._clock.monotonic())
 
     async def connect(self) -> None:
         """Look at the server, read its models' contracts and register shared memory; `run` does so by itself.
@@ -189,9 +173,11 @@ class TritonRuntime:
         if not await self._client.is_ready():
             raise RuntimeUnavailableError("the inference server is still starting")
         contracts, refused = await self._read_contracts()
-        await self._share_memory(max((c.frame_bytes for c in contracts.values()), default=0))
         changed = (contracts, refused) != (self.contracts, self.refused) or self.state is not RuntimeState.READY
-        self.contracts, self.refused = contracts, refused
+        if contracts != self.contracts:  # calls are made ready for the very object
+            self.contracts = contracts
+        self.refused = refused
+        await self._make_slots()
         self.state, self.reason = RuntimeState.READY, ""
         if changed:
             _logger.info(
@@ -213,38 +199,62 @@ class TritonRuntime:
                 refused[served.name] = str(error)
         return contracts, {name: why for name, why in refused.items() if name not in contracts}
 
-    async def _share_memory(self, slot_bytes: int) -> None:
-        """Make and register a new region, unless this connection has one that still serves."""
-        if self._shared_memory_reason:
-            self.transport = Transport.INLINE
-            return
-        if slot_bytes == 0:
-            return  # no model is loaded that frames could go to
-        if self._slots is not None and self.state is RuntimeState.READY and await self._still_registered(slot_bytes):
+    async def _make_slots(self) -> None:
+        """Make slots and register their memory, unless this connection has some that still serve."""
+        byte_size = slot_bytes(self.contracts.values())
+        transport = await self._choose_transport()
+        if await self._still_serve(byte_size, transport):
             return
         self._drop_slots()
+        if byte_size == 0:
+            return  # no model is loaded that frames could go to
+        self._region = await self._share_memory(byte_size * self._slot_count)
+        if self._region is None:
+            memory, name = np.zeros(byte_size * self._slot_count, np.uint8), None
+        else:
+            memory, name = self._region.memory, self._region.name
+        self._slots = Slots(memory, name, byte_size, transport)
+
+    async def _choose_transport(self) -> InferenceTransport:
+        if self._http is None:
+            return self._grpc
         try:
-            slots = FrameSlots(slot_bytes, self._slot_count)
+            await self._http.check()
+        except InferenceError as error:
+            _logger.warning("frames go over gRPC", extra={"runtime_id": self.runtime_id, "reason": str(error)})
+            return self._grpc
+        return self._http
+
+    async def _still_serve(self, byte_size: int, transport: InferenceTransport) -> bool:
+        """Whether the slots are large enough, and the server knows their region: a restarted one has forgotten it."""
+        slots = self._slots
+        if slots is None or self.state is not RuntimeState.READY:
+            return False
+        if byte_size > slots.slot_bytes or slots.transport is not transport:
+            return False
+        return slots.region is None or await self._client.is_registered(slots.region)
+
+    async def _share_memory(self, byte_size: int) -> SharedRegion | None:
+        """A region that the server knows; None where frames have to travel inline."""
+        if self._shared_memory_reason:
+            self.transport = Transport.INLINE
+            return None
+        try:
+            region = SharedRegion(byte_size)
         except OSError as error:
             self._go_inline(f"no room in /dev/shm: {error}")
-            return
+            return None
         try:
-            await self._client.register(slots.name, slots.byte_size)
+            await self._client.register(region.name, byte_size)
         except InferenceRejectedError as error:
-            slots.close()
+            region.close()
             self._go_inline(f"the server refuses shared memory: {error}")
+            return None
         except BaseException:
-            slots.close()
+            region.close()
             raise
-        else:
-            self._slots, self.transport, self.transport_reason = slots, Transport.SYSTEM_SHARED_MEMORY, ""
-
-    async def _still_registered(self, slot_bytes: int) -> bool:
-        """Whether the server still knows the region: a restarted one has forgotten it."""
-        slots = self._slots
-        if slots is None or slot_bytes > slots.slot_bytes:
-            return False
-        return await self._client.is_registered(slots.name)
+        self.transport, self.transport_reason = Transport.SYSTEM_SHARED_MEMORY, ""
+        return region
 
     def _go_inline(self, reason: str) -> None:
         if reason != self.transport_reason:
@@ -259,16 +269,26 @@ class TritonRuntime:
             self._on_change()
 
     def _drop_slots(self) -> None:
-        if self._slots is not None:
-            self._slots.close()
-            self._slots = None
+        self._slots = None
+        if self._region is not None:
+            self._region.close()
+            self._region = None
 
     async def close(self) -> None:
-        """Let go of shared memory and of the connection."""
-        if self._slots is not None and self.state is RuntimeState.READY:
+        """Let go of shared memory and of the connections."""
+        if self._region is not None and self.state is RuntimeState.READY:
             try:
-                await self._client.unregister(self._slots.name)
+                await self._client.unregister(self._region.name)
             except InferenceError as error:
                 _logger.info("region not unregistered", extra={"runtime_id": self.runtime_id, "reason": str(error)})
         self._drop_slots()
+        if self._http is not None:
+            await self._http.close()
+        await self._grpc.close()
         await self._client.close()
+
+
+@lru_cache(maxsize=256)
+def _fit(source_wh: tuple[int, int], canvas_wh: tuple[int, int], mode: LetterboxMode) -> Letterbox:
+    """As `Letterbox.fit`; the same object for the same arguments, which tells a slot that its padding still fits."""
+    return Letterbox.fit(source_wh, canvas_wh, mode)

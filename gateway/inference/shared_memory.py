@@ -1,11 +1,9 @@
-"""A region of system shared memory, cut into slots that each hold one frame."""
+"""Regions of system shared memory, and what is left of those whose owner was killed."""
 
 import fcntl
 import mmap
 import os
 import secrets
-from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,61 +11,28 @@ import numpy as np
 from gateway.domain.frame import UInt8Array
 
 PREFIX = "ruth_ai_gateway"
-QUARANTINE_S = 30.0
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory lives there
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Slot:
-    """Room for one frame: `pixels` is a flat uint8 view, `offset` its place in the region in bytes."""
-
-    offset: int
-    pixels: UInt8Array
-
-
-class FrameSlots:
-    """The slots of one region. A new region, with a new random name, is made for each connection.
-
-    A slot whose call did not end with an answer may still be read by the server: it is quarantined for
-    `QUARANTINE_S` before it is used again.
+class SharedRegion:
+    """A region of system shared memory under a new random name; its pages are there and zero.
 
     Attributes:
         name: Name of the region; `/` + name is its POSIX key.
-        slot_bytes: Room for one frame.
-        byte_size: Size of the region in bytes.
+        memory: Flat uint8 view of all of it.
     """
 
-    def __init__(self, slot_bytes: int, count: int) -> None:
+    def __init__(self, byte_size: int) -> None:
         """Create the region.
 
         Raises:
             OSError: There is no room in `/dev/shm`.
         """
         self.name = f"{PREFIX}_{os.getpid()}_{secrets.token_hex(8)}"
-        self.slot_bytes = slot_bytes
-        self.byte_size = slot_bytes * count
-        whole = _create(SHARED_MEMORY / self.name, self.byte_size).reshape(count, slot_bytes)
-        self._free = deque(Slot(i * slot_bytes, whole[i]) for i in range(count))
-        self._quarantine: deque[tuple[float, Slot]] = deque()
-
-    def acquire(self, byte_size: int, now_s: float) -> Slot | None:
-        """Take a slot; None when none is free or the frame doesn't fit."""
-        while self._quarantine and self._quarantine[0][0] <= now_s:
-            self._free.append(self._quarantine.popleft()[1])
-        return self._free.popleft() if self._free and byte_size <= self.slot_bytes else None
-
-    def release(self, slot: Slot) -> None:
-        """Give back a slot whose call was answered."""
-        self._free.append(slot)
-
-    def quarantine(self, slot: Slot, now_s: float) -> None:
-        """Give back a slot that the server may still be reading."""
-        self._quarantine.append((now_s + QUARANTINE_S, slot))
+        self.memory = _create(SHARED_MEMORY / self.name, byte_size)
 
     def close(self) -> None:
-        """Remove the region. Its memory goes with the last slot in use: a frame may be being written in a thread."""
-        self._free.clear()
-        self._quarantine.clear()
+        """Remove the region. Its memory goes with the last view of it."""
         (SHARED_MEMORY / self.name).unlink(missing_ok=True)
 
 

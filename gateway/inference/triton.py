@@ -1,4 +1,4 @@
-"""Calls to one Triton over gRPC, with its errors mapped to the gateway's."""
+"""Control of one Triton, over gRPC, with its errors mapped to the gateway's."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -6,34 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import numpy.typing as npt
-from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from gateway.domain.frame import UInt8Array
 from gateway.errors import InferenceError, InferenceRejectedError, InferenceTimeoutError, RuntimeUnavailableError
 from gateway.inference.contract import ModelConfig
+from gateway.inference.grpc_transport import CHANNEL_OPTIONS
 
 CONTROL_TIMEOUT_S = 5.0
 LOAD_TIMEOUT_S = 120.0
-
-# The server answers faster pings than one in five minutes with GOAWAY, so the channel sends none of its own.
-_CHANNEL_ARGS = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Where in a registered shared-memory region a tensor lies."""
-
-    name: str
-    offset: int
-    byte_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +31,7 @@ class TritonClient:
     """One gRPC channel to one Triton. Every method may raise `RuntimeUnavailableError` or `InferenceTimeoutError`."""
 
     def __init__(self, grpc_url: str) -> None:
-        self._client = InferenceServerClient(grpc_url.removeprefix("grpc://"), channel_args=_CHANNEL_ARGS)
+        self._client = InferenceServerClient(grpc_url.removeprefix("grpc://"), channel_args=CHANNEL_OPTIONS)
 
     async def is_ready(self) -> bool:
         """Whether the server answers and has finished starting."""
@@ -90,26 +71,6 @@ class TritonClient:
     async def unregister(self, region: str) -> None:
         """Make the server forget a region; no call may be using it."""
         await _mapped(self._client.unregister_system_shared_memory(region, client_timeout=CONTROL_TIMEOUT_S))
-
-    async def infer(
-        self, model: str, shape: Sequence[int], frames: Region | UInt8Array, outputs: Sequence[str], timeout_s: float
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Run one request; `frames` lies in shared memory or travels in the request."""
-        tensor = InferInput("frames", list(shape), "UINT8")
-        if isinstance(frames, Region):
-            tensor.set_shared_memory(frames.name, frames.byte_size, frames.offset)
-        else:
-            tensor.set_data_from_numpy(frames.reshape(shape))
-        answer = await _mapped(
-            self._client.infer(
-                model,
-                [tensor],
-                outputs=[InferRequestedOutput(name) for name in outputs],
-                timeout=max(1, int(timeout_s * 1e6)),
-                client_timeout=timeout_s,
-            )
-        )
-        return {name: answer.as_numpy(name) for name in outputs}
 
     async def close(self) -> None:
         """Close the channel."""

@@ -187,6 +187,7 @@ class RuntimeRegistry:
         connection = TritonRuntime(
             runtime_id,
             capability.grpc_url,
+            capability.http_url,
             shared_memory_reason=self._why_inline(capability),
             slots=limits.batch_size * SLOTS_PER_BATCH,
             clock=self._clock,
@@ -220,8 +221,8 @@ def _cancel(registered: Registered) -> None:
         task.cancel()
 
 
-def _address(capability: Capability) -> tuple[str, bool, str | None]:
-    return capability.grpc_url, capability.shared_memory, capability.host_id
+def _address(capability: Capability) -> tuple[str, str | None, bool, str | None]:
+    return capability.grpc_url, capability.http_url, capability.shared_memory, capability.host_id
 
 
 def _summary(capability: Capability) -> dict[str, object]:

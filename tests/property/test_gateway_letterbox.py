@@ -107,6 +107,16 @@ def test_the_canvas_is_what_resizing_and_padding_each_plane_gives(source_wh, can
         np.testing.assert_array_equal(canvas, by_hand(frame, box, pad_luma))
 
 
+@given(source_wh=st.tuples(Small, Small), mode=Modes, seed=st.integers(0, 1000))
+def test_a_canvas_that_is_padded_already_needs_the_picture_alone(source_wh, mode, seed):
+    box = Letterbox.fit(source_wh, (64, 48), mode)
+    first, second = (a_frame(resolution_wh=source_wh, seed=seed + k) for k in range(2))
+    canvas = np.zeros((72, 64), np.uint8)
+    write_canvas(first, box, 16, canvas)
+    write_canvas(second, box, 16, canvas, padded=True)
+    np.testing.assert_array_equal(canvas, by_hand(second, box, 16))
+
+
 def test_a_picture_of_the_canvas_size_is_copied_as_it_is():
     frame = a_frame(resolution_wh=(64, 48), seed=1)
     canvas = np.zeros((72, 64), np.uint8)

@@ -1,4 +1,4 @@
-"""Tiny models that keep the gateway's contract: one that sees nothing, and one that fails every run."""
+"""Tiny models that keep the gateway's contract: they see nothing, fail every run, or tell what they were sent."""
 
 from pathlib import Path
 
@@ -22,6 +22,16 @@ parameters {{ key: "ruth.labels" value {{ string_value: "[\\"person\\"]" }} }}
 """
 
 
+_ONE = helper.make_tensor("value", TensorProto.INT32, [1], [1])
+_TENSORS = (
+    [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", ROWS, WIDTH])],
+    [
+        helper.make_tensor_value_info("detections", TensorProto.FLOAT, ["n", 1, 6]),
+        helper.make_tensor_value_info("num_detections", TensorProto.INT32, ["n", 1]),
+    ],
+)
+
+
 def publish_blind(repository: Path, name: str) -> None:
     """A detector that finds nothing in anything, at next to no cost."""
     _publish(repository, name, offset=0)
@@ -30,6 +40,21 @@ def publish_blind(repository: Path, name: str) -> None:
 def publish_failing(repository: Path, name: str) -> None:
     """A detector that loads, and fails every run."""
     _publish(repository, name, offset=100)
+
+
+def publish_telling(repository: Path, name: str, config: str = "") -> None:
+    """A detector whose one row is the least and the greatest byte of what it was sent, three times over."""
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["bytes"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMin", ["bytes"], ["least"], axes=[1, 2], keepdims=1),
+        helper.make_node("ReduceMax", ["bytes"], ["most"], axes=[1, 2], keepdims=1),
+        helper.make_node("Concat", ["least", "most"] * 3, ["detections"], axis=2),
+        helper.make_node("Shape", ["frames"], ["length"], start=0, end=1),
+        helper.make_node("Concat", ["length", "one"], ["shape"], axis=0),
+        helper.make_node("ConstantOfShape", ["shape"], ["num_detections"], value=_ONE),
+    ]
+    model = model_of(nodes, *_TENSORS, [helper.make_tensor("one", TensorProto.INT64, [1], [1])])
+    publish(repository, name, model, _CONFIG + config)
 
 
 def _publish(repository: Path, name: str, offset: int) -> None:
@@ -49,13 +74,4 @@ def _publish(repository: Path, name: str, offset: int) -> None:
         helper.make_tensor("offset", TensorProto.INT64, [1], [offset]),
         helper.make_tensor("table", TensorProto.FLOAT, [4, 1, 6], [0.0] * 24),
     ]
-    model = model_of(
-        nodes,
-        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["n", ROWS, WIDTH])],
-        [
-            helper.make_tensor_value_info("detections", TensorProto.FLOAT, ["n", 1, 6]),
-            helper.make_tensor_value_info("num_detections", TensorProto.INT32, ["n", 1]),
-        ],
-        constants,
-    )
-    publish(repository, name, model, _CONFIG)
+    publish(repository, name, model_of(nodes, *_TENSORS, constants), _CONFIG)

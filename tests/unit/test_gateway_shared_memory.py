@@ -1,4 +1,4 @@
-"""Slots of shared memory: never two owners, nothing left behind."""
+"""Regions of shared memory: seen by others, and nothing left behind."""
 
 import gc
 import os
@@ -8,88 +8,60 @@ from pathlib import Path
 
 import pytest
 
-from gateway.inference.shared_memory import PREFIX, QUARANTINE_S, FrameSlots, remove_leftovers
+from gateway.inference.shared_memory import PREFIX, SharedRegion, remove_leftovers
 from tests.support.triton_server import eventually
 
 SHM = Path("/dev/shm")
 
 
 @pytest.fixture
-def slots():
-    region = FrameSlots(slot_bytes=600, count=3)
-    yield region
-    if (SHM / region.name).exists():
-        region.close()
+def region():
+    made = SharedRegion(1800)
+    yield made
+    made.close()
 
 
-def test_a_slot_has_one_owner_until_it_is_given_back(slots: FrameSlots):
-    taken = [slots.acquire(600, 0.0) for _ in range(4)]
-    assert taken[3] is None
-    assert sorted(slot.offset for slot in taken[:3] if slot) == [0, 600, 1200]
-    assert taken[1] is not None
-    slots.release(taken[1])
-    assert slots.acquire(10, 0.0) is taken[1]
+def test_what_is_written_is_what_others_see(region: SharedRegion):
+    assert not region.memory.any()
+    region.memory[600:1200] = 2
+    assert (SHM / region.name).read_bytes() == b"\0" * 600 + b"\2" * 600 + b"\0" * 600
 
 
-def test_slots_do_not_overlap_and_are_what_others_see(slots: FrameSlots):
-    for value in (1, 2, 3):
-        slot = slots.acquire(600, 0.0)
-        assert slot is not None
-        slot.pixels[:] = value
-    region = (SHM / slots.name).read_bytes()
-    assert region == b"\1" * 600 + b"\2" * 600 + b"\3" * 600
-    assert slots.byte_size == 1800
+def test_closing_removes_the_region(region: SharedRegion):
+    assert (SHM / region.name).exists()
+    region.close()
+    assert not (SHM / region.name).exists()
 
 
-def test_a_frame_that_does_not_fit_gets_no_slot_and_takes_none(slots: FrameSlots):
-    assert slots.acquire(601, 0.0) is None
-    assert all(slots.acquire(600, 0.0) for _ in range(3))
-
-
-def test_a_slot_without_an_answer_waits_before_it_is_used_again(slots: FrameSlots):
-    taken = [slots.acquire(1, 0.0) for _ in range(3)]
-    assert taken[0] is not None
-    slots.quarantine(taken[0], 5.0)
-    assert slots.acquire(1, 5.0 + QUARANTINE_S - 0.1) is None
-    assert slots.acquire(1, 5.0 + QUARANTINE_S) is taken[0]
-
-
-def test_closing_removes_the_region(slots: FrameSlots):
-    assert (SHM / slots.name).exists()
-    slots.close()
-    assert not (SHM / slots.name).exists()
-
-
-def test_closing_while_a_frame_is_being_written_leaves_its_slot_valid_and_says_nothing(slots: FrameSlots):
-    slot = slots.acquire(600, 0.0)
-    assert slot is not None
-    slots.close()
-    assert not (SHM / slots.name).exists()
-    del slots
+def test_closing_while_a_frame_is_being_written_leaves_its_memory_valid_and_says_nothing():
+    region = SharedRegion(1800)
+    view = region.memory[600:]
+    region.close()
+    del region
     gc.collect()
-    slot.pixels[:] = 7
-    assert slot.pixels.sum() == 4200
-    del slot
+    view[:] = 7
+    assert view.sum() == 8400
+    del view
     gc.collect()
 
 
 def test_a_region_that_does_not_fit_is_refused_at_once_and_leaves_nothing():
     before = set(SHM.iterdir())
     with pytest.raises(OSError, match="No space left"):
-        FrameSlots(slot_bytes=1 << 40, count=64)
+        SharedRegion(1 << 46)
     assert {path for path in set(SHM.iterdir()) - before if str(os.getpid()) in path.name} == set()
 
 
 OWNER = """
 import sys
-from gateway.inference.shared_memory import FrameSlots
-slots = FrameSlots(slot_bytes=600, count=2)
-print(slots.name, flush=True)
+from gateway.inference.shared_memory import SharedRegion
+region = SharedRegion(600)
+print(region.name, flush=True)
 input()
 """
 
 
-def test_a_region_is_removed_once_its_gateway_was_killed_and_not_before(slots: FrameSlots):
+def test_a_region_is_removed_once_its_gateway_was_killed_and_not_before(region: SharedRegion):
     with subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         name = owner.stdout.readline().decode().strip()
@@ -97,7 +69,7 @@ def test_a_region_is_removed_once_its_gateway_was_killed_and_not_before(slots: F
         owner.kill()
     assert name in remove_leftovers()
     assert not (SHM / name).exists()
-    assert (SHM / slots.name).exists()
+    assert (SHM / region.name).exists()
 
 
 def test_a_gateway_in_another_pid_namespace_keeps_its_region():

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 
-import numpy as np
 import pytest
 
 from gateway.errors import RuntimeUnavailableError
@@ -19,7 +18,6 @@ CALLS: dict[str, Call] = {
     "register": lambda client: client.register("region", 10),
     "registered": lambda client: client.is_registered("region"),
     "unregister": lambda client: client.unregister("region"),
-    "infer": lambda client: client.infer("people", (1, 3, 2), np.zeros((3, 2), np.uint8), ["detections"], 1.0),
 }
 
 
@@ -31,11 +29,10 @@ async def test_a_call_on_a_closed_connection_says_that_the_runtime_is_away(name:
         await CALLS[name](client)
 
 
-@pytest.mark.parametrize("name", ["index", "infer"])
-async def test_a_call_to_nobody_says_that_the_runtime_is_away(name: str):
+async def test_a_call_to_nobody_says_that_the_runtime_is_away():
     client = TritonClient("127.0.0.1:1")
     try:
         with pytest.raises(RuntimeUnavailableError, match="can't be reached"):
-            await CALLS[name](client)
+            await client.index()
     finally:
         await client.close()
