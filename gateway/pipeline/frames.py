@@ -13,6 +13,7 @@ from gateway.errors import (
     InferenceRejectedError,
     InferenceTimeoutError,
     ModelContractError,
+    RuntimeBusyError,
     RuntimeUnavailableError,
 )
 from gateway.metrics import Metrics
@@ -27,6 +28,7 @@ _logger = logging.getLogger(__name__)
 _CAUSES: dict[type[InferenceError], DropCause] = {
     InferenceTimeoutError: DropCause.TIMEOUT,
     RuntimeUnavailableError: DropCause.UNAVAILABLE,
+    RuntimeBusyError: DropCause.UNAVAILABLE,
     InferenceRejectedError: DropCause.REJECTED,
     ModelContractError: DropCause.REJECTED,
 }
