@@ -14,7 +14,8 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.domain.rule import RuleSettings, ZonePresence
+from gateway.domain.definitions import ZonePresence
+from gateway.domain.rule import RuleSettings
 from gateway.errors import ConfigurationError, DatabaseError, InvalidInputError, RuntimeUnavailableError, RuthError
 from gateway.masking import mask_secrets
 from gateway.settings import Port, Settings, load_process_settings

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from gateway.domain.definitions import WHOLE_PICTURE
 from gateway.domain.frame import Frame, UInt8Array
-from gateway.domain.rule import WHOLE_PICTURE
 
 QUALITY = 85
 VIOLATION_BGR = (48, 48, 235)

@@ -25,6 +25,7 @@ from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.registered import Registered
 from gateway.pipeline.registry import RuntimeRegistry
 from gateway.pipeline.running import RunningCamera
+from gateway.rules import TRACKS
 from gateway.scheduler import Grant, Scheduler
 from gateway.sources import CameraReader
 from gateway.sources.reader import Listener
@@ -190,7 +191,7 @@ class Pipeline:
         else:
             if running is not None:
                 await self._stop(running)
-            await self._end_episodes(camera.id, {rule.id for rule in rules})
+            await self._end_episodes(camera.id, {TRACKS, *(rule.id for rule in rules)})
             if camera.settings.enabled:
                 self._start(camera, rules)
         self._granting.settle_soon()
@@ -257,7 +258,7 @@ class Pipeline:
     async def _end_episodes(self, camera_id: str, keep: Collection[str] = ()) -> None:
         """End what a camera that isn't running has open, but for the rules to keep."""
         gone = {key: s for key, s in self._states.items() if key[0] == camera_id and key[1] not in keep}
-        if verdict := end_episodes(gone.values(), self._clock.utcnow()):
+        if verdict := end_episodes({rule_id: state for (_, rule_id), state in gone.items()}, self._clock.utcnow()):
             await self._recorder.record(verdict, None, {})
             self._on_recorded()
         for _, rule_id in gone:

@@ -4,18 +4,14 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from gateway.domain.clock import from_unix
+from gateway.domain.definitions import RuleDefinition
 from gateway.domain.detections import Detections
 from gateway.domain.frame import Frame
 from gateway.domain.model import ModelContract
 from gateway.domain.rule import Rule
 from gateway.domain.violation import Evidence, Violation, ViolationClosed
-from gateway.rules import Closed, EpisodeState, Observation, Opened, evaluate, finish
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(EpisodeState)
+from gateway.rules import TRACKS, Closed, Happened, Opened, Panel, decode, ended
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +41,9 @@ class Verdict:
         return bool(self.opened or self.closed)
 
 
+NOTHING = Verdict()
+
+
 class Judge:
     """One camera's rules and how far each has come.
 
@@ -62,11 +61,9 @@ class Judge:
         new_id: Callable[[], str],
         utcnow: Callable[[], dt.datetime],
     ) -> None:
-        self._new_id = new_id
         self._utcnow = utcnow
         self._rules = {rule.id: rule for rule in rules}
-        self._states = {rule_id: _decoder.decode(states[rule_id]) for rule_id in self._rules if rule_id in states}
-        self._changed: set[str] = set()
+        self._panel = Panel(_definitions(rules), states, new_id)
 
     @property
     def rules(self) -> Sequence[Rule]:
@@ -75,61 +72,42 @@ class Judge:
 
     def replace_rules(self, rules: Sequence[Rule]) -> Verdict:
         """Judge by other rules from now on; what a rule that is gone or changed had open, ends."""
-        new = {rule.id: rule for rule in rules}
-        ended = [rule for rule_id, rule in self._rules.items() if new.get(rule_id) != rule]
-        closed = self._finish(ended)
-        self._rules = new
-        self._states = {rule_id: state for rule_id, state in self._states.items() if rule_id in new}
-        return Verdict(closed=closed)
+        happened = self._panel.replace(_definitions(rules))
+        self._rules = {rule.id: rule for rule in rules}
+        return Verdict(closed=self._closed(happened))
 
     def judge(self, seen: Seen) -> Verdict:
         """Take one frame into account."""
-        observation = Observation(seen.frame.time_s, seen.frame.resolution_wh, seen.detections)
-        opened: list[Violation] = []
-        closed: list[ViolationClosed] = []
-        for rule in self._rules.values():
-            if not rule.settings.enabled:
-                continue
-            before = self._states.get(rule.id, EpisodeState())
-            state, transitions = evaluate(rule.settings.definition, before, observation)
-            for transition in transitions:
-                if isinstance(transition, Opened):
-                    violation = self._violation(rule, transition, seen)
-                    opened.append(violation)
-                    state = msgspec.structs.replace(state, violation_id=violation.id)
-                else:
-                    closed.append(_closed(transition, self._utcnow()))
-            if state is not before:
-                self._states[rule.id] = state
-                self._changed.add(rule.id)
-        return Verdict(tuple(opened), tuple(closed))
+        frame = seen.frame
+        happened = self._panel.judge(frame.time_s, frame.resolution_wh, seen.detections, frame.luma)
+        if not happened:
+            return NOTHING
+        opened = [
+            self._violation(self._rules[each.rule_id], each.transition, seen)
+            for each in happened
+            if isinstance(each.transition, Opened)
+        ]
+        return Verdict(tuple(opened), self._closed(happened))
 
     def finish(self) -> Verdict:
         """The stream is over: end what is open."""
-        return Verdict(closed=self._finish(self._rules.values()))
+        return Verdict(closed=self._closed(self._panel.finish()))
 
     def take_changed_states(self) -> dict[str, bytes]:
         """States that changed since the last call, by rule id, as the spool keeps them."""
-        changed, self._changed = self._changed, set()
-        return {rule_id: _encoder.encode(self._states[rule_id]) for rule_id in changed if rule_id in self._states}
+        return self._panel.take_changed()
 
     def states(self) -> dict[str, bytes]:
         """Every rule's state as it is now, by rule id."""
-        return {rule_id: _encoder.encode(state) for rule_id, state in self._states.items()}
+        return self._panel.states()
 
-    def _finish(self, rules: Iterable[Rule]) -> tuple[ViolationClosed, ...]:
-        closed: list[ViolationClosed] = []
-        for rule in rules:
-            state, transitions = finish(self._states.get(rule.id, EpisodeState()))
-            self._states[rule.id] = state
-            self._changed.add(rule.id)
-            closed.extend(_closed(t, self._utcnow()) for t in transitions if isinstance(t, Closed))
-        return tuple(closed)
+    def _closed(self, happened: Iterable[Happened]) -> tuple[ViolationClosed, ...]:
+        return tuple(_closed(h.transition, self._utcnow()) for h in happened if isinstance(h.transition, Closed))
 
     def _violation(self, rule: Rule, opened: Opened, seen: Seen) -> Violation:
         now = self._utcnow()
         return Violation(
-            id=self._new_id(),
+            id=opened.violation_id,
             camera_id=rule.camera_id,
             rule_id=rule.id,
             rule_revision=rule.revision,
@@ -141,7 +119,8 @@ class Judge:
             score=opened.hit.score,
             box=opened.hit.box,
             resolution_wh=seen.frame.resolution_wh,
-            zone=rule.settings.definition.zone,
+            zone=rule.settings.definition.outline(),
+            track_id=opened.hit.track_id,
             frame_index=seen.frame.index,
             model=seen.contract.name,
             model_version=seen.contract.version,
@@ -154,10 +133,14 @@ class Judge:
         )
 
 
-def end_episodes(states: Iterable[bytes], now: dt.datetime) -> Verdict:
-    """End what states that nobody judges by any more have open."""
-    ended = [transition for state in states for transition in finish(_decoder.decode(state))[1]]
-    return Verdict(closed=tuple(_closed(t, now) for t in ended if isinstance(t, Closed)))
+def end_episodes(states: Mapping[str, bytes], now: dt.datetime) -> Verdict:
+    """End what states, by rule id, that nobody judges by any more have open."""
+    ends = [end for rule_id, state in states.items() if rule_id != TRACKS for end in ended(decode(None, state))]
+    return Verdict(closed=tuple(_closed(end, now) for end in ends if isinstance(end, Closed)))
+
+
+def _definitions(rules: Sequence[Rule]) -> dict[str, RuleDefinition]:
+    return {rule.id: rule.settings.definition for rule in rules if rule.settings.enabled}
 
 
 def _closed(transition: Closed, now: dt.datetime) -> ViolationClosed:

@@ -1,17 +1,20 @@
 """A recorded clip through Triton and the rules: every gated frame, in order, nothing dropped, the same each time."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from gateway.domain.clock import Clock
+from gateway.domain.detections import Detections
+from gateway.domain.frame import Frame
 from gateway.domain.inference import DetectedObject, describe
 from gateway.domain.ports import Source
 from gateway.domain.rule import RuleSettings, check_labels
 from gateway.inference import TritonRuntime
-from gateway.rules import Closed, EpisodeState, Observation, Opened, Transition, evaluate, finish
+from gateway.rules import Closed, Happened, Opened, Panel, Updated
 from gateway.sampling import FpsGate
 
 FRAME_TIMEOUT_S = 60.0
@@ -92,7 +95,7 @@ async def _run(
     source: Source, rules: Sequence[RuleSettings], model: str, runtime: TritonRuntime, gate: FpsGate | None
 ) -> ReplayReport:
     report = ReplayReport()
-    episodes = [_Episodes(rule) for rule in rules]
+    outcome = _Outcome(rules)
     upcoming = asyncio.create_task(asyncio.to_thread(source.read))
     while (frame := await upcoming) is not None:
         upcoming = asyncio.create_task(asyncio.to_thread(source.read))
@@ -102,50 +105,52 @@ async def _run(
         result = await runtime.infer(model, frame, FRAME_TIMEOUT_S)
         report.frames_inferred += 1
         report.detections.append(ReplayedFrame(frame.index, round(frame.pts_s, 3), describe(result.detections)))
-        for episode in episodes:
-            episode.observe(Observation(frame.time_s, frame.resolution_wh, result.detections))
-    report.violations = sorted(
-        (violation for episode in episodes for violation in episode.finish()), key=lambda v: (v.started_at_s, v.rule)
-    )
+        outcome.observe(frame, result.detections)
+    report.violations = outcome.finish()
     return report
 
 
-class _Episodes:
-    """One rule's episodes over the clip."""
+class _Outcome:
+    """What the rules made of the clip so far."""
 
-    def __init__(self, rule: RuleSettings) -> None:
-        self._rule = rule
-        self._state = EpisodeState()
-        self._violations: list[ReplayedViolation] = []
+    def __init__(self, rules: Sequence[RuleSettings]) -> None:
+        numbers = itertools.count(1)
+        self._rules = {str(i): rule for i, rule in enumerate(rules)}
+        definitions = {rule_id: rule.definition for rule_id, rule in self._rules.items()}
+        self._panel = Panel(definitions, {}, lambda: str(next(numbers)))
+        self._violations: dict[str, ReplayedViolation] = {}
 
-    def observe(self, observation: Observation) -> None:
-        self._state, transitions = evaluate(self._rule.definition, self._state, observation)
-        self._take(transitions)
+    def observe(self, frame: Frame, detections: Detections) -> None:
+        self._take(self._panel.judge(frame.time_s, frame.resolution_wh, detections, frame.luma))
 
     def finish(self) -> list[ReplayedViolation]:
-        self._state, transitions = finish(self._state)
-        self._take(transitions)
-        return self._violations
+        self._take(self._panel.finish())
+        return sorted(self._violations.values(), key=lambda v: (v.started_at_s, v.rule, v.track_id or 0))
 
-    def _take(self, transitions: Sequence[Transition]) -> None:
-        for transition in transitions:
-            if isinstance(transition, Opened):
-                self._violations.append(self._begin(transition))
-            else:
-                self._end(self._violations[-1], transition)
+    def _take(self, happened: Sequence[Happened]) -> None:
+        for each in happened:
+            match each.transition:
+                case Opened() as opened:
+                    self._violations[opened.violation_id] = _begun(self._rules[each.rule_id], opened)
+                case Closed() as closed:
+                    _end(self._violations[closed.violation_id], closed)
+                case Updated():
+                    pass  # its end tells the best of it
 
-    def _begin(self, opened: Opened) -> ReplayedViolation:
-        return ReplayedViolation(
-            type=self._rule.definition.type,
-            rule=self._rule.name,
-            started_at_s=round(opened.started_s, 3),
-            ended_at_s=round(opened.started_s, 3),
-            label=opened.hit.label,
-            score=round(opened.hit.score, 4),
-        )
 
-    @staticmethod
-    def _end(violation: ReplayedViolation, closed: Closed) -> None:
-        violation.ended_at_s = round(closed.ended_s, 3)
-        violation.label = closed.best.label
-        violation.score = round(closed.best.score, 4)
+def _begun(rule: RuleSettings, opened: Opened) -> ReplayedViolation:
+    return ReplayedViolation(
+        type=rule.definition.type,
+        rule=rule.name,
+        started_at_s=round(opened.started_s, 3),
+        ended_at_s=round(opened.started_s, 3),
+        label=opened.hit.label,
+        score=round(opened.hit.score, 4),
+        track_id=opened.hit.track_id,
+    )
+
+
+def _end(violation: ReplayedViolation, closed: Closed) -> None:
+    violation.ended_at_s = round(closed.ended_s, 3)
+    violation.label = closed.best.label
+    violation.score = round(closed.best.score, 4)

@@ -1,6 +1,7 @@
-"""Rules: pure functions of detections, zones, state and frame time. No frame, no verdict."""
+"""Rules: pure functions of detections, tracks, zones, state and frame time. No frame, no verdict."""
 
-from gateway.rules.episode import Closed, EpisodeState, Opened, Transition
-from gateway.rules.evaluate import Observation, evaluate, finish
+from gateway.rules.episode import Closed, Opened, Transition, Updated
+from gateway.rules.evaluate import decode, ended
+from gateway.rules.panel import TRACKS, Happened, Panel
 
-__all__ = ["Closed", "EpisodeState", "Observation", "Opened", "Transition", "evaluate", "finish"]
+__all__ = ["TRACKS", "Closed", "Happened", "Opened", "Panel", "Transition", "Updated", "decode", "ended"]

@@ -4,13 +4,20 @@
                       └──no hit for > max_gap──▶ idle (nothing happened)
 
 Time is frame time. A frame that never came is no verdict: only the time between frames that did come counts as a gap,
-so an episode goes on over missing frames until its gap window has passed.
+so an episode goes on over missing frames until its gap window has passed; how long nobody looked is kept with it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
+
+UPDATE_STEP = 0.05
+"""A violation's best frame is replaced by one whose score is better by more than this."""
+
+UPDATE_EVERY_S = 1.0
+"""And not more often than this, in frame time."""
 
 
 class Phase(StrEnum):
@@ -21,21 +28,23 @@ class Phase(StrEnum):
     OPEN = "open"
 
 
-class Hit(msgspec.Struct, frozen=True):
+class Hit(msgspec.Struct, frozen=True, omit_defaults=True):
     """The best object that counts in one frame.
 
     Attributes:
         label: Its class.
         score: Its score, 0..1.
         box: x1, y1, x2, y2 in source pixels.
+        track_id: Which followed object it is; None where the rule follows none.
     """
 
     label: str
     score: float
     box: tuple[float, float, float, float]
+    track_id: int | None = None
 
 
-class EpisodeState(msgspec.Struct, frozen=True):
+class EpisodeState(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is remembered between two frames; kept in the spool, so it survives a crash.
 
     Attributes:
@@ -44,6 +53,9 @@ class EpisodeState(msgspec.Struct, frozen=True):
         last_hit_s: Frame time of its last hit.
         best: Its best hit so far.
         violation_id: Id of the violation it opened; empty before.
+        blind_s: Seconds of it in which no frame was seen.
+        told_s: Frame time when the violation was opened or updated last.
+        told_score: Its best score as told then.
     """
 
     phase: Phase = Phase.IDLE
@@ -51,6 +63,9 @@ class EpisodeState(msgspec.Struct, frozen=True):
     last_hit_s: float = 0.0
     best: Hit | None = None
     violation_id: str = ""
+    blind_s: float = 0.0
+    told_s: float = 0.0
+    told_score: float = 0.0
 
 
 IDLE = EpisodeState()
@@ -60,8 +75,19 @@ IDLE = EpisodeState()
 class Opened:
     """A violation began. `started_s` is the frame time of the episode's first hit; `hit` is this frame's."""
 
+    violation_id: str
     started_s: float
     hit: Hit
+    blind_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """This frame shows an open violation better than any before."""
+
+    violation_id: str
+    hit: Hit
+    blind_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +97,53 @@ class Closed:
     violation_id: str
     ended_s: float
     best: Hit
+    blind_s: float = 0.0
 
 
-Transition = Opened | Closed
+Transition = Opened | Updated | Closed
 
 
 def advance(
-    state: EpisodeState, time_s: float, hit: Hit | None, min_duration_s: float, max_gap_s: float
+    state: EpisodeState,
+    time_s: float,
+    hit: Hit | None,
+    *,
+    min_duration_s: float,
+    max_gap_s: float,
+    new_id: Callable[[], str],
+    blind_s: float = 0.0,
 ) -> tuple[EpisodeState, list[Transition]]:
     """Take one frame into account.
 
     Args:
-        state: As the last call returned it. After an `Opened` the caller sets `violation_id` in it.
+        state: As the last call returned it.
         time_s: Frame time in seconds, not before the last call's.
         hit: The best object that counts in this frame; None when there is none.
         min_duration_s: How long hits must last before a violation opens.
         max_gap_s: How long a gap between hits is tolerated.
+        new_id: Gives a violation its id, should one open now.
+        blind_s: Seconds since the last frame in which nobody looked.
 
     Returns:
         The new state and what happened: at most a `Closed` followed by an `Opened`.
     """
     transitions: list[Transition] = []
-    if state.phase is not Phase.IDLE and time_s - state.last_hit_s > max_gap_s:
-        state, transitions = finish(state)
+    if state.phase is not Phase.IDLE:
+        if time_s - state.last_hit_s > max_gap_s:
+            state, transitions = finish(state)
+        elif blind_s:
+            state = msgspec.structs.replace(state, blind_s=state.blind_s + blind_s)
     if hit is None:
         return state, transitions
     state = _with_hit(state, time_s, hit)
     if state.phase is Phase.CANDIDATE and time_s - state.first_hit_s >= min_duration_s:
-        state = msgspec.structs.replace(state, phase=Phase.OPEN)
-        transitions.append(Opened(state.first_hit_s, hit))
+        state = msgspec.structs.replace(
+            state, phase=Phase.OPEN, violation_id=new_id(), told_s=time_s, told_score=hit.score
+        )
+        transitions.append(Opened(state.violation_id, state.first_hit_s, hit, state.blind_s))
+    elif _shows_it_better(state, time_s, hit):
+        state = msgspec.structs.replace(state, told_s=time_s, told_score=hit.score)
+        transitions.append(Updated(state.violation_id, hit, state.blind_s))
     return state, transitions
 
 
@@ -107,7 +151,15 @@ def finish(state: EpisodeState) -> tuple[EpisodeState, list[Transition]]:
     """End the episode now: the stream is over, or its gap window has passed."""
     if state.phase is not Phase.OPEN or state.best is None:
         return IDLE, []
-    return IDLE, [Closed(state.violation_id, state.last_hit_s, state.best)]
+    return IDLE, [Closed(state.violation_id, state.last_hit_s, state.best, state.blind_s)]
+
+
+def _shows_it_better(state: EpisodeState, time_s: float, hit: Hit) -> bool:
+    return (
+        state.phase is Phase.OPEN
+        and hit.score > state.told_score + UPDATE_STEP
+        and time_s - state.told_s >= UPDATE_EVERY_S
+    )
 
 
 def _with_hit(state: EpisodeState, time_s: float, hit: Hit) -> EpisodeState:

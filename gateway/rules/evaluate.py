@@ -1,36 +1,146 @@
-"""From one frame's detections and a rule's state to what happened."""
+"""From one frame and a rule's state to what happened: the same for every type of rule."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
-from gateway.domain.detections import Detections
-from gateway.domain.rule import RuleDefinition
-from gateway.rules import episode, zone
-from gateway.rules.episode import EpisodeState, Transition
+import msgspec
+
+from gateway.domain.definitions import Definition, ObjectDefinition, RuleDefinition
+from gateway.rules import episode
+from gateway.rules.episode import EpisodeState, Hit, Phase, Transition
+from gateway.rules.kind import SCENE, Hits, Nothing
+from gateway.rules.kinds import KINDS
+from gateway.rules.observation import Observation
+from gateway.rules.schedule import holds
+
+M = TypeVar("M")
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What is known of one frame.
+class RuleState(msgspec.Struct, Generic[M], frozen=True, omit_defaults=True):
+    """All that a rule remembers between two frames; kept in the spool, so it survives a crash.
 
     Attributes:
-        time_s: Frame time in seconds.
-        resolution_wh: Width and height of the source picture in pixels.
-        detections: What the model saw, in source pixels.
+        memory: What its type remembers beside the episodes.
+        episodes: The episodes that go on, by subject.
+        quiet_until_s: Frame time before which no episode begins.
     """
 
-    time_s: float
-    resolution_wh: tuple[int, int]
-    detections: Detections
+    memory: M
+    episodes: dict[str, EpisodeState] = {}
+    quiet_until_s: float = 0.0
+
+
+AnyRuleState = RuleState[Any]
+
+
+def initial(definition: RuleDefinition) -> AnyRuleState:
+    """The state of a rule that has seen nothing."""
+    return RuleState(KINDS[type(definition)].memory())
 
 
 def evaluate(
-    definition: RuleDefinition, state: EpisodeState, observation: Observation
-) -> tuple[EpisodeState, list[Transition]]:
-    """Judge one frame. After an `Opened` the caller puts the violation's id into the returned state."""
-    hit = zone.best_hit(definition, observation.detections, observation.resolution_wh)
-    return episode.advance(state, observation.time_s, hit, definition.min_duration_s, definition.max_gap_s)
+    definition: RuleDefinition, state: AnyRuleState, observation: Observation, new_id: Callable[[], str]
+) -> tuple[AnyRuleState, list[Transition]]:
+    """Judge one frame.
+
+    Args:
+        definition: The rule.
+        state: As the last call returned it, the very same object where nothing changed.
+        observation: The frame.
+        new_id: Gives a violation its id.
+    """
+    if not holds(definition.schedule, observation.time_s):
+        return finish(definition, state)
+    memory, hits = KINDS[type(definition)].judge(definition, state.memory, observation)
+    if not hits and not state.episodes:
+        return (state if memory is state.memory else RuleState(memory, {}, state.quiet_until_s)), []
+    return _advance(definition, RuleState(memory, state.episodes, state.quiet_until_s), hits, observation, new_id)
 
 
-def finish(state: EpisodeState) -> tuple[EpisodeState, list[Transition]]:
-    """The stream is over: end what is open."""
-    return episode.finish(state)
+def finish(definition: RuleDefinition, state: AnyRuleState) -> tuple[AnyRuleState, list[Transition]]:
+    """The stream is over, or the rule ceases to hold: end what is open."""
+    closed = ended(state)
+    fresh = initial(definition)
+    return (state if state == fresh else fresh), closed
+
+
+def ended(state: AnyRuleState) -> list[Transition]:
+    """The end of everything that a state has open."""
+    return [closed for each in state.episodes.values() for closed in episode.finish(each)[1]]
+
+
+def encode(state: AnyRuleState) -> bytes:
+    """A state as the spool keeps it."""
+    return _encoder.encode(state)
+
+
+def decode(definition: RuleDefinition | None, data: bytes) -> AnyRuleState:
+    """A state as the spool kept it, under the rule's definition as it is now; None where there is no rule any more.
+
+    States written when rules had one episode each are understood; a memory of another type than the definition's (the
+    rule was changed meanwhile) is forgotten, and its episodes go on.
+
+    Raises:
+        msgspec.MsgspecError: It is no state.
+    """
+    memory = Nothing() if definition is None else initial(definition).memory
+    if "phase" in _keys.decode(data):
+        single = _single.decode(data)
+        return RuleState(memory, {} if single.phase is Phase.IDLE else {SCENE: single})
+    kind: type[msgspec.Struct] = type(memory)
+    try:
+        return _decoder(kind).decode(data)
+    except msgspec.ValidationError:
+        known = _decoder(None).decode(data)
+        return RuleState(memory, known.episodes, known.quiet_until_s)
+
+
+def _advance(
+    definition: RuleDefinition,
+    state: AnyRuleState,
+    hits: Hits,
+    observation: Observation,
+    new_id: Callable[[], str],
+) -> tuple[AnyRuleState, list[Transition]]:
+    episodes, quiet_until_s, transitions = dict(state.episodes), state.quiet_until_s, list[Transition]()
+    for subject in dict.fromkeys((*state.episodes, *hits)):
+        before, hit = episodes.pop(subject, episode.IDLE), hits.get(subject)
+        if before.phase is not Phase.IDLE and observation.time_s - before.last_hit_s > definition.max_gap_s:
+            last_hit_s = before.last_hit_s
+            before, ends = episode.finish(before)
+            transitions += ends
+            if ends and definition.cooldown_s:
+                quiet_until_s = max(quiet_until_s, last_hit_s + definition.cooldown_s)
+        if hit is not None and before.phase is Phase.IDLE and not _begins(definition, hit, observation, quiet_until_s):
+            hit = None
+        after, happened = episode.advance(
+            before,
+            observation.time_s,
+            hit,
+            min_duration_s=definition.min_duration_s,
+            max_gap_s=definition.max_gap_s,
+            new_id=new_id,
+            blind_s=observation.blind_s,
+        )
+        transitions += happened
+        if after.phase is not Phase.IDLE:
+            episodes[subject] = after
+    return RuleState(state.memory, episodes, quiet_until_s), transitions
+
+
+def _begins(definition: Definition, hit: Hit, observation: Observation, quiet_until_s: float) -> bool:
+    """Whether a hit may begin an episode: it is sure enough, and the rule isn't cooling down."""
+    sure = not isinstance(definition, ObjectDefinition) or hit.score >= definition.min_score
+    return sure and observation.time_s >= quiet_until_s
+
+
+_encoder = msgspec.json.Encoder()
+_keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_single = msgspec.json.Decoder(EpisodeState)
+
+
+@lru_cache(maxsize=64)
+def _decoder(memory: type[msgspec.Struct] | None) -> "msgspec.json.Decoder[AnyRuleState]":
+    kind: Any = Any if memory is None else memory
+    return msgspec.json.Decoder(RuleState[kind])

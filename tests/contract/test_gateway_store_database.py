@@ -12,9 +12,10 @@ import pytest
 
 from gateway.domain.camera import CameraSettings
 from gateway.domain.clock import SystemClock
+from gateway.domain.definitions import ZonePresence
 from gateway.domain.event import EventType
 from gateway.domain.ports import Store
-from gateway.domain.rule import RuleSettings, Severity, ZonePresence
+from gateway.domain.rule import RuleSettings, Severity
 from gateway.domain.violation import ViolationOpened, ViolationPatch, ViolationQuery, ViolationStatus
 from gateway.errors import NotFoundError
 from gateway.store.engine import make_engine

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rules.episode import IDLE, Closed, EpisodeState, Hit, Opened, Phase, advance, finish
+from gateway.rules.episode import IDLE, Closed, EpisodeState, Hit, Opened, Phase, Transition, Updated, advance, finish
 
 # Times and limits in eighths of a second, which floats hold exactly.
 Frames = st.lists(st.tuples(st.integers(0, 24), st.none() | st.integers(0, 100)), max_size=80)
@@ -52,21 +52,27 @@ def run(
     """Drive the machine as its callers do, giving every violation an id; `crash` loses all but the encoded state."""
     state, found = IDLE, []
 
-    def take(transitions: list[Opened | Closed]) -> None:
-        nonlocal state
+    def take(transitions: list[Transition]) -> None:
         for transition in transitions:
             if isinstance(transition, Opened):
                 found.append(Episode(transition.started_s, -1, transition.hit.score))
-                state = msgspec.structs.replace(state, violation_id=str(len(found)))
-            else:
+                assert transition.violation_id == str(len(found))
+            elif isinstance(transition, Closed):
                 assert transition.violation_id == str(len(found))
                 found[-1].ended_s, found[-1].peak = transition.ended_s, transition.best.score
 
     for time_s, hit in observed:
         if crash:
             state = msgspec.json.decode(msgspec.json.encode(state), type=EpisodeState)
-        state, transitions = advance(state, time_s, hit, min_duration_s, max_gap_s)
-        assert [type(t) for t in transitions] in ([], [Opened], [Closed], [Closed, Opened])
+        state, transitions = advance(
+            state,
+            time_s,
+            hit,
+            min_duration_s=min_duration_s,
+            max_gap_s=max_gap_s,
+            new_id=lambda: str(len(found) + 1),
+        )
+        assert [type(t) for t in transitions] in ([], [Opened], [Updated], [Closed], [Closed, Opened])
         take(transitions)
     state, transitions = finish(state)
     take(transitions)
@@ -98,27 +104,44 @@ def a_hit(score: float = 0.5) -> Hit:
     return Hit("person", score, (0.0, 0.0, 1.0, 1.0))
 
 
+def step(state: EpisodeState, time_s: float, hit: Hit | None, min_duration_s: float = 0.0, blind_s: float = 0.0):
+    return advance(
+        state, time_s, hit, min_duration_s=min_duration_s, max_gap_s=2.0, new_id=lambda: "v", blind_s=blind_s
+    )
+
+
 def test_a_violation_opens_with_the_first_hit_that_reaches_the_duration():
-    state, transitions = advance(IDLE, 10.0, a_hit(0.9), 1.0, 2.0)
+    state, transitions = step(IDLE, 10.0, a_hit(0.9), 1.0)
     assert (state.phase, transitions) == (Phase.CANDIDATE, [])
-    state, transitions = advance(state, 10.5, a_hit(), 1.0, 2.0)
+    state, transitions = step(state, 10.5, a_hit(), 1.0)
     assert transitions == []
-    state, transitions = advance(state, 11.0, a_hit(), 1.0, 2.0)
+    state, transitions = step(state, 11.0, a_hit(), 1.0)
     assert state.phase is Phase.OPEN
-    assert transitions == [Opened(10.0, a_hit())]
-    assert finish(state)[1] == [Closed("", 11.0, a_hit(0.9))]
+    assert transitions == [Opened("v", 10.0, a_hit())]
+    assert finish(state)[1] == [Closed("v", 11.0, a_hit(0.9))]
 
 
-def test_blind_time_does_not_close_a_violation_before_its_gap_window_has_passed():
-    state, _ = advance(IDLE, 0.0, a_hit(), 0.0, 2.0)
-    state, transitions = advance(state, 2.0, None, 0.0, 2.0)
+def test_blind_time_does_not_close_a_violation_before_its_gap_window_has_passed_and_is_told():
+    state, _ = step(IDLE, 0.0, a_hit())
+    state, transitions = step(state, 2.0, None, blind_s=1.5)
     assert (state.phase, transitions) == (Phase.OPEN, [])
-    state, transitions = advance(state, 2.125, None, 0.0, 2.0)
+    state, transitions = step(state, 2.125, None)
     assert state == IDLE
-    assert transitions == [Closed("", 0.0, a_hit())]
+    assert transitions == [Closed("v", 0.0, a_hit(), blind_s=1.5)]
 
 
 def test_a_hit_after_the_gap_window_ends_one_violation_and_begins_another():
-    state, _ = advance(IDLE, 0.0, a_hit(), 0.0, 2.0)
-    _, transitions = advance(state, 5.0, a_hit(), 0.0, 2.0)
-    assert transitions == [Closed("", 0.0, a_hit()), Opened(5.0, a_hit())]
+    state, _ = step(IDLE, 0.0, a_hit())
+    _, transitions = step(state, 5.0, a_hit())
+    assert transitions == [Closed("v", 0.0, a_hit()), Opened("v", 5.0, a_hit())]
+
+
+def test_a_clearly_better_view_updates_an_open_violation_but_not_every_frame():
+    state, _ = step(IDLE, 0.0, a_hit(0.5))
+    state, transitions = step(state, 0.5, a_hit(0.7))
+    assert transitions == []
+    state, transitions = step(state, 1.0, a_hit(0.75))
+    assert transitions == [Updated("v", a_hit(0.75))]
+    state, transitions = step(state, 2.5, a_hit(0.78))
+    assert transitions == []
+    assert finish(state)[1] == [Closed("v", 2.5, a_hit(0.78))]

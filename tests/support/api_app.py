@@ -15,7 +15,8 @@ from gateway.api.application import build_app
 from gateway.api.services import Services
 from gateway.domain.capability import Capability, HardwareType, SupportedModel
 from gateway.domain.clock import SystemClock
-from gateway.domain.rule import WHOLE_PICTURE, Severity
+from gateway.domain.definitions import WHOLE_PICTURE
+from gateway.domain.rule import Severity
 from gateway.domain.violation import Evidence, Violation, ViolationOpened
 from gateway.events.bus import MemoryEventBus
 from gateway.health import HealthCheck

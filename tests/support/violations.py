@@ -4,7 +4,8 @@ import datetime as dt
 
 import uuid_utils
 
-from gateway.domain.rule import WHOLE_PICTURE, Severity
+from gateway.domain.definitions import WHOLE_PICTURE
+from gateway.domain.rule import Severity
 from gateway.domain.violation import Evidence, Violation, ViolationClosed, ViolationOpened
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, 0, 123000, dt.UTC)

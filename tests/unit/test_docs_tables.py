@@ -9,13 +9,15 @@ import triton_agent
 
 from gateway.api.problems import INTERNAL, PROBLEMS, UNREADABLE
 from gateway.domain.capability import DEFAULT_ADAPTATION
-from gateway.domain.rule import ZonePresence
+from gateway.domain.definitions import Definition, ZoneDefinition
+from gateway.rules.kinds import KINDS
 from gateway.scheduler.core import DropCause
 from gateway.settings import VARIABLES, Profile, Settings, load_settings
 from tests.support.api_app import running_api
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 OPERATIONS = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
+RULES = (CHECKOUT / "docs" / "rules.md").read_text(encoding="utf-8")
 API = (CHECKOUT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
@@ -87,9 +89,23 @@ def test_every_kind_of_problem_is_documented_with_its_status():
     assert documented == {kind.name: int(kind.status) for kind in kinds}
 
 
-def test_every_field_of_a_zone_presence_is_documented():
-    documented = [names(row[0])[0] for row in table(API, "| Field of a `zone_presence`")]
-    assert documented == [field.name for field in msgspec.structs.fields(ZonePresence)]
+def fields(definition: type[Definition]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(definition)]
+
+
+def test_every_type_of_rule_is_documented_with_the_fields_of_its_own():
+    common = {*fields(ZoneDefinition)}
+    documented = {names(kind)[0]: own for kind, _, own in table(RULES, "<!-- rule types:")}
+    types = {kind.type: set(fields(kind)) - common for kind in KINDS}
+    assert documented.keys() == types.keys()
+    for kind, own in types.items():
+        assert own <= set(names(documented[kind])), kind
+
+
+def test_every_field_that_rules_have_in_common_is_documented():
+    heads = ("| Field of every definition", "| Field of rules about objects", "| Field of rules with a zone")
+    documented = [names(row[0])[0] for head in heads for row in table(RULES, head)]
+    assert documented == fields(ZoneDefinition)
 
 
 def test_the_example_configuration_and_environment_are_accepted():

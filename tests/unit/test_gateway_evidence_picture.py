@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gateway.domain.rule import WHOLE_PICTURE
+from gateway.domain.definitions import WHOLE_PICTURE
 from gateway.evidence import Mark, render_jpeg
 from gateway.evidence.picture import OBJECT_BGR, VIOLATION_BGR, ZONE_BGR
 from tests.support.pictures import a_frame

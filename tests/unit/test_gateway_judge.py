@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from gateway.domain.definitions import ZonePresence
 from gateway.domain.detections import Detections
-from gateway.domain.rule import Rule, RuleSettings, ZonePresence
+from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ViolationClosed, ViolationOpened
 from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder

@@ -5,18 +5,20 @@ import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.capability import DEFAULT_ADAPTATION
 from gateway.domain.clock import SystemClock
-from gateway.domain.rule import Rule, RuleSettings, ZonePresence
+from gateway.domain.definitions import ZonePresence
+from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ViolationClosed
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.pipeline.judge import Seen, Verdict
 from gateway.rules.episode import EpisodeState, Hit, Phase
+from gateway.rules.evaluate import RuleState, encode
+from gateway.rules.kind import SCENE, Nothing
 from gateway.sources import open_source
 from tests.support.pictures import CONTRACT, a_frame, people
 from tests.support.records import MemoryEvidence, MemorySpool
@@ -24,9 +26,10 @@ from tests.support.records import MemoryEvidence, MemorySpool
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 KEY = ("yard", "rule-1")
 RULE = Rule(id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence()))
-OPEN = EpisodeState(
+EPISODE = EpisodeState(
     Phase.OPEN, NOON.timestamp(), NOON.timestamp() + 5, Hit("person", 0.9, (0.0, 0.0, 1.0, 1.0)), "violation-1"
 )
+OPEN = encode(RuleState(Nothing(), {SCENE: EPISODE}))
 
 
 def a_camera(enabled: bool = True, seed: int = 1) -> Camera:
@@ -38,7 +41,7 @@ def a_camera(enabled: bool = True, seed: int = 1) -> Camera:
 def spool() -> MemorySpool:
     """A spool that remembers an open violation."""
     remembered = MemorySpool([])
-    remembered.states[KEY] = msgspec.json.encode(OPEN)
+    remembered.states[KEY] = OPEN
     return remembered
 
 
@@ -111,4 +114,4 @@ async def test_a_disabled_camera_keeps_what_it_has_open_for_when_it_is_enabled_a
         assert ends(spool) == []
         await pipeline.apply_camera(a_camera(), [RULE])
         assert ends(spool) == []
-        assert pipeline._cameras["yard"].judge.states() == {RULE.id: msgspec.json.encode(OPEN)}
+        assert pipeline._cameras["yard"].judge.states() == {RULE.id: OPEN}

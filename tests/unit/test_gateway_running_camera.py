@@ -10,9 +10,10 @@ import pytest
 from gateway.domain.camera import Camera, CameraSettings, CameraState
 from gateway.domain.capability import RuntimeLimits
 from gateway.domain.clock import SystemClock
+from gateway.domain.definitions import ZonePresence
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
-from gateway.domain.rule import Rule, RuleSettings, ZonePresence
+from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ViolationClosed, ViolationOpened
 from gateway.errors import RuntimeUnavailableError
 from gateway.metrics import Metrics

@@ -1,0 +1,41 @@
+"""What a type of rule is made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from gateway.domain.definitions import Definition
+from gateway.rules.episode import Hit
+from gateway.rules.observation import Observation
+
+SCENE = ""
+"""The subject of a rule that is about the scene and not about one object in it."""
+
+Hits = dict[str, Hit]
+"""What breaks the rule in this frame, by subject: an episode's key. A followed object's is its track number."""
+
+D = TypeVar("D", bound=Definition)
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """The memory of a rule that judges each frame for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[D, M]):
+    """A type of rule.
+
+    Attributes:
+        memory: What it remembers between two frames, beside its episodes; made without arguments where there is none.
+        judge: From its definition, memory and one frame to the new memory and what breaks it. Pure.
+        follows: Whether it needs tracks.
+        looks: Whether it needs the picture's luma.
+    """
+
+    memory: type[M]
+    judge: Callable[[D, M, Observation], tuple[M, Hits]]
+    follows: bool = False
+    looks: bool = False

@@ -1,0 +1,106 @@
+"""How rules about movement judge a frame."""
+
+import math
+
+import msgspec
+import numpy as np
+
+from gateway.domain.definitions import Crossing, LineCrossing, Speed, WrongDirection
+from gateway.rules.ground import on_ground
+from gateway.rules.kind import Hits, Nothing
+from gateway.rules.observation import Observation, anchors, followed
+
+KMH = 3.6
+
+Place = tuple[float, float]
+
+
+class Sides(msgspec.Struct, frozen=True):
+    """Where each followed object was when it was last clearly beside the line, in fractions of the picture."""
+
+    places: dict[str, Place] = {}
+
+
+def line_crossing(definition: LineCrossing, memory: Sides, observation: Observation) -> tuple[Sides, Hits]:
+    """Each followed object that is beside the line now and was on the other side of it before."""
+    places, hits = dict(memory.places), Hits()
+    points = anchors(observation.detections.xyxy, definition.anchor) / observation.scale
+    a, b = (np.asarray(end) for end in definition.line)
+    for subject, row in followed(definition, observation):
+        place: Place = (float(points[row, 0]), float(points[row, 1]))
+        if abs(_beside(a, b, place, observation)) < definition.margin * _height(observation, row):
+            continue
+        before = places.get(subject)
+        places[subject] = place
+        if before is None or not _cross(a, b, before, place, observation):
+            continue
+        rightwards = _beside(a, b, place, observation) > 0
+        if definition.direction is not (Crossing.RIGHT_TO_LEFT if rightwards else Crossing.LEFT_TO_RIGHT):
+            hits[f"{subject}{'>' if rightwards else '<'}"] = observation.hit(row)
+    for track in observation.tracks.lost:
+        places.pop(str(track.id), None)
+    return Sides(places), hits
+
+
+def wrong_direction(definition: WrongDirection, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:
+    """Each followed object that moves otherwise than it may."""
+    hits = Hits()
+    for subject, row in followed(definition, observation):
+        vx, vy = observation.tracks.velocity[row].tolist()
+        if math.hypot(vx, vy) < definition.min_speed * _height(observation, row):
+            continue
+        off = (math.degrees(math.atan2(vy, vx)) - definition.allowed_degrees + 180) % 360 - 180
+        if abs(off) > definition.tolerance_degrees:
+            hits[subject] = observation.hit(row)
+    return memory, hits
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """Where each followed object was on the ground in the last moments: frame time, x and y in metres."""
+
+    points: dict[str, tuple[tuple[float, float, float], ...]] = {}
+
+
+def speed(definition: Speed, memory: Paths, observation: Observation) -> tuple[Paths, Hits]:
+    """Each followed object that is too fast over the last `window_s`."""
+    feet = anchors(observation.detections.xyxy, definition.anchor) / observation.scale
+    places = on_ground(feet, definition.ground)
+    paths, hits = dict(memory.points), Hits()
+    for subject, row in followed(definition, observation):
+        now = (observation.time_s, float(places[row, 0]), float(places[row, 1]))
+        oldest_s = observation.time_s - definition.window_s
+        path = tuple(point for point in paths.get(subject, ()) if point[0] >= oldest_s)
+        paths[subject] = (*path, now)
+        elapsed_s = now[0] - path[0][0] if path else 0.0
+        if elapsed_s < definition.window_s / 2:
+            continue
+        metres = math.dist(path[0][1:], now[1:])
+        if metres / elapsed_s * KMH > definition.max_kmh:
+            hits[subject] = observation.hit(row)
+    for track in observation.tracks.lost:
+        paths.pop(str(track.id), None)
+    return Paths(paths), hits
+
+
+def _beside(a: np.ndarray, b: np.ndarray, place: Place, observation: Observation) -> float:
+    """Distance from the line through `a` and `b` in pixels; above 0 to the right of who looks from `a` to `b`."""
+    along = (b - a) * observation.scale
+    to_place = (np.asarray(place) - a) * observation.scale
+    return float((along[0] * to_place[1] - along[1] * to_place[0]) / np.hypot(*along))
+
+
+def _cross(a: np.ndarray, b: np.ndarray, before: Place, place: Place, observation: Observation) -> bool:
+    """Whether the way between two places crosses the line between its ends."""
+    sides = _beside(a, b, before, observation), _beside(a, b, place, observation)
+    if sides[0] * sides[1] >= 0:
+        return False
+    share = sides[0] / (sides[0] - sides[1])
+    at = np.asarray(before) + (np.asarray(place) - np.asarray(before)) * share
+    along = (b - a) * observation.scale
+    position = float(((at - a) * observation.scale) @ along / (along @ along))
+    return 0 <= position <= 1
+
+
+def _height(observation: Observation, row: int) -> float:
+    box = observation.detections.xyxy[row]
+    return float(box[3] - box[1])

@@ -1,0 +1,140 @@
+"""The rules of one camera, with the tracks that they share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from gateway.domain.definitions import RuleDefinition
+from gateway.domain.detections import Detections
+from gateway.domain.frame import UInt8Array
+from gateway.rules import evaluate as engine
+from gateway.rules.episode import Transition
+from gateway.rules.evaluate import AnyRuleState
+from gateway.rules.kinds import KINDS
+from gateway.rules.observation import Observation
+from gateway.rules.tracker import TrackerState, Tracks, follow
+
+TRACKS = "~tracks"
+"""The key of the tracks among the states of a camera's rules; no rule's id, as those are UUIDs."""
+
+LUMA_SHAPE = (36, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What a frame led to under one rule."""
+
+    rule_id: str
+    transition: Transition
+
+
+class Panel:
+    """Judges frames by several rules and remembers how far each has come. Waits for nothing, reads no clock.
+
+    Args:
+        definitions: The rules by id.
+        states: Their states as `take_changed` gave them, by id, with that of the tracks.
+        new_id: Gives a violation its id.
+    """
+
+    def __init__(
+        self, definitions: Mapping[str, RuleDefinition], states: Mapping[str, bytes], new_id: Callable[[], str]
+    ) -> None:
+        self._new_id = new_id
+        self._definitions: dict[str, RuleDefinition] = {}
+        self._states: dict[str, AnyRuleState] = {}
+        self._tracker = _tracks.decode(states[TRACKS]) if TRACKS in states else TrackerState()
+        self._changed: set[str] = set()
+        self.replace(definitions)
+        for rule_id, definition in definitions.items():
+            if rule_id in states:
+                self._states[rule_id] = engine.decode(definition, states[rule_id])
+
+    def replace(self, definitions: Mapping[str, RuleDefinition]) -> list[Happened]:
+        """Judge by other rules from now on; what a rule that is gone or changed had open, ends."""
+        gone = [rule_id for rule_id, old in self._definitions.items() if definitions.get(rule_id) != old]
+        happened = [Happened(rule_id, end) for rule_id in gone for end in engine.ended(self._states[rule_id])]
+        kept = {rule_id: state for rule_id, state in self._states.items() if rule_id not in gone}
+        self._changed |= {rule_id for rule_id in gone if rule_id in definitions}
+        self._definitions = dict(definitions)
+        self._states = {id_: kept.get(id_) or engine.initial(definition) for id_, definition in definitions.items()}
+        kinds = [KINDS[type(definition)] for definition in definitions.values()]
+        self._follows = any(kind.follows for kind in kinds)
+        self._looks = any(kind.looks for kind in kinds)
+        return happened
+
+    def judge(
+        self,
+        time_s: float,
+        resolution_wh: tuple[int, int],
+        detections: Detections,
+        luma: UInt8Array,
+        blind_s: float = 0.0,
+    ) -> list[Happened]:
+        """Take one frame into account.
+
+        Args:
+            time_s: Frame time in seconds, not before the last frame's.
+            resolution_wh: Width and height of the picture in pixels.
+            detections: What the model saw, in those pixels.
+            luma: `(H, W)` uint8.
+            blind_s: Seconds since the last frame in which frames were due and none was seen.
+        """
+        observation = Observation(
+            time_s, resolution_wh, detections, self._follow(time_s, detections), self._look(luma), blind_s
+        )
+        happened: list[Happened] = []
+        for rule_id, definition in self._definitions.items():
+            before = self._states[rule_id]
+            after, transitions = engine.evaluate(definition, before, observation, self._new_id)
+            happened += [Happened(rule_id, transition) for transition in transitions]
+            if after is not before:
+                self._states[rule_id] = after
+                self._changed.add(rule_id)
+        return happened
+
+    def finish(self) -> list[Happened]:
+        """The stream is over: end what is open and forget whom it showed."""
+        happened: list[Happened] = []
+        for rule_id, definition in self._definitions.items():
+            self._states[rule_id], ends = engine.finish(definition, self._states[rule_id])
+            happened += [Happened(rule_id, end) for end in ends]
+            self._changed.add(rule_id)
+        return happened
+
+    def take_changed(self) -> dict[str, bytes]:
+        """States that changed since the last call, by id, as the spool keeps them."""
+        changed, self._changed = self._changed, set()
+        return {key: self._encoded(key) for key in changed if key == TRACKS or key in self._states}
+
+    def states(self) -> dict[str, bytes]:
+        """Every state as it is now, by id."""
+        tracks = {TRACKS: self._encoded(TRACKS)} if self._follows else {}
+        return {**tracks, **{rule_id: self._encoded(rule_id) for rule_id in self._states}}
+
+    def _encoded(self, key: str) -> bytes:
+        return msgspec.json.encode(self._tracker) if key == TRACKS else engine.encode(self._states[key])
+
+    def _follow(self, time_s: float, detections: Detections) -> Tracks:
+        if not self._follows:
+            return Tracks.none(len(detections))
+        before = self._tracker
+        self._tracker, tracks = follow(before, time_s, detections)
+        if self._tracker != before:
+            self._changed.add(TRACKS)
+        return tracks
+
+    def _look(self, luma: UInt8Array) -> UInt8Array | None:
+        """Single pixels and no means: a mean would hide the noise that tells a live picture from a frozen one."""
+        if not self._looks:
+            return None
+        rows, columns = (
+            (2 * np.arange(n) + 1) * size // (2 * n) for n, size in zip(LUMA_SHAPE, luma.shape, strict=True)
+        )
+        picked: UInt8Array = luma[np.ix_(rows, columns)]
+        return picked
+
+
+_tracks = msgspec.json.Decoder(TrackerState)

@@ -1,0 +1,98 @@
+"""Tracks: every number one object, one object one number."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.rules.tracker import BEGIN_SCORE, LOST_S, NO_TRACK, TrackerState, follow
+from tests.support.scenes import Object, seen, standing
+
+Coordinates = st.floats(0, 600)
+Boxes = st.tuples(Coordinates, Coordinates, st.floats(1, 300), st.floats(1, 300)).map(
+    lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
+Objects = st.tuples(st.sampled_from(["person", "person_lying", "car"]), Boxes, st.floats(0.05, 1))
+Clips = st.lists(st.tuples(st.floats(0, 5), st.lists(Objects, max_size=6)), max_size=25)
+
+
+@given(clip=Clips)
+def test_no_two_objects_of_a_frame_share_a_number_and_no_number_comes_back_after_it_was_lost(
+    clip: list[tuple[float, list[Object]]],
+):
+    state, time_s, gone = TrackerState(), 0.0, set[int]()
+    for step_s, objects in clip:
+        time_s += step_s
+        state, tracks = follow(state, time_s, seen(*objects))
+        numbers = [n for n in tracks.ids.tolist() if n != NO_TRACK]
+        assert len(numbers) == len(set(numbers))
+        assert not gone & set(numbers)
+        gone |= {track.id for track in tracks.lost}
+        assert {track.id for track in state.tracks} >= set(numbers)
+        assert all(number < state.next_id for number in numbers)
+        unfollowed = [row for row, number in enumerate(tracks.ids.tolist()) if number == NO_TRACK]
+        assert all(objects[row][2] < BEGIN_SCORE + 1e-6 for row in unfollowed)
+
+
+@given(clip=Clips)
+def test_what_is_remembered_survives_a_crash_after_any_frame(clip: list[tuple[float, list[Object]]]):
+    state, time_s = TrackerState(), 0.0
+    for step_s, objects in clip:
+        time_s += step_s
+        kept = msgspec.json.decode(msgspec.json.encode(state), type=TrackerState)
+        assert kept == state
+        state, _ = follow(state, time_s, seen(*objects))
+
+
+@given(
+    fps=st.sampled_from([1, 2, 5, 10, 25]),
+    speeds=st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=4),
+    gap=st.floats(0, LOST_S - 1.1),
+    order=st.randoms(use_true_random=False),
+)
+def test_people_who_walk_keep_their_numbers_over_gaps_at_any_rate(fps, speeds, gap, order):
+    """Each in a lane of their own, at up to half a height per second."""
+    state, numbers = TrackerState(), dict[int, set[int]]()
+    hidden_from_s = 4.0
+    for k in range(10 * fps):
+        time_s = k / fps
+        if hidden_from_s < time_s <= hidden_from_s + gap:
+            continue
+        people = list(enumerate(speeds))
+        order.shuffle(people)
+        boxes = [standing(300 + 100 * v * time_s, feet_y=110 + 220 * lane, height=100) for lane, v in people]
+        state, tracks = follow(state, time_s, seen(*(("person", box) for box in boxes)))
+        for (lane, _), number in zip(people, tracks.ids.tolist(), strict=True):
+            numbers.setdefault(lane, set()).add(number)
+    assert all(len(found) == 1 for found in numbers.values())
+    assert len(set.union(*numbers.values())) == len(speeds)
+
+
+def test_two_who_pass_each_other_keep_their_numbers():
+    state, rows = TrackerState(), []
+    for k in range(40):
+        left, right = standing(100 + 10 * k, feet_y=300), standing(500 - 10 * k, feet_y=330)
+        state, tracks = follow(state, k / 10, seen(("person", left), ("person", right)))
+        rows.append(tuple(tracks.ids.tolist()))
+    assert set(rows) == {(1, 2)}
+
+
+def test_a_person_who_lies_down_is_the_one_who_stood_and_a_car_in_their_place_is_not():
+    state, first = follow(TrackerState(), 0.0, seen(("person", (100, 100, 160, 260))))
+    state, lying = follow(state, 0.5, seen(("person_lying", (90, 180, 230, 260))))
+    _, car = follow(state, 1.0, seen(("car", (90, 180, 230, 260))))
+    assert (first.ids.tolist(), lying.ids.tolist(), car.ids.tolist()) == ([1], [1], [2])
+
+
+def test_an_unsure_detection_continues_a_track_and_begins_none():
+    state, nobody = follow(TrackerState(), 0.0, seen(("person", standing(100), 0.2)))
+    state, _ = follow(state, 0.2, seen(("person", standing(100), 0.9)))
+    _, weak = follow(state, 0.4, seen(("person", standing(104), 0.2)))
+    assert (nobody.ids.tolist(), weak.ids.tolist()) == ([NO_TRACK], [1])
+
+
+def test_what_has_not_been_seen_for_too_long_is_told_once_as_lost():
+    state, _ = follow(TrackerState(), 0.0, seen(("person", standing(100))))
+    state, waiting = follow(state, LOST_S, seen())
+    state, after = follow(state, LOST_S + 0.1, seen())
+    _, later = follow(state, LOST_S + 0.2, seen())
+    assert ([len(t.lost) for t in (waiting, after, later)]) == [0, 1, 0]

@@ -1,0 +1,380 @@
+"""Each type of rule, acted out."""
+
+import numpy as np
+import pytest
+
+from gateway.domain.definitions import (
+    AbandonedObject,
+    CameraTampered,
+    ConfinedZone,
+    Crossing,
+    Dwell,
+    Fall,
+    FrozenPicture,
+    GroundPoint,
+    LineCrossing,
+    LongLie,
+    MissingClass,
+    Occupancy,
+    Proximity,
+    RuleDefinition,
+    Schedule,
+    Speed,
+    WrongDirection,
+    ZoneIntrusion,
+    ZonePresence,
+)
+from gateway.rules import Closed
+from tests.support.scenes import Stage, lying_at, standing
+
+LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+MIDDLE = ((0.5, 0.0), (0.5, 1.0))
+"""A line down the middle of the picture: who looks along it, downwards, has the picture's right on the left hand."""
+
+FLOOR = tuple(
+    GroundPoint(picture=(x, y), metres=(x * 6.4, y * 4.8)) for x, y in ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+)
+"""A floor seen from straight above: 100 pixels are a metre."""
+
+FPS = 5
+
+
+@pytest.fixture(params=[False, True], ids=["without crashes", "with a crash after every frame"])
+def crash(request: pytest.FixtureRequest) -> bool:
+    return request.param
+
+
+def times(start_s: float, end_s: float) -> list[float]:
+    return [start_s + k / FPS for k in range(round((end_s - start_s) * FPS) + 1)]
+
+
+def between(a: float, b: float, start_s: float, end_s: float, time_s: float) -> float:
+    return a + (b - a) * (time_s - start_s) / (end_s - start_s)
+
+
+def test_two_people_in_a_zone_are_one_presence_and_two_intrusions(crash: bool):
+    for definition, expected in ((ZonePresence(zone=LEFT_HALF), 1), (ZoneIntrusion(zone=LEFT_HALF), 2)):
+        stage = Stage(definition, crash=crash)
+        for t in times(0, 3):
+            stage.show(t, ("person", standing(100)), ("person", standing(250)))
+        assert len(stage.opened) == expected
+        assert len({opened.hit.track_id for opened in stage.opened}) == expected
+
+
+def test_who_passes_through_does_not_loiter_and_who_stays_does_once(crash: bool):
+    stage = Stage(Dwell(min_duration_s=5), crash=crash)
+    for t in times(0, 12):
+        walker = [("person", standing(between(20, 620, 0, 4, t)))] if t <= 4 else []
+        stage.show(t, ("person", standing(300 + 3 * np.sin(t), feet_y=250)), *walker)
+    stage.end()
+    (opened,) = stage.opened
+    assert (opened.started_s, opened.hit.track_id) == (0, 1)
+    assert stage.closed == [Closed(opened.violation_id, 12, stage.closed[0].best)]
+
+
+def test_a_loiterer_who_is_hidden_for_a_moment_is_the_same_one(crash: bool):
+    stage = Stage(Dwell(min_duration_s=5), crash=crash)
+    for t in times(0, 12):
+        stage.show(t, *([] if 6 < t < 8 else [("person", standing(300))]))
+    assert len(stage.opened) == 1
+
+
+@pytest.mark.parametrize(("above", "below", "broken_by"), [(1, None, {2, 3}), (None, 2, {0, 1}), (2, 1, {0, 3})])
+def test_occupancy_is_broken_above_or_below_its_limits(above: int | None, below: int | None, broken_by: set[int]):
+    for n in range(4):
+        stage = Stage(Occupancy(zone=LEFT_HALF, above=above, below=below))
+        for t in times(0, 2):
+            outside = ("person", standing(500))
+            stage.show(t, outside, *(("person", standing(50 + 100 * i)) for i in range(n)))
+        assert bool(stage.opened) == (n in broken_by)
+
+
+def test_a_zone_that_lacks_somebody_is_the_box_of_the_violation():
+    stage = Stage(Occupancy(zone=LEFT_HALF, below=1, min_duration_s=0))
+    stage.show(0)
+    assert stage.opened[0].hit.box == (0, 0, 320, 480)
+
+
+def test_who_was_in_a_confined_zone_and_is_outside_has_left(crash: bool):
+    stage = Stage(ConfinedZone(zone=LEFT_HALF), crash=crash)
+    for t in times(0, 8):
+        x = 200 if t < 4 else min(600, between(200, 600, 4, 7, t))
+        stage.show(t, ("person", standing(x)), ("person", standing(500, feet_y=200)))
+    (opened,) = stage.opened
+    assert opened.hit.track_id == 1
+
+
+def test_two_who_cross_a_line_in_opposite_directions_at_once_are_two_crossings(crash: bool):
+    stage = Stage(LineCrossing(line=MIDDLE), crash=crash)
+    for t in times(0, 4):
+        stage.show(
+            t,
+            ("person", standing(between(100, 540, 0, 4, t), feet_y=300)),
+            ("person", standing(between(540, 100, 0, 4, t), feet_y=460)),
+        )
+    assert [opened.hit.track_id for opened in stage.opened] in ([1, 2], [2, 1])
+
+
+@pytest.mark.parametrize(
+    ("direction", "counts"),
+    [(Crossing.RIGHT_TO_LEFT, True), (Crossing.LEFT_TO_RIGHT, False), (Crossing.BOTH, True)],
+)
+def test_a_line_counts_the_direction_asked_for(direction: Crossing, counts: bool):
+    stage = Stage(LineCrossing(line=MIDDLE, direction=direction))
+    for t in times(0, 4):
+        stage.show(t, ("person", standing(between(100, 540, 0, 4, t))))
+    assert bool(stage.opened) == counts
+
+
+def test_who_sways_on_a_line_or_goes_round_its_end_does_not_cross_it():
+    stage = Stage(LineCrossing(line=MIDDLE))
+    for t in times(0, 6):
+        stage.show(t, ("person", standing(320 + 5 * np.sin(3 * t))))
+    round_the_end = Stage(LineCrossing(line=((0.5, 0.0), (0.5, 0.4))))
+    for t in times(0, 4):
+        round_the_end.show(t, ("person", standing(between(100, 540, 0, 4, t))))
+    assert (stage.opened, round_the_end.opened) == ([], [])
+
+
+@pytest.mark.parametrize(("allowed", "wrong"), [(0, False), (180, True), (90, False), (91, True), (270, False)])
+def test_a_direction_is_wrong_beyond_its_tolerance(allowed: float, wrong: bool):
+    stage = Stage(WrongDirection(allowed_degrees=allowed, tolerance_degrees=90.5))
+    for t in times(0, 4):
+        stage.show(t, ("car", (between(50, 500, 0, 4, t), 200, between(50, 500, 0, 4, t) + 80, 260)))
+        stage.show(t, ("person", standing(between(50, 500, 0, 4, t))))
+    assert bool(stage.opened) == wrong
+
+
+def test_who_stands_goes_in_no_direction():
+    stage = Stage(WrongDirection(allowed_degrees=180))
+    for t in times(0, 4):
+        stage.show(t, ("person", standing(300 + np.sin(9 * t))))
+    assert stage.opened == []
+
+
+@pytest.mark.parametrize(("max_kmh", "too_fast"), [(4.5, True), (5.5, False)])
+def test_speed_is_measured_on_the_ground(max_kmh: float, too_fast: bool):
+    stage = Stage(Speed(max_kmh=max_kmh, ground=FLOOR))
+    for t in times(0, 4):
+        stage.show(t, ("person", standing(50 + t * 5 / 3.6 * 100)))  # 5 km/h
+    assert bool(stage.opened) == too_fast
+
+
+@pytest.mark.parametrize("ground", [None, FLOOR])
+def test_a_person_too_near_to_a_vehicle_is_one_violation_for_the_pair(ground: tuple[GroundPoint, ...] | None):
+    near = 1.6 if ground else 1.0
+    stage = Stage(Proximity(other_labels=("car",), min_distance=near, ground=ground))
+    for t in times(0, 6):
+        car = (400, 300, 560, 400)
+        stage.show(t, ("person", standing(between(60, 400, 0, 4, min(t, 4)))), ("car", car))
+    (opened,) = stage.opened
+    assert opened.hit.label == "person"
+    assert opened.started_s > 1.5
+
+
+def test_an_object_is_abandoned_once_its_owner_is_gone_for_long(crash: bool):
+    stage = Stage(AbandonedObject(min_duration_s=5), crash=crash)
+    for t in times(0, 14):
+        owner = [("person", standing(max(0, 300 - 60 * max(0, t - 3))))] if t < 8 else []
+        stage.show(t, ("backpack", (320, 370, 360, 410)), *owner)
+    (opened,) = stage.opened
+    assert 3.5 < opened.started_s < 8
+    attended = Stage(AbandonedObject(min_duration_s=5))
+    for t in times(0, 14):
+        attended.show(t, ("backpack", (320, 370, 360, 410)), ("person", standing(300)))
+    carried = Stage(AbandonedObject(min_duration_s=5))
+    for t in times(0, 14):
+        carried.show(t, ("backpack", (20 + 40 * t, 370, 60 + 40 * t, 410)))
+    assert (attended.opened, carried.opened) == ([], [])
+
+
+def test_a_person_without_a_helmet_is_told_with_what_is_missing():
+    stage = Stage(MissingClass(required=("helmet", "vest"), min_duration_s=1))
+    for t in times(0, 3):
+        stage.show(
+            t,
+            ("person", standing(150)), ("helmet", (135, 245, 165, 270), 0.5), ("vest", (130, 280, 170, 340), 0.5),
+            ("person", standing(450)), ("vest", (430, 280, 470, 340), 0.5),
+            ("person", standing(300, height=40)),
+        )  # fmt: skip
+    (opened,) = stage.opened
+    assert opened.hit.label == "person without helmet"
+
+
+# Falls
+
+
+def walk_and_fall(stage: Stage, fall_s: float = 0.6, unseen_s: float = 0.0) -> None:
+    """Walks for 4 s, is down within `fall_s`, of which the last `unseen_s` nothing is seen, and lies for 6 s."""
+    for t in times(0, 4):
+        stage.show(t, ("person", standing(100 + 40 * t)))
+    for t in times(4.2, 4 + fall_s + unseen_s):
+        stage.show(t)
+    for t in times(4.2 + fall_s + unseen_s, 10):
+        stage.show(t, ("person_lying", lying_at(300)))
+
+
+def test_who_walked_and_lies_has_fallen_once(crash: bool):
+    stage = Stage(Fall(), crash=crash)
+    walk_and_fall(stage)
+    stage.end()
+    (opened,) = stage.opened
+    assert (opened.hit.label, opened.hit.track_id) == ("person_lying", 1)
+    assert 4.5 < opened.started_s < 5.5
+    assert stage.closed[0].ended_s == 10
+
+
+def test_a_fall_in_which_nobody_was_seen_for_a_while_is_found_all_the_same():
+    stage = Stage(Fall())
+    walk_and_fall(stage, unseen_s=1.6)
+    assert len(stage.opened) == 1
+
+
+def test_who_lies_from_the_beginning_or_lies_down_slowly_or_in_bed_has_not_fallen():
+    asleep = Stage(Fall())
+    for t in times(0, 10):
+        flicker = t == times(0, 10)[20]
+        asleep.show(t, ("person" if flicker else "person_lying", lying_at(300)))
+    slow = Stage(Fall(within_s=1.5))
+    walk_and_fall(slow, fall_s=3)
+    bed = Stage(Fall(beds=(((0.2, 0.5), (0.8, 0.5), (0.8, 1.0), (0.2, 1.0)),)))
+    walk_and_fall(bed)
+    assert (asleep.opened, slow.opened, bed.opened) == ([], [], [])
+
+
+def test_without_a_class_for_it_the_shape_of_the_box_tells_who_lies():
+    stage = Stage(Fall(), labels=("person",))
+    for t in times(0, 4):
+        stage.show(t, ("person", standing(100 + 40 * t)))
+    for t in times(4.6, 8):
+        stage.show(t, ("person", lying_at(300)))
+    assert len(stage.opened) == 1
+
+
+def test_a_fast_drop_is_a_fall_by_itself_where_that_is_asked_for():
+    for speed, expected in ((0.0, 0), (0.5, 1)):
+        stage = Stage(Fall(min_drop_speed=speed))
+        for t in times(0, 3):
+            stage.show(t, ("person", standing(300)))
+        for t in times(3.2, 6):
+            stage.show(t, ("person", (260, 330, 340, 400)))
+        assert len(stage.opened) == expected
+
+
+def test_one_who_sinks_out_of_the_models_sight_inside_the_picture_has_fallen_where_that_is_asked_for():
+    for lost_low, expected in ((False, 0), (True, 1)):
+        stage = Stage(Fall(lost_low=lost_low))
+        for t in times(0, 3):
+            stage.show(t, ("person", standing(300)))
+        for k, t in enumerate(times(3.2, 3.6)):
+            stage.show(t, ("person", (270, 300 + 20 * k, 330, 400)))
+        for t in times(3.8, 8):
+            stage.show(t)
+        assert len(stage.opened) == expected
+    walked_out = Stage(Fall(lost_low=True))
+    for t in times(0, 6):
+        walked_out.show(t, *([("person", standing(300 + 100 * t))] if t < 3 else []))
+    assert walked_out.opened == []
+
+
+def test_a_long_lie_counts_from_when_they_lay_down(crash: bool):
+    stage = Stage(LongLie(min_duration_s=4), crash=crash)
+    walk_and_fall(stage)
+    (opened,) = stage.opened
+    assert opened.started_s == pytest.approx(4.8)
+
+
+# The picture itself
+
+NOISE = np.random.default_rng(1)
+SCENERY = NOISE.integers(0, 255, (12, 16)).repeat(8, axis=0).repeat(8, axis=1)
+
+
+def lively(picture: np.ndarray = SCENERY) -> np.ndarray:
+    return np.clip(picture + NOISE.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("after", [np.full(SCENERY.shape, 16.0), SCENERY[:, ::-1], 255 - SCENERY])
+def test_a_camera_that_is_covered_or_turned_away_is_tampered_with(after: np.ndarray, crash: bool):
+    stage = Stage(CameraTampered(), crash=crash)
+    for t in times(0, 20):
+        stage.show(t, luma=lively(SCENERY if t < 10 else after))
+    (opened,) = stage.opened
+    assert opened.started_s == 10
+
+
+def test_dusk_and_people_are_no_tampering():
+    stage = Stage(CameraTampered())
+    for t in times(0, 20):
+        picture = SCENERY * (1 - t / 40)
+        picture[20:80, 40:60] = 120 + 5 * t
+        stage.show(t, luma=lively(picture))
+    assert stage.opened == []
+
+
+def test_a_picture_without_its_noise_is_frozen(crash: bool):
+    stage = Stage(FrozenPicture(min_duration_s=5), crash=crash)
+    still = lively()
+    for t in times(0, 30):
+        stage.show(t, luma=still if 10 < t < 20 else lively())
+    stage.end()
+    (closed,) = stage.closed
+    assert closed.ended_s == pytest.approx(19.8)
+
+
+# What every type has
+
+
+NIGHT = Schedule(days=("fri",), start="22:00", end="06:00", time_zone="Europe/Berlin")
+FRIDAY_2200_BERLIN = 1767387600.0  # 2026-01-02T21:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("hours", "holds"), [(-0.1, False), (0.1, True), (7.9, True), (8.1, False), (24.1, False), (-24, False)]
+)
+def test_a_schedule_holds_by_the_clock_at_the_camera_and_over_midnight(hours: float, holds: bool):
+    stage = Stage(ZonePresence(schedule=NIGHT, min_duration_s=0))
+    stage.show(FRIDAY_2200_BERLIN + hours * 3600, ("person", standing(100)))
+    assert bool(stage.opened) == holds
+
+
+def test_the_end_of_the_hours_ends_what_is_open():
+    stage = Stage(ZonePresence(schedule=NIGHT))
+    for minutes in range(478, 483):
+        for t in times(0, 59):
+            stage.show(FRIDAY_2200_BERLIN + 60 * minutes + t, ("person", standing(100)))
+    assert (len(stage.opened), len(stage.closed)) == (1, 1)
+
+
+def test_a_cooldown_keeps_the_next_violation_away():
+    stage = Stage(ZonePresence(cooldown_s=10, min_duration_s=0))
+    for t in (0.0, 5.0, 9.0, 12.0):
+        stage.show(t, ("person", standing(100)))
+    assert [opened.started_s for opened in stage.opened] == [0.0, 12.0]
+
+
+def test_weaker_sightings_continue_what_a_sure_one_began():
+    stage = Stage(ZonePresence(min_score=0.6, keep_score=0.3))
+    for t in times(0, 3):
+        stage.show(t, ("person", standing(100), 0.4))
+    assert stage.opened == []
+    for t in times(3.2, 9):
+        stage.show(t, ("person", standing(100), 0.7 if t < 3.5 else 0.4))
+    stage.end()
+    assert (stage.opened[0].started_s, stage.closed[0].ended_s) == (pytest.approx(3.2), 9)
+
+
+def test_an_episode_tells_how_much_of_it_nobody_saw():
+    stage = Stage(ZonePresence(max_gap_s=5))
+    for t in times(0, 2):
+        stage.show(t, ("person", standing(100)))
+    stage.show(5, ("person", standing(100)), blind_s=2.8)
+    stage.end()
+    assert stage.closed[0].blind_s == pytest.approx(2.8)
+
+
+@pytest.mark.parametrize("definition", [ZonePresence(), Fall(), LineCrossing(line=MIDDLE), CameraTampered()])
+def test_a_rule_that_sees_nothing_remembers_nothing_new(definition: RuleDefinition):
+    stage = Stage(definition)
+    stage.show(0)
+    assert stage.opened == []
