@@ -59,6 +59,7 @@ async def running(spool: MemorySpool) -> AsyncIterator[Pipeline]:
         local_host_id="",
         on_recorded=lambda: None,
         workers=1,
+        direct_timeout_s=5,
     )
     started = asyncio.Event()
     task = asyncio.create_task(pipeline.run(started))
