@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from converters.errors import ModelError, UsageError
-from converters.spec import Accelerator, Precision, Ranges, Serving, Target, View
+from converters.spec import Accelerator, Precision, Ranges, Serving, Target, View, checked_name
 
 DEFAULT_REPOSITORY = Path("model_repository")
 MAX_DEFAULT_INSTANCES = 8
@@ -149,8 +149,13 @@ def add_server(sub: argparse.ArgumentParser) -> None:
     )
 
 
+def add_name(sub: argparse.ArgumentParser) -> None:
+    """Add `NAME`, refused before any path is made of it unless it is safe as one."""
+    sub.add_argument("name", metavar="NAME", type=checked_name, help="published model")
+
+
 def _add_verify(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("name", metavar="NAME", help="published model")
+    add_name(sub)
     sub.add_argument("--pictures", type=Path, metavar="DIR", help="pictures to ask it about (default: rendered ones)")
     add_repository(sub)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from converters.arguments import labels_of, parser, serving_of
 from converters.errors import ConvertError, UsageError
+from converters.spec import Precision
 from converters.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -143,6 +144,11 @@ def _raw(parsed: argparse.Namespace, progress: Progress) -> int:
     ]
     if given:
         raise UsageError(f"--task raw decodes nothing and has no use for {', '.join(given)}; leave it out")
+    if parsed.precision is not Precision.FP32 or _asked(parsed).given():
+        raise UsageError(
+            "another precision is judged by the boxes it finds, and --task raw finds none: leave out "
+            f"{', '.join(['--precision', *_asked(parsed).given()])}, or give a --family or a --description"
+        )
     _print_publication(publish_raw(parsed.model, parsed.licence, _request(parsed), progress), parsed)
     return 0
 

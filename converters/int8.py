@@ -1,7 +1,9 @@
 """INT8 as Q/DQ: QuantizeLinear and DequantizeLinear around chosen operators, with ranges from real frames.
 
-ONNX Runtime's own quantiser writes the nodes. Weights are symmetric INT8 per channel. Activations are UINT8 with a zero
-point for ONNX Runtime on a CPU, symmetric INT8 for TensorRT, which knows no other.
+ONNX Runtime's own quantiser writes the nodes. Weights are symmetric INT8 per channel. For ONNX Runtime on a CPU,
+activations are UINT8 with a zero point, on both sides of an operator, or it is not fused into one that computes in
+integers. For TensorRT they are symmetric INT8, which knows no other, on the inputs alone: it fuses what follows the
+operator, activation function included, and rounds once (docs/adr/0094).
 """
 
 import io
@@ -22,7 +24,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from converters.errors import ModelError
 from converters.fuse import opset_of
 from converters.precision_scope import WEIGHTED
-from converters.spec import INPUT_NAME, Ranges
+from converters.spec import INPUT_NAME, Ranges, Target
 
 _PER_CHANNEL_OPSET = 13
 """First opset whose QuantizeLinear has an axis."""
@@ -40,21 +42,21 @@ _METHODS = {
 class Int8:
     """A fused graph with calibrated ranges, to be quantised with this or that choice of nodes."""
 
-    def __init__(self, model: onnx.ModelProto, frames: NDArray[np.uint8], ranges: Ranges, *, symmetric: bool) -> None:
+    def __init__(self, model: onnx.ModelProto, frames: NDArray[np.uint8], ranges: Ranges, target: Target) -> None:
         """Calibrate.
 
         Args:
             model: Fused graph.
             frames: NV12 `[n, H * 3 / 2, W]`.
             ranges: How to choose them.
-            symmetric: Zero point 0, as TensorRT needs.
+            target: The machine that will serve it.
 
         Raises:
             ModelError: The graph can't be raised to the opset that quantisation per channel needs.
         """
         self._model = _raised(model)
-        self._symmetric = symmetric
-        self._ranges = _calibrated(self._model, frames, ranges, symmetric=symmetric)
+        self._on_cpu = target is Target.CPU
+        self._ranges = _calibrated(self._model, frames, ranges, symmetric=not self._on_cpu)
 
     def __call__(self, chosen: Collection[str]) -> onnx.ModelProto:
         """Return a copy in which the chosen nodes are quantised."""
@@ -65,12 +67,16 @@ class Int8:
             per_channel=True,
             reduce_range=False,
             weight_qType=QuantType.QInt8,
-            activation_qType=QuantType.QInt8 if self._symmetric else QuantType.QUInt8,
+            activation_qType=QuantType.QUInt8 if self._on_cpu else QuantType.QInt8,
             tensors_range=self._ranges,
             nodes_to_quantize=list(chosen),
             nodes_to_exclude=[],
             op_types_to_quantize=sorted(WEIGHTED),
-            extra_options={"ActivationSymmetric": self._symmetric, "WeightSymmetric": True},
+            extra_options={
+                "ActivationSymmetric": not self._on_cpu,
+                "WeightSymmetric": True,
+                "OpTypesToExcludeOutputQuantization": [] if self._on_cpu else sorted(WEIGHTED),
+            },
         )
         with _quiet():
             quantizer.quantize_model()

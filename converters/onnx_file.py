@@ -18,6 +18,7 @@ from onnx import TensorProto
 
 from converters.engine_header import header_of
 from converters.errors import ModelError
+from converters.onnx_graph import MAX_IR_VERSION
 from converters.onnx_probe import REFUSED, cpu_limit_s
 
 MAX_BYTES = 2**31 - 1
@@ -52,7 +53,9 @@ class OnnxFile:
     Attributes:
         name: File name without its folder.
         sha256: Hex digest of the file.
-        data: The file.
+        ir_version: As in the file.
+        data: The file, of an IR version that every target's runtime reads: a newer one is lowered, as the operators
+            themselves are numbered by their opset.
         model: Parsed, with inferred shapes in `graph.value_info`.
         inputs: What it takes, without initializers.
         outputs: What it gives.
@@ -60,6 +63,7 @@ class OnnxFile:
 
     name: str
     sha256: str
+    ir_version: int
     data: bytes
     model: onnx.ModelProto
     inputs: tuple[TensorInfo, ...]
@@ -83,11 +87,18 @@ def read_onnx(path: Path) -> OnnxFile:
 
 def parsed(name: str, data: bytes) -> OnnxFile:
     """Return what sound bytes hold; whoever has others calls `read_onnx`."""
-    model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(data), data_prop=True)
+    digest = hashlib.sha256(data).hexdigest()
+    model = onnx.load_model_from_string(data)
+    ir_version = model.ir_version
+    if ir_version > MAX_IR_VERSION:
+        model.ir_version = MAX_IR_VERSION
+        data = model.SerializeToString()
+    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     constants = {tensor.name for tensor in model.graph.initializer}
     return OnnxFile(
         name=name,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=digest,
+        ir_version=ir_version,
         data=data,
         model=model,
         inputs=tuple(_info(value) for value in model.graph.input if value.name not in constants),

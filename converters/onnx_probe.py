@@ -54,12 +54,22 @@ def refusal(data: bytes) -> str | None:
     import onnx
     from google.protobuf.message import DecodeError
 
+    from converters.onnx_graph import MAX_IR_VERSION
+
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError:
         return "not an ONNX model, or cut short; download or export it again"
     if not model.ir_version or not model.graph.node:
         return "not an ONNX model: it holds no graph; give a file that torch.onnx.export or a like tool wrote"
+    if model.ir_version > onnx.IR_VERSION:
+        return (
+            f"has IR version {model.ir_version}, newer than any that onnx {onnx.__version__} knows (up to "
+            f"{onnx.IR_VERSION}); export it with an older one"
+        )
+    if model.ir_version > MAX_IR_VERSION:
+        model.ir_version = MAX_IR_VERSION
+        data = model.SerializeToString()
     outside = next(_external_tensors(model), None)
     if outside is not None:
         return (

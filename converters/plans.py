@@ -18,6 +18,7 @@ from converters.plan_layout import PlanRecord
 from converters.plan_store import add_plan
 from converters.repository import Repository, digest
 from converters.spec import Target
+from converters.stage import staged
 from converters.targets import Image, version_numbers
 
 Report = Callable[[str], None]
@@ -268,7 +269,7 @@ def _record(
 def _publish(job: _Job, plan: bytes, record: PlanRecord, report: Report, command: str | None) -> PlanPublication:
     request = job.request
     repository = Repository(request.repository)
-    with repository.locked(lambda: report("wait for another ruth-convert")) as stage:
+    with staged(repository, lambda: report("wait for another ruth-convert")) as stage:
         if repository.served_version(request.name) != job.version:
             raise ModelError(f"another version of {request.name} was published meanwhile; build its plan")
         report(f"publish {job.folder / record.file}")

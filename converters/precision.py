@@ -21,7 +21,7 @@ from converters.parity import Rows
 from converters.pictures import PictureSet
 from converters.precision_gate import Gate, Judgement, rows_of_each
 from converters.precision_options import PrecisionOptions
-from converters.precision_scope import WEIGHTED, lowerable, named
+from converters.precision_scope import lowerable, named, quantisable
 from converters.precision_search import worst_first
 from converters.reference import session
 from converters.spec import INPUT_NAME, BuiltModel, Precision, Target, Task, Tolerance
@@ -80,9 +80,10 @@ def in_precision(
     if options.precision is Precision.INT8:
         from converters.int8 import Int8
 
-        lower = Int8(model, frames.frames, options.ranges, symmetric=target is not Target.CPU)
-        weighted = {node.name for node in model.graph.node if node.op_type in WEIGHTED}
-        chosen = [name for name in chosen if name in weighted]
+        lower = Int8(model, frames.frames, options.ranges, target)
+        chosen = quantisable(model)
+    if not chosen:
+        raise ModelError(f"no operator of the network may leave fp32 for {options.precision}; publish it in fp32")
     gate = Gate(model, built.spec, frames.frames, options)
     found = _search(_Candidates(model, chosen, lower), gate, frames.frames, report)
     return replace(

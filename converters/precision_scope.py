@@ -49,6 +49,38 @@ def lowerable(model: onnx.ModelProto) -> list[str]:
     return found[::-1]
 
 
+def quantisable(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the nodes of a `named` model that INT8 may take, in graph order.
+
+    They are those with weights, but for the first, which sees the pixels, the last on each way, whose outputs are
+    coordinates and scores, and depthwise convolutions: in these nothing averages the rounding of a channel out, all
+    channels share one range, and they hold few of the weights.
+    """
+    allowed = set(lowerable(model))
+    nodes = [node for node in model.graph.node if node.name in allowed and node.op_type in WEIGHTED]
+    inner = _leading_to({node.name for node in nodes}, model)
+    return [node.name for node in nodes[1:] if node.name in inner and not _depthwise(node, model)]
+
+
+def _leading_to(names: set[str], model: onnx.ModelProto) -> set[str]:
+    """Return those of the named nodes from which another of them can be reached."""
+    wanted: set[str] = set()
+    found: set[str] = set()
+    for node in reversed(model.graph.node):
+        leads = any(name in wanted for name in node.output)
+        if leads and node.name in names:
+            found.add(node.name)
+        if leads or node.name in names:
+            wanted.update(names_read(node))
+    return found
+
+
+def _depthwise(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
+    groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    return groups > 1 and shapes.get(node.input[1], (0, 0))[1] == 1
+
+
 def names_read(node: onnx.NodeProto) -> Iterator[str]:
     """Yield the tensors that a node reads, those that its subgraphs take from outside included."""
     yield from (name for name in node.input if name)

@@ -15,8 +15,9 @@ from converters.pictures import PictureSet, load_pictures, nv12_of, on_canvas, r
 from converters.precision import in_precision
 from converters.precision_options import PrecisionOptions
 from converters.quarter_turns import with_quarter_turns
-from converters.repository import Content, Repository, Stage, digest
+from converters.repository import Repository, digest
 from converters.spec import BuiltModel, ModelSpec, Serving, View, checked_name
+from converters.stage import Content, Stage, staged
 from converters.switch import load_or_restore
 from converters.trial import try_in_triton
 from converters.verify import Parity, verify
@@ -129,7 +130,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
         request.server.check()
     report(f"verify against the original on {len(pictures.names)} pictures")
     parity = verify(built, pictures)
-    with repository.locked(lambda: report("wait for another ruth-convert")) as stage:
+    with staged(repository, lambda: report("wait for another ruth-convert")) as stage:
         version = stage.next_version(name)
         record = _record(built, request, version, digest(data), parity, pictures)
         config = triton_config.render(built.spec, request.serving, _identity(record))

@@ -8,8 +8,9 @@ from converters.parity import Difference
 from converters.publish import Publication, Report, Request, switch_to
 from converters.raw import RawModel, raw_model
 from converters.raw_trial import raw_config, try_raw_in_triton
-from converters.repository import Content, Repository, digest
+from converters.repository import Repository, digest
 from converters.spec import Source, checked_name
+from converters.stage import Content, staged
 
 FAMILY = "raw"
 
@@ -32,7 +33,7 @@ def publish_raw(model: Path, licence: str | None, request: Request, report: Repo
         return _publication(request, source, current, digest(raw.data), "up to date")
     if request.server is not None:
         request.server.check()
-    with repository.locked(lambda: report("wait for another ruth-convert")) as stage:
+    with staged(repository, lambda: report("wait for another ruth-convert")) as stage:
         version = stage.next_version(name)
         config = raw_config(raw, request.serving, _identity(request, source, version, raw))
         record = manifest.render(_record(request, source, version, raw))

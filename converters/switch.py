@@ -6,7 +6,8 @@ from pathlib import Path
 from converters import integrity, triton_config
 from converters.errors import MissingError, ModelError, UsageError
 from converters.live_server import LiveServer
-from converters.repository import Repository, Stage
+from converters.repository import Repository
+from converters.stage import Stage, staged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ def roll_back(root: Path, name: str, to: int | None, server: LiveServer | None) 
     before = repository.served_version(name)
     if server is not None:
         server.check()
-    with repository.locked(lambda: None) as stage:
+    with staged(repository, lambda: None) as stage:
         version = _target(repository, name, before, to)
         config = _kept_config(repository, name, version)
         previous = repository.config(name)

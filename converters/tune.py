@@ -17,6 +17,7 @@ from converters.errors import ModelError
 from converters.perf_analyzer import Load, measure
 from converters.pictures import PictureSet
 from converters.repository import CONFIG_FILE, Repository
+from converters.stage import staged
 from converters.triton_server import trial_server
 from converters.verify import frames_of
 
@@ -153,7 +154,7 @@ def apply(root: Path, tuning: Tuning) -> None:
         ModelError: Another version is served by now, or the repository can't be written.
     """
     repository = Repository(root)
-    with repository.locked(lambda: None) as stage:
+    with staged(repository, lambda: None) as stage:
         if repository.served_version(tuning.name) != tuning.version:
             raise ModelError(f"another version of {tuning.name} was published meanwhile; tune it again")
         config = triton_config.parse(repository.config(tuning.name) or "")

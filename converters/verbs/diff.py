@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import asdict
 
-from converters.arguments import add_repository, positive
+from converters.arguments import add_name, add_repository, positive
 from converters.verbs.answer import Answer, Report
 
 HELP = "say what two versions of a model differ in"
@@ -11,7 +11,7 @@ HELP = "say what two versions of a model differ in"
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add its options."""
-    sub.add_argument("name", metavar="NAME", help="published model")
+    add_name(sub)
     sub.add_argument("first", type=positive, metavar="A", help="version")
     sub.add_argument("second", type=positive, metavar="B", help="version to compare it with")
     add_repository(sub)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converters.arguments import add_repository
+from converters.arguments import add_name, add_repository
 from converters.errors import ModelError
 from converters.verbs.answer import Answer, Report
 
@@ -17,7 +17,7 @@ HELP = "measure a published detector against COCO ground truth"
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add its options."""
-    sub.add_argument("name", metavar="NAME", help="published model")
+    add_name(sub)
     sub.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="COCO's JSON of boxes")
     sub.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures that it names")
     sub.add_argument(

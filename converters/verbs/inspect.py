@@ -58,7 +58,7 @@ def _facts(file: "OnnxFile", opset: int) -> dict[str, Any]:
         "file": file.name,
         "sha256": file.sha256,
         "bytes": len(file.data),
-        "ir_version": file.model.ir_version,
+        "ir_version": file.ir_version,
         "opset": opset,
         "operators": len(file.model.graph.node),
     }

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from converters.arguments import add_repository, add_server, positive
+from converters.arguments import add_name, add_repository, add_server, positive
 from converters.verbs.answer import Answer, Report
 
 HELP = "serve an earlier version of a model again"
@@ -12,7 +12,7 @@ HELP = "serve an earlier version of a model again"
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add its options."""
-    sub.add_argument("name", metavar="NAME", help="published model")
+    add_name(sub)
     sub.add_argument("--to", type=positive, metavar="N", help="version (default: the one before the served one)")
     add_server(sub)
     add_repository(sub)
@@ -27,4 +27,7 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
     report(f"roll {parsed.name} back")
     done = roll_back(repository, parsed.name, parsed.to, LiveServer(parsed.server) if parsed.server else None)
     told = f"loaded by {done.server}" if done.server else "a running Triton takes it at its next load call"
-    return Answer(value=asdict(done), lines=[f"{done.name}: version {done.version} instead of {done.before}; {told}"])
+    line = (
+        f"{done.name}: version {done.version} instead of {done.before}, configured as when it was last served; {told}"
+    )
+    return Answer(value=asdict(done), lines=[line])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converters.arguments import DEFAULT_REPOSITORY
+from converters.arguments import DEFAULT_REPOSITORY, add_name
 from converters.spec import Target
 from converters.verbs.answer import Answer, Report
 
@@ -19,7 +19,7 @@ HELP = "build a TensorRT plan from a published model, beside it, for one kind of
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add the options of `tensorrt`."""
-    sub.add_argument("name", metavar="NAME", help="published model")
+    add_name(sub)
     targets = [Target.CUDA, Target.L4T]
     sub.add_argument("--target", type=Target, choices=targets, default=Target.CUDA, help="machine that will serve it")
     sub.add_argument(

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from converters.arguments import add_repository, positive
+from converters.arguments import add_name, add_repository, positive
 from converters.errors import ModelError
 from converters.verbs.answer import Answer, Report
 
@@ -13,7 +13,7 @@ HELP = "find the fastest batch, instances, threads and queue delay under a laten
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add its options."""
-    sub.add_argument("name", metavar="NAME", help="published model")
+    add_name(sub)
     sub.add_argument("--latency-limit-ms", type=float, required=True, metavar="MS", help="on the 95th percentile")
     sub.add_argument("--seconds", type=positive, default=180, help="start no trial after this (default 180)")
     sub.add_argument("--requests", type=positive, default=100, help="measured in each window (default 100)")

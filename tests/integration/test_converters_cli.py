@@ -257,3 +257,40 @@ def test_people_read_the_result_on_stdout_and_the_progress_on_stderr(tiny, tmp_p
     assert said.out == ""
     assert "s  read absent.onnx" in said.err
     assert said.err.endswith("absent.onnx can't be read: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["verify"],
+        ["rollback"],
+        ["diff", "1", "2"],
+        ["evaluate", "--annotations", "coco.json", "--images", "."],
+        ["tune", "--latency-limit-ms", "10"],
+        ["tensorrt"],
+    ],
+    ids=lambda verb: verb[0],
+)
+@pytest.mark.parametrize("name", ["../people", "a/b", "People", ""])
+def test_a_name_that_could_be_a_path_ends_with_2_whatever_is_to_be_done(convert, tmp_path, verb, name):
+    status, result = convert(verb[0], name, *verb[1:], "--repository", tmp_path)
+    assert status == 2
+    assert "can't be a model name" in result["error"]
+
+
+@pytest.mark.parametrize(
+    "given", [["--precision", "fp16", "--calibration", "clip.mp4"], ["--min-f1", "0.9"], ["--ranges", "entropy"]]
+)
+def test_a_raw_model_has_no_boxes_to_judge_a_precision_by(convert, tiny, tmp_path, given):
+    status, result = convert(
+        "onnx", tiny, "--name", "raw", "--task", "raw", *given, "--repository", tmp_path / "models"
+    )
+    assert status == 2
+    assert "--task raw finds none: leave out --precision" in result["error"]
+
+
+def test_a_dry_run_and_a_failure_leave_no_folder_where_there_was_none(convert, tiny, tmp_path):
+    arguments = ["onnx", tiny, "--name", "tiny", "--repository", tmp_path / "new" / "models", "--max-batch-size", "1"]
+    status, result = convert(*arguments, "--dry-run")
+    assert (status, result["outcome"]) == (0, "dry run")
+    assert list((tmp_path / "new").iterdir()) == []

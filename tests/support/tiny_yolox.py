@@ -10,10 +10,20 @@ STRIDES = (8, 16, 32)
 
 
 def tiny_yolox(
-    *, classes: int = 3, height: int = 64, width: int = 96, batch: int | str = 1, opset: int = 11, seed: int = 1
+    *,
+    classes: int = 3,
+    height: int = 64,
+    width: int = 96,
+    batch: int | str = 1,
+    opset: int = 11,
+    seed: int = 1,
+    depth: int = 0,
 ) -> onnx.ModelProto:
-    """Return a model whose structure is what YOLOX exports, down to the batch size inside its Reshapes."""
-    return _Sketch(classes, batch, seed).model(height, width, opset)
+    """Return a model whose structure is what YOLOX exports, down to the batch size inside its Reshapes.
+
+    `depth` convolutions, each with a Relu behind it, stand before the head of each stride.
+    """
+    return _Sketch(classes, batch, seed).model(height, width, opset, depth)
 
 
 def saved(model: onnx.ModelProto, path) -> object:
@@ -30,7 +40,7 @@ class _Sketch:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def model(self, height: int, width: int, opset: int) -> onnx.ModelProto:
+    def model(self, height: int, width: int, opset: int, depth: int) -> onnx.ModelProto:
         lead = self.batch if isinstance(self.batch, int) else 0
         columns = 5 + self.classes
         shape = self.weight("shape", np.array([lead, columns, -1], dtype=np.int64))
@@ -38,6 +48,8 @@ class _Sketch:
         for stride in STRIDES:
             pooled = self.node("AveragePool", ["images"], kernel_shape=[stride] * 2, strides=[stride] * 2)
             scaled = self.node("Mul", [pooled, self.weight(f"scale_{stride}", np.array(1 / 128, dtype=np.float32))])
+            for _ in range(depth):
+                scaled = self.node("Relu", [self.conv(scaled, 3, 0.6)])
             box = self.conv(scaled, 4, 0.3)
             scores = [self.node("Sigmoid", [self.conv(scaled, count, 6.0)]) for count in (1, self.classes)]
             joined = self.node("Concat", [box, *scores], axis=1)

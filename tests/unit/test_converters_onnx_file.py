@@ -1,6 +1,7 @@
 """Files that claim to be models."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from converters.errors import ModelError
 from converters.onnx_file import read_onnx
+from converters.onnx_graph import MAX_IR_VERSION
+from converters.reference import session
 from tests.support.tiny_yolox import saved, tiny_yolox
 
 
@@ -38,6 +41,19 @@ def test_what_is_no_model_is_refused_with_a_reason(tmp_path, content, reason):
     path.write_bytes(content)
     with pytest.raises(ModelError, match=reason):
         read_onnx(path)
+
+
+def test_an_ir_version_that_a_runtime_is_too_old_for_is_lowered_and_one_that_nobody_knows_refused(tmp_path):
+    model = tiny_yolox()
+    model.ir_version = onnx.IR_VERSION
+    path = saved(model, tmp_path / "new.onnx")
+    file = read_onnx(path)
+    assert (file.ir_version, file.model.ir_version) == (onnx.IR_VERSION, MAX_IR_VERSION)
+    assert file.sha256 == sha256(path.read_bytes()).hexdigest()
+    assert session(file.data).get_inputs()[0].name == "images"
+    model.ir_version = 99
+    with pytest.raises(ModelError, match=r"has IR version 99, newer than any that onnx .* export it with an older one"):
+        read_onnx(saved(model, tmp_path / "newer.onnx"))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])

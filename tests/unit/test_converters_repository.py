@@ -3,14 +3,20 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from converters import triton_config
 from converters.errors import ModelError
-from converters.repository import Content, Repository, digest
+from converters.live_server import LiveServer
+from converters.publish import switch_to
+from converters.repository import Repository, digest
 from converters.spec import Letterbox, ModelSpec, Serving, Target, Task
+from converters.stage import Content, staged
+from converters.switch import roll_back
 
 SPEC = ModelSpec(
     task=Task.DETECT,
@@ -31,14 +37,14 @@ def content(name, version, model):
 
 
 def put(root, name, model):
-    with Repository(root).locked(lambda: None) as stage:
+    with staged(Repository(root), lambda: None) as stage:
         version = stage.next_version(name)
         stage.write(name, version, content(name, version, model))
         return stage.publish(name, version)
 
 
 def interrupted(root):
-    with Repository(root).locked(lambda: None) as stage:
+    with staged(Repository(root), lambda: None) as stage:
         stage.write("people", 1, content("people", 1, b"one"))
         raise KeyboardInterrupt
 
@@ -73,7 +79,7 @@ def test_a_second_version_takes_over_and_the_first_stays(tmp_path):
 
 def test_triton_never_sees_the_stage(tmp_path):
     repository = Repository(tmp_path / "models")
-    with repository.locked(lambda: None) as stage:
+    with staged(repository, lambda: None) as stage:
         stage.write("people", 1, content("people", 1, b"one"))
         assert repository.names() == []
         assert [path for path in repository.root.iterdir() if path.is_dir()] == []
@@ -83,8 +89,76 @@ def test_triton_never_sees_the_stage(tmp_path):
 def test_a_failure_before_publishing_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted(tmp_path / "models")
-    assert Repository(tmp_path / "models").names() == []
-    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_is_left_as_it_was(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/README").write_text("mine")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / "models")
+    assert (tmp_path / "models/README").read_text() == "mine"
+
+
+def test_who_waits_for_a_folder_that_is_removed_gets_one_of_its_own(tmp_path):
+    done = []
+
+    def publisher():
+        put(tmp_path / "models", "people", b"two")
+        done.append(True)
+
+    with staged(Repository(tmp_path / "models"), lambda: None):
+        other = threading.Thread(target=publisher)
+        other.start()
+        time.sleep(0.3)
+        assert not done
+    other.join(timeout=30)
+    assert served(tmp_path / "models", "people") == b"two"
+
+
+def setting(config, threads):
+    values = triton_config.parse(config)
+    values["parameters"]["intra_op_thread_count"] = {"string_value": str(threads)}
+    return triton_config.text_of(values)
+
+
+def test_a_rollback_brings_back_the_configuration_that_a_version_was_last_served_with(tmp_path):
+    root, repository = tmp_path / "models", Repository(tmp_path / "models")
+    put(root, "people", b"one")
+    tuned = setting(repository.config("people"), 3)
+    with staged(repository, lambda: None) as stage:
+        stage.serve("people", tuned)
+    assert not (root / "people/1/config.pbtxt").exists()
+    put(root, "people", b"two")
+    assert (root / "people/1/config.pbtxt").read_text() == tuned
+    roll_back(root, "people", None, None)
+    assert repository.config("people") == tuned
+    assert not (root / "people/1/config.pbtxt").exists()
+    assert (root / "people/2/config.pbtxt").exists()
+
+
+def test_a_version_that_a_server_refuses_leaves_the_repository_as_it_was(tmp_path):
+    root = tmp_path / "models"
+    put(root, "people", b"one")
+    before = contents(root)
+    with staged(Repository(root), lambda: None) as stage:
+        stage.write("people", 2, content("people", 2, b"two"))
+        with pytest.raises(ModelError, match="version 1 is served"):
+            switch_to(stage, "people", 2, Refusing("localhost:1"))
+    assert contents(root) == before
+
+
+class Refusing(LiveServer):
+    """Nobody serves there, which this one only finds when it is to load."""
+
+    def load(self, name, version):
+        """Load the version that was there before, refuse any other."""
+        if version != 1:
+            self.check()
+
+
+def contents(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_a_missing_model_names_those_that_are_there(tmp_path):
@@ -122,16 +196,16 @@ def test_a_second_publisher_waits_for_the_first(tmp_path):
         waited.append(True)
         first.__exit__(None, None, None)
 
-    first = Repository(tmp_path / "models").locked(lambda: None)
+    first = staged(Repository(tmp_path / "models"), lambda: None)
     first.__enter__()
-    with Repository(tmp_path / "models").locked(waiting):
+    with staged(Repository(tmp_path / "models"), waiting):
         pass
     assert waited == [True]
 
 
 def test_a_folder_that_can_not_be_made_is_one_clear_message(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ModelError, match="choose another --repository"), Repository(tmp_path / "file/x").locked(print):
+    with pytest.raises(ModelError, match="choose another --repository"), staged(Repository(tmp_path / "file/x"), print):
         pass
 
 
