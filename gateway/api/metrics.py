@@ -115,13 +115,24 @@ def runtime_families(runtimes: Sequence[RuntimeStatus]) -> Iterable[Metric]:
     state = _family("runtime_state", "1 for the state that the runtime is in.", "runtime_id", "state")
     breaker = _family("runtime_breaker_open", "1 while failures keep frames from the runtime.", "runtime_id")
     held = _family("runtime_models_held", "Models that fail and get no frames.", "runtime_id")
+    fps = _family("runtime_fps", "Frames per second declared, asked for at most, and answered.", "runtime_id", "kind")
+    busy = _family("runtime_utilization_ratio", "Share of the time in which its busiest model computes.", "runtime_id")
+    queue = _family("runtime_queue_seconds", "Mean wait of a request in Triton's queue.", "runtime_id")
+    pending = _family("runtime_pending_requests", "Requests in Triton's queue.", "runtime_id")
     for runtime in runtimes:
         runtime_id = runtime.capability.runtime_id
         for each in RuntimeState:
             state.add_metric([runtime_id, each], runtime.state is each)
         breaker.add_metric([runtime_id], runtime.breaker is not BreakerState.CLOSED)
         held.add_metric([runtime_id], len(runtime.held_models))
-    return in_flight, state, breaker, held
+        fps.add_metric([runtime_id, "declared"], runtime.capability.max_fps)
+        fps.add_metric([runtime_id, "limit"], runtime.limits.max_fps)
+        if runtime.load is not None:
+            fps.add_metric([runtime_id, "answered"], runtime.load.answered_fps)
+            busy.add_metric([runtime_id], runtime.load.utilization)
+            queue.add_metric([runtime_id], runtime.load.queue_ms / 1000)
+            pending.add_metric([runtime_id], runtime.load.pending)
+    return in_flight, state, breaker, held, fps, busy, queue, pending
 
 
 def _family(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:

@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.domain.breaker import BreakerState
 from gateway.domain.capability import Capability, RuntimeLimits
+from gateway.domain.load import RuntimeLoad
 from gateway.domain.model import ModelContract
 
 
@@ -31,7 +32,9 @@ class RuntimeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         capability: What it declared last.
-        limits: What the adaptation table makes of it.
+        limits: What the adaptation table makes of it, corrected downwards by what the runtime is seen to do.
+        correction: Why less is asked of it than it declares; empty when not.
+        load: What it did in the last two seconds; None where that isn't known.
         state: Whether frames may go to it.
         reason: Why not, in words for a person; empty while ready.
         breaker: Whether failures keep frames from it.
@@ -46,6 +49,8 @@ class RuntimeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     capability: Capability
     limits: RuntimeLimits
+    correction: str = ""
+    load: RuntimeLoad | None = None
     state: RuntimeState
     reason: str = ""
     breaker: BreakerState = BreakerState.CLOSED

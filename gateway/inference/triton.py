@@ -47,6 +47,11 @@ class TritonClient:
         answer = await _mapped(self._client.get_model_config(model, client_timeout=CONTROL_TIMEOUT_S))
         return answer.config
 
+    async def statistics(self) -> Sequence[Any]:
+        """`inference.ModelStatistics` of every loaded model version."""
+        answer = await _mapped(self._client.get_inference_statistics(client_timeout=CONTROL_TIMEOUT_S))
+        return list(answer.model_stats)
+
     async def load(self, model: str) -> None:
         """Load, or reload, a model."""
         await _mapped(self._client.load_model(model, client_timeout=LOAD_TIMEOUT_S))

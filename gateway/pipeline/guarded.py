@@ -36,6 +36,8 @@ class GuardedRuntime:
     Attributes:
         connection: As given.
         breaker: The runtime's own.
+        answered: Frames that were answered.
+        late: Frames that had no answer in time.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class GuardedRuntime:
     ) -> None:
         self.connection = connection
         self.breaker = CircuitBreaker(clock.monotonic())
+        self.answered = self.late = 0
         self._model_breakers: dict[str, CircuitBreaker] = {}
         self._timeout_s = timeout_s
         self._clock = clock
@@ -130,7 +133,9 @@ class GuardedRuntime:
         if of_model is None:
             of_model = self._model_breakers[model] = CircuitBreaker(now_s)
         before = self.breaker.closed, of_model.closed
+        self.late += isinstance(error, InferenceTimeoutError)
         if error is None:
+            self.answered += 1
             of_model.succeed(now_s)
         elif not isinstance(error, RuntimeUnavailableError):
             of_model.fail(now_s, str(error), _jitter())

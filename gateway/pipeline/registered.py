@@ -2,12 +2,13 @@
 
 import asyncio
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.domain.capability import Capability, RuntimeLimits
 from gateway.domain.runtime import RuntimeState, RuntimeStatus
 from gateway.inference import TritonRuntime
 from gateway.pipeline.guarded import GuardedRuntime
+from gateway.pipeline.watched import WatchedRuntime
 
 
 @dataclass(slots=True, eq=False)
@@ -16,21 +17,23 @@ class Registered:
 
     Attributes:
         capability: As declared.
-        limits: What the scheduler keeps to.
-        guarded: Where its frames go.
-        tasks: What runs for it until it is forgotten.
+        allowed: What the adaptation table makes of that.
         heartbeat_s: When it declared itself last (monotonic).
         heartbeat_at: The same for records.
+        guarded: Where its frames go.
+        watched: What is seen of it.
+        tasks: What runs for it until it is forgotten.
         draining: Whether an operator wants no more frames to go there.
         leaving: Whether it has said goodbye, and only answers are awaited.
     """
 
     capability: Capability
-    limits: RuntimeLimits
-    guarded: GuardedRuntime
-    tasks: "tuple[asyncio.Task[None], ...]"
+    allowed: RuntimeLimits
     heartbeat_s: float
     heartbeat_at: dt.datetime
+    guarded: GuardedRuntime = field(init=False)
+    watched: WatchedRuntime = field(init=False)
+    tasks: "tuple[asyncio.Task[None], ...]" = ()
     draining: bool = False
     leaving: bool = False
 
@@ -38,6 +41,11 @@ class Registered:
     def connection(self) -> TritonRuntime:
         """The connection behind the breakers."""
         return self.guarded.connection
+
+    @property
+    def limits(self) -> RuntimeLimits:
+        """What the scheduler keeps to: what is allowed, corrected downwards by what is seen."""
+        return self.watched.limits
 
     @property
     def ready(self) -> bool:
@@ -53,6 +61,8 @@ class Registered:
         return RuntimeStatus(
             capability=self.capability,
             limits=self.limits,
+            correction=self.watched.correction.reason,
+            load=self.watched.load,
             state=state,
             reason=reason,
             breaker=self.guarded.breaker.state,

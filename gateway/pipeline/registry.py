@@ -11,8 +11,10 @@ from gateway.domain.model import ModelContract
 from gateway.domain.runtime import ModelStatus, RuntimeState
 from gateway.errors import ConflictError, InvalidInputError, NotFoundError
 from gateway.inference import TritonRuntime
+from gateway.inference.statistics import TritonObserver
 from gateway.pipeline.guarded import GuardedRuntime
 from gateway.pipeline.registered import Registered
+from gateway.pipeline.watched import WatchedRuntime
 
 _logger = logging.getLogger(__name__)
 
@@ -71,19 +73,19 @@ class RuntimeRegistry:
         """
         if capability.hardware_type not in self._table:
             raise InvalidInputError(f"the adaptation table has no row for hardware_type {capability.hardware_type}")
-        limits = adapt(capability, self._table)
+        allowed = adapt(capability, self._table)
         known = self._runtimes.get(capability.runtime_id)
         if known is not None and _address(known.capability) != _address(capability):
             self._check_moved(known, capability)
             _cancel(known)
             known = None
         if known is None:
-            self._runtimes[capability.runtime_id] = self._connect(capability, limits)
+            self._runtimes[capability.runtime_id] = self._connect(capability, allowed)
             _logger.info("runtime registered", extra=_summary(capability))
             self._on_change(capability.runtime_id)
             return
-        changed = (known.capability.supported_models, known.limits) != (capability.supported_models, limits)
-        known.capability, known.limits, known.leaving = capability, limits, False
+        changed = _scheduled(known.capability, known.allowed) != _scheduled(capability, allowed)
+        known.capability, known.allowed, known.leaving = capability, allowed, False
         known.heartbeat_s, known.heartbeat_at = self._clock.monotonic(), self._clock.utcnow()
         if changed:
             known.connection.check()
@@ -107,7 +109,7 @@ class RuntimeRegistry:
         registered = self._registered(runtime_id)
         registered.leaving = True
         self._on_change(runtime_id)
-        deadline_s = self._clock.monotonic() + registered.limits.timeout_s
+        deadline_s = self._clock.monotonic() + registered.allowed.timeout_s
         while registered.leaving and in_flight() and self._clock.monotonic() < deadline_s:  # noqa: ASYNC110 - rare
             await asyncio.sleep(RETIRE_POLL_S)
         if registered.leaving and self._runtimes.get(runtime_id) is registered:
@@ -182,27 +184,41 @@ class RuntimeRegistry:
                 "give this one an id of its own (RUTH_AI_RUNTIME_ID), or end the other first"
             )
 
-    def _connect(self, capability: Capability, limits: RuntimeLimits) -> Registered:
-        runtime_id = capability.runtime_id
+    def _connect(self, capability: Capability, allowed: RuntimeLimits) -> Registered:
+        runtime_id, clock = capability.runtime_id, self._clock
+        registered = Registered(capability, allowed, clock.monotonic(), clock.utcnow())
         connection = TritonRuntime(
             runtime_id,
             capability.grpc_url,
             capability.http_url,
             shared_memory_reason=self._why_inline(capability),
-            slots=limits.batch_size * SLOTS_PER_BATCH,
-            clock=self._clock,
+            slots=allowed.batch_size * SLOTS_PER_BATCH,
+            clock=clock,
             workers=self._workers,
             on_change=lambda: self._connection_changed(registered),
         )
-        guarded = GuardedRuntime(
-            connection, lambda: registered.limits.timeout_s, self._clock, lambda: self._on_change(runtime_id)
+        registered.guarded = GuardedRuntime(
+            connection, lambda: registered.allowed.timeout_s, clock, lambda: self._on_change(runtime_id)
         )
-        registered = Registered(capability, limits, guarded, (), self._clock.monotonic(), self._clock.utcnow())
+        registered.watched = WatchedRuntime(
+            registered.guarded,
+            TritonObserver(capability.grpc_url, capability.metrics_url),
+            lambda: registered.allowed,
+            clock,
+            lambda: self._limits_changed(registered),
+        )
         registered.tasks = (
             self._spawn(connection.run(), f"runtime-{runtime_id}"),
-            self._spawn(guarded.run(), f"guard-{runtime_id}"),
+            self._spawn(registered.guarded.run(), f"guard-{runtime_id}"),
+            self._spawn(registered.watched.run(), f"watch-{runtime_id}"),
         )
         return registered
+
+    def _limits_changed(self, registered: Registered) -> None:
+        runtime_id, max_fps = registered.capability.runtime_id, round(registered.limits.max_fps, 1)
+        extra = {"runtime_id": runtime_id, "max_fps": max_fps, "allowed_fps": registered.allowed.max_fps}
+        _logger.info("limits corrected", extra={**extra, "reason": registered.watched.correction.reason})
+        self._on_change(runtime_id)
 
     def _connection_changed(self, registered: Registered) -> None:
         registered.guarded.connection_changed()
@@ -223,6 +239,11 @@ def _cancel(registered: Registered) -> None:
 
 def _address(capability: Capability) -> tuple[str, str | None, bool, str | None]:
     return capability.grpc_url, capability.http_url, capability.shared_memory, capability.host_id
+
+
+def _scheduled(capability: Capability, allowed: RuntimeLimits) -> tuple[object, ...]:
+    """What the scheduler goes by."""
+    return capability.supported_models, capability.measured, allowed
 
 
 def _summary(capability: Capability) -> dict[str, object]:

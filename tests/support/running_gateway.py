@@ -76,15 +76,16 @@ class RunningGateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    data_dir: Path, *, port: int | None = None, env: Mapping[str, str] | None = None
+    data_dir: Path, *, port: int | None = None, env: Mapping[str, str] | None = None, config: str = ""
 ) -> Iterator[RunningGateway]:
     """Run `ruth-gateway serve` during the block; ended with SIGTERM, and checked to end well, unless it has ended."""
     port = port or free_ports(1)[0]
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "gateway.log"
+    (data_dir / "ruth.toml").write_text(config)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "serve", "--port", str(port)],
+            [sys.executable, "-m", "gateway", "serve", "--config", "ruth.toml", "--port", str(port)],
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=data_dir,

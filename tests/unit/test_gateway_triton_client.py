@@ -13,6 +13,7 @@ CALLS: dict[str, Call] = {
     "ready": lambda client: client.is_ready(),
     "index": lambda client: client.index(),
     "config": lambda client: client.config("people"),
+    "statistics": lambda client: client.statistics(),
     "load": lambda client: client.load("people"),
     "unload": lambda client: client.unload("people"),
     "register": lambda client: client.register("region", 10),
