@@ -26,7 +26,7 @@ from gateway.ipc import ModelSockets
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
-from gateway.sources import open_source
+from gateway.sources import MediaSettings, open_source
 from gateway.store.drain import Drain
 from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
@@ -79,6 +79,7 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
 def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool) -> Parts:
     metrics, bus = Metrics(), MemoryEventBus()
     evidence = EvidenceFolder(settings.data_dir / "evidence")
+    media = MediaSettings(settings.media_dir, settings.hardware_decoding)
     drain = Drain(spool, store, bus, on_event=lambda event: metrics.event_created(event.camera_id, event.type.value))
     metrics.watch_spool(lambda: drain.lag)
     pipeline = Pipeline(
@@ -86,7 +87,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         evidence=evidence,
         metrics=metrics,
         clock=clock,
-        make_source=lambda url: open_source(url, clock),
+        make_source=lambda url: open_source(url, clock, media),
         table=settings.adaptation,
         heartbeat_interval_s=settings.heartbeat_interval_s,
         local_host_id=host_id(),

@@ -94,9 +94,9 @@ class TextFormatter(logging.Formatter):
 def configure_logging(level: str, log_format: str, stream: TextIO | None = None) -> None:
     """Send every logger of the process to one stream, in one format.
 
-    Uvicorn's and Litestar's own handlers are taken away, so that their records come the same way; those of uvicorn and
-    Piccolo below `warn` are left out: our own say as much, and probes would flood the access log. Start uvicorn with
-    `log_config=None`, otherwise it puts its handlers back.
+    Uvicorn's and Litestar's own handlers are taken away, so that their records come the same way; those of uvicorn,
+    httpx and Piccolo below `warn` are left out: our own say as much, and probes would flood the access log. Start
+    uvicorn with `log_config=None`, otherwise it puts its handlers back.
 
     Args:
         level: `debug`, `info`, `warn` or `error`.
@@ -116,7 +116,7 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "litestar"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
-    for name in ("uvicorn.access", "uvicorn.error", "piccolo"):  # they tell what our own lines tell, or nobody asked
+    for name in ("uvicorn.access", "uvicorn.error", "piccolo", "httpx"):  # ours tell the same, or nobody asked
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
 

@@ -15,6 +15,7 @@ import msgspec
 from dotenv import dotenv_values
 
 from gateway.domain.capability import DEFAULT_ADAPTATION, AdaptationRow, AdaptationTable, HardwareType
+from gateway.domain.media import HardwareDecoding
 from gateway.errors import ConfigurationError
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -50,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         heartbeat_interval_s: What runtimes are asked to keep to; three misses and a runtime is out.
         model_socket_dir: Folder of the models' Unix sockets; None for no sockets.
         workers: Threads that scale frames.
+        media_dir: Folder that the files of cameras must lie in; None for anywhere (only in dev and test).
+        hardware_decoding: Where streams are decoded: `none` (the CPU) or `cuda`.
         adaptation: Limits per declared kind of hardware.
     """
 
@@ -68,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
     model_socket_dir: Path | None = None
     workers: Count = 2
+    media_dir: Path | None = None
+    hardware_decoding: HardwareDecoding = HardwareDecoding.NONE
     adaptation: AdaptationTable = {}
 
 
@@ -87,9 +92,15 @@ VARIABLES: Mapping[str, str] = {
     "heartbeat_interval_s": "RUTH_AI_HEARTBEAT_S",
     "model_socket_dir": "RUTH_AI_MODEL_SOCKET_DIR",
     "workers": "RUTH_AI_SCALE_WORKERS",
+    "media_dir": "RUTH_AI_MEDIA_DIR",
+    "hardware_decoding": "RUTH_AI_HARDWARE_DECODING",
 }
 
-_PRODUCTION: Mapping[str, Any] = {"environment": "production", "host": "0.0.0.0"}  # noqa: S104 - a container's port
+_PRODUCTION: Mapping[str, Any] = {
+    "environment": "production",
+    "host": "0.0.0.0",  # noqa: S104 - a container's port
+    "media_dir": Path("media"),
+}
 _PROFILES: Mapping[Profile, Mapping[str, Any]] = {
     Profile.DEV: {},
     Profile.TEST: {"environment": "test"},

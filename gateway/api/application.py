@@ -17,6 +17,7 @@ from gateway.api.metrics import metrics
 from gateway.api.models import ModelController
 from gateway.api.origin import refuse_cross_site
 from gateway.api.problems import answer_http_exception, answer_ruth_error, answer_unexpected
+from gateway.api.pushed import push_frame
 from gateway.api.rules import RuleController
 from gateway.api.runtimes import RuntimeController, RuntimeRegistrationController, bearer_token_guard
 from gateway.api.services import Services
@@ -85,6 +86,7 @@ def _public_handlers() -> list[ControllerRouterHandler]:
         ModelController,
         infer,
         CameraController,
+        push_frame,
         RuleController,
         ViolationController,
         stream_events,

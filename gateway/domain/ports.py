@@ -10,6 +10,7 @@ from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.runtime import ModelStatus, RuntimeStatus
+from gateway.domain.still import Still
 from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
 
 
@@ -256,6 +257,19 @@ class Control(Protocol):
 
     async def remove_camera(self, camera_id: str) -> None:
         """Stop a camera and end its open episodes."""
+        ...
+
+    async def push(self, camera_id: str, still: Still) -> bool:
+        """Hand a picture to a `push:` camera.
+
+        Returns:
+            Whether it is looked at; False where it comes too soon for the camera's rate.
+
+        Raises:
+            ConflictError: The camera isn't running, or takes its pictures from its URL.
+            InvalidInputError: The picture can't be decoded.
+            SourceUnavailableError: The camera is just being opened, stopped, or takes no picture in time.
+        """
         ...
 
     def camera_status(self, camera_id: str) -> CameraStatus:

@@ -16,6 +16,8 @@ from gateway.domain.inference import InferenceResult
 from gateway.domain.ports import EvidenceStore, Source, Spool
 from gateway.domain.rule import Rule
 from gateway.domain.runtime import ModelStatus, RuntimeStatus, Transport
+from gateway.domain.still import Still
+from gateway.errors import ConflictError, InvalidInputError, SourceFormatError, SourceUnavailableError
 from gateway.metrics import Metrics
 from gateway.pipeline.direct import DirectCalls
 from gateway.pipeline.frames import FrameLoop
@@ -32,6 +34,8 @@ from gateway.sources.reader import Listener
 
 _logger = logging.getLogger(__name__)
 
+_TROUBLE = frozenset({CameraState.STALLED, CameraState.RETRYING, CameraState.REFUSED})
+PUSH_TIMEOUT_S = 5.0
 UPKEEP_S = 0.5
 CHECKPOINT_S = 1.0
 QUIESCE_S = 5.0
@@ -207,6 +211,18 @@ class Pipeline:
         self._metrics.forget_camera(camera_id)
         self._granting.settle_soon()
 
+    async def push(self, camera_id: str, still: Still) -> bool:
+        """Hand a picture to a `push:` camera; see `Control.push`."""
+        running = self._cameras.get(camera_id)
+        if running is None:
+            raise ConflictError("the camera isn't running: it is disabled, or there is none of this id")
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(running.reader.push(still)), PUSH_TIMEOUT_S)
+        except TimeoutError as error:
+            raise SourceUnavailableError(f"the camera took no picture for {PUSH_TIMEOUT_S:g} s") from error
+        except SourceFormatError as error:
+            raise InvalidInputError(str(error)) from error
+
     def camera_status(self, camera_id: str) -> CameraStatus:
         """How a camera is doing; a camera that isn't running is `disabled`."""
         running = self._cameras.get(camera_id)
@@ -274,11 +290,12 @@ class Pipeline:
 
     def _camera_state(self, running: RunningCamera, state: CameraState, reason: str) -> None:
         running.state, running.reason = state, reason
-        level = logging.WARNING if state in (CameraState.RETRYING, CameraState.REFUSED) else logging.INFO
+        level = logging.WARNING if state in _TROUBLE else logging.INFO
         extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
         _logger.log(level, "camera %s", state.value, extra={**extra, "reason": reason} if reason else extra)
-        if running.over and self._cameras.get(running.camera.id) is running:
-            self._scheduler.subscribe(running.key, 0.0)  # its share is for those that have frames
+        if self._cameras.get(running.camera.id) is running and (running.over or state is CameraState.LIVE):
+            # Its share is for those that have frames; one that was refused may come back.
+            self._scheduler.subscribe(running.key, 0.0 if running.over else running.camera.settings.fps)
             self._granting.settle_soon()
         self._frames.ended(running)
 

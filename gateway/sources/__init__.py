@@ -1,6 +1,7 @@
 """Where frames come from: one class per kind of camera URL, and the thread that reads it."""
 
 from gateway.sources.factory import open_source
+from gateway.sources.media import MediaSettings
 from gateway.sources.reader import CameraReader
 
-__all__ = ["CameraReader", "open_source"]
+__all__ = ["CameraReader", "MediaSettings", "open_source"]

@@ -17,9 +17,10 @@ from gateway.sources.skipping import Skipping, SkipPolicy
 from gateway.sources.timeline import Timeline
 
 MAX_BROKEN_PACKETS = 50
-MAX_PIXELS = 7680 * 4320
+MAX_PIXELS = 50_000_000
+"""More than any camera has; what would decode to more is refused before memory is taken for it."""
+
 DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
-"""A picture larger than 8K is refused before anything is allocated for it."""
 
 if TYPE_CHECKING:
     VideoPacket: TypeAlias = av.Packet[VideoStream]
@@ -104,6 +105,11 @@ class StreamDecoder:
     def empty(self) -> bool:
         """Whether nothing came that could be decoded; what no gate admitted wasn't tried."""
         return not self._decoded and (self._broken > 0 or self.index == 0)
+
+    @property
+    def waits_for_key(self) -> bool:
+        """Whether packets up to the next key picture are left undecoded on purpose."""
+        return self._policy.skipping is Skipping.NON_KEY
 
     def lost(self) -> None:
         """Packets were left out before the next one: go on at the next key picture."""

@@ -1,23 +1,35 @@
 """Which class reads which camera URL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gateway.domain.clock import Clock
 from gateway.domain.ports import Source
 from gateway.errors import InvalidInputError
 from gateway.sources.demo import DemoSource
 from gateway.sources.file import FileSource
+from gateway.sources.http import http_source
+from gateway.sources.media import MediaSettings
+from gateway.sources.push import PushSource
+from gateway.sources.rtsp import rtsp_source
 from gateway.sources.shm import ShmSource
 from gateway.sources.urls import CameraUrl, parse_url
+from gateway.sources.v4l2 import v4l2_source
 
-SCHEMES: dict[str, Callable[[CameraUrl, Clock], Source]] = {
-    "demo": DemoSource.from_url,
+SCHEMES: Mapping[str, Callable[[CameraUrl, Clock, MediaSettings], Source]] = {
+    "demo": lambda url, clock, _: DemoSource.from_url(url, clock),
     "file": FileSource.from_url,
-    "shm": ShmSource.from_url,
+    "http": http_source,
+    "https": http_source,
+    "push": PushSource.from_url,
+    "rtsp": rtsp_source,
+    "rtsps": rtsp_source,
+    "shm": lambda url, clock, _: ShmSource.from_url(url, clock),
+    "v4l2": v4l2_source,
 }
+ANYWHERE = MediaSettings()
 
 
-def open_source(url: str, clock: Clock) -> Source:
+def open_source(url: str, clock: Clock, media: MediaSettings = ANYWHERE) -> Source:
     """Make the source for a camera URL; nothing is connected yet.
 
     Raises:
@@ -28,4 +40,4 @@ def open_source(url: str, clock: Clock) -> Source:
     if make is None:
         known = ", ".join(f"{scheme}:" for scheme in sorted(SCHEMES))
         raise InvalidInputError(f"no camera can be opened by the scheme {parsed.scheme}:; there are {known}")
-    return make(parsed, clock)
+    return make(parsed, clock, media)

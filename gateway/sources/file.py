@@ -13,6 +13,7 @@ from gateway.domain.frame import Frame
 from gateway.domain.ports import Gate
 from gateway.errors import InvalidInputError, SourceFormatError, SourceUnavailableError
 from gateway.sources.decoder import StreamDecoder, VideoPacket
+from gateway.sources.media import MediaSettings
 from gateway.sources.pacing import Pacer
 from gateway.sources.timeline import Timeline
 from gateway.sources.urls import CameraUrl, Pace, check_options, pace_option
@@ -31,10 +32,16 @@ class FileSource:
         loop: Begin again at its end; frame time goes on.
         pace: As fast as it was recorded, or as fast as it decodes.
         clock: For pacing.
+        media: The folder that clips must lie in, and where they are decoded.
+
+    Raises:
+        InvalidInputError: The clip lies outside.
     """
 
-    def __init__(self, path: Path, *, loop: bool, pace: Pace, clock: Clock) -> None:
+    def __init__(self, path: Path, *, loop: bool, pace: Pace, clock: Clock, media: MediaSettings | None = None) -> None:
         self._path = path
+        self._media = media or MediaSettings()
+        self._media.check_file(path)
         self._loop = loop
         self._pacer = Pacer(pace, clock)
         self._busy = threading.Lock()
@@ -45,7 +52,7 @@ class FileSource:
         self._decoder: StreamDecoder | None = None
 
     @classmethod
-    def from_url(cls, url: CameraUrl, clock: Clock) -> "FileSource":
+    def from_url(cls, url: CameraUrl, clock: Clock, media: MediaSettings) -> "FileSource":
         """Make one of a parsed camera URL.
 
         Raises:
@@ -57,7 +64,7 @@ class FileSource:
             raise InvalidInputError(f"loop is 0 or 1, not {loop!r}")
         if not url.path.startswith("/"):
             raise InvalidInputError(f"a file URL has an absolute path: file:///… , not {url.path!r}")
-        return cls(Path(url.path), loop=loop == "1", pace=pace_option(url), clock=clock)
+        return cls(Path(url.path), loop=loop == "1", pace=pace_option(url), clock=clock, media=media)
 
     def open(self, anchor_s: float) -> None:
         """Open the clip and find its picture stream."""
@@ -93,12 +100,16 @@ class FileSource:
 
     def _begin(self, anchor_s: float | None) -> None:
         """Open the clip at its first picture; None goes on where the clip has ended."""
+        self._media.check_file(self._path)  # again: a link may have changed since
         if not self._path.is_file():
             raise SourceUnavailableError(f"there is no file {self._path}")
         try:
             # An absolute path is never taken for a protocol, and a title in some other encoding isn't worth an error.
             container = av.open(
-                str(self._path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file"}
+                str(self._path.absolute()),
+                metadata_errors="replace",
+                options={"protocol_whitelist": "file"},
+                hwaccel=self._media.hardware_decoder(),
             )
         except av.error.FFmpegError as error:
             raise SourceFormatError(

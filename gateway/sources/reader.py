@@ -4,17 +4,30 @@ import math
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from gateway.domain.camera import CameraState
 from gateway.domain.clock import Clock
 from gateway.domain.frame import Frame
 from gateway.domain.ports import Source
-from gateway.errors import InvalidInputError, SourceError, SourceFormatError
+from gateway.domain.still import Still
+from gateway.errors import (
+    ConflictError,
+    InvalidInputError,
+    SourceError,
+    SourceFormatError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnavailableError,
+)
 from gateway.sampling import FpsGate
+from gateway.sources.push import PushSource
 
 RETRY_FIRST_S = 0.5
 RETRY_LAST_S = 30.0
+REFUSED_S = 300.0
+"""Cameras lock users out after a few wrong passwords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,21 @@ class CameraReader:
         """Change the rate from the next frame on."""
         self._gate.fps = fps
 
+    def push(self, still: Still) -> "Future[bool]":
+        """Hand a picture to a `push:` camera; see `PushSource.offer`.
+
+        Raises:
+            ConflictError: The camera takes its pictures from its URL.
+            SourceUnavailableError: The camera isn't open.
+        """
+        match self._source:
+            case PushSource() as source:
+                return source.offer(still)
+            case None:
+                raise SourceUnavailableError("the camera isn't open yet")
+            case _:
+                raise ConflictError("only push: cameras take pictures; this one gets them from its URL")
+
     def stop(self) -> None:
         """Tell the thread to end, and wake it; returns at once."""
         self._stop.set()
@@ -85,14 +113,26 @@ class CameraReader:
                 self._listener.state(CameraState.REFUSED, str(error))
                 return
             except SourceError as error:
+                if self._stop.is_set():
+                    return
                 retry_s = RETRY_FIRST_S if self._gave_frames else min(RETRY_LAST_S, max(RETRY_FIRST_S, retry_s * 2))
-                delay_s = random.uniform(0, retry_s)  # noqa: S311 - jitter
-                self._listener.state(CameraState.RETRYING, f"{error}; trying again in {delay_s:.1f} s")
-                self._stop.wait(delay_s)
+                self._wait_and_say(error, retry_s)
             else:
                 if not self._stop.is_set():
                     self._listener.state(CameraState.ENDED, "the source has no more frames")
                 return
+
+    def _wait_and_say(self, error: SourceError, retry_s: float) -> None:
+        """Say why, and wait before the next attempt: with full jitter, and long where the camera refuses us."""
+        match error:
+            case SourceRefusedError():
+                state, delay_s = CameraState.REFUSED, random.uniform(0.8, 1) * REFUSED_S  # noqa: S311 - jitter
+            case SourceStalledError():
+                state, delay_s = CameraState.STALLED, random.uniform(0, retry_s)  # noqa: S311 - jitter
+            case _:
+                state, delay_s = CameraState.RETRYING, random.uniform(0, retry_s)  # noqa: S311 - jitter
+        self._listener.state(state, f"{error}; trying again in {delay_s:.1f} s")
+        self._stop.wait(delay_s)
 
     def _read_one_connection(self) -> None:
         """Open a fresh source and read it to its end; it is closed before anything is waited for."""

@@ -1,5 +1,7 @@
 """Frame time from a stream's own timestamps."""
 
+from gateway.domain.clock import Clock
+
 
 class Timeline:
     """Turns presentation times into frame times that never go backwards.
@@ -47,3 +49,34 @@ class Timeline:
         """The stream begins again (a loop): its next frame follows the last one after one frame's time."""
         self._anchor_s += self._pts_s + self._frame_s
         self._first_pts_s, self._pts_s = None, -self._frame_s
+
+
+class LiveTimeline(Timeline):
+    """The timeline of a camera that is live: it stays within `DRIFT_S` of the time that has passed since it began.
+
+    A camera's clock may be wrong, jump, or run fast or slow for days; frame time then follows ours instead.
+
+    Args:
+        anchor_s: As of `Timeline`.
+        frame_s: As of `Timeline`.
+        clock: Ours; its monotonic time counts from the first frame on.
+    """
+
+    DRIFT_S = 5.0
+
+    def __init__(self, anchor_s: float, frame_s: float, clock: Clock) -> None:
+        super().__init__(anchor_s, frame_s)
+        self._clock = clock
+        self._began_s: float | None = None
+
+    def advance(self, pts_s: float | None) -> tuple[float, float]:
+        """Place the next frame, which has come now."""
+        now_s = self._clock.monotonic()
+        if self._began_s is None:
+            self._began_s = now_s
+        before_s, passed_s = max(0.0, self._pts_s), now_s - self._began_s
+        super().advance(pts_s)
+        if abs(self._pts_s - passed_s) > self.DRIFT_S:
+            self._pts_s = max(before_s, passed_s)
+            self._first_pts_s = None if pts_s is None else pts_s - self._pts_s
+        return self._pts_s, self._anchor_s + self._pts_s

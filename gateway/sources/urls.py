@@ -1,7 +1,7 @@
 """Camera URLs: `scheme:…?option=value`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -17,37 +17,41 @@ class Pace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CameraUrl:
-    """A camera URL in its parts; `path` is percent-decoded, `options` are those after the `?`."""
+    """A camera URL in its parts; `path` is percent-decoded, `options` are those after the `?`, `text` is all of it."""
 
     scheme: str
     path: str
     options: Mapping[str, str]
+    text: str = field(default="", repr=False)
 
 
 def parse_url(url: str) -> CameraUrl:
     """Split a camera URL.
 
     Raises:
-        InvalidInputError: It has no scheme, or an option is given twice.
+        InvalidInputError: It has no scheme, or can't be read.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidInputError(f"the camera URL can't be read: {error}") from error
     if not parts.scheme:
         raise InvalidInputError("a camera URL begins with its scheme, as in file:///videos/door.mp4 or demo:?people=3")
     if parts.scheme in ("file", "shm") and parts.netloc not in ("", "localhost"):
         raise InvalidInputError(f"{parts.scheme} URLs have three slashes: {parts.scheme}:///{parts.netloc}{parts.path}")
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    options = dict(pairs)
-    if len(options) != len(pairs):
-        raise InvalidInputError(f"an option of the camera URL is given twice: {parts.query}")
-    return CameraUrl(parts.scheme, unquote(parts.path), options)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return CameraUrl(parts.scheme, unquote(parts.path), options, url)
 
 
 def check_options(url: CameraUrl, known: Mapping[str, str]) -> None:
     """Refuse options that a scheme doesn't have. `known` maps each option to a description of its values.
 
     Raises:
-        InvalidInputError: Names the unknown options and lists the known ones.
+        InvalidInputError: Names the unknown options and lists the known ones, or one is given twice.
     """
+    query = urlsplit(url.text).query
+    if len(parse_qsl(query, keep_blank_values=True)) != len(url.options):
+        raise InvalidInputError(f"an option of the camera URL is given twice: {query}")
     unknown = sorted(set(url.options) - set(known))
     if unknown:
         listed = ", ".join(f"{name}={values}" for name, values in known.items())

@@ -47,6 +47,7 @@ async def test_every_contracted_path_is_there(document: dict[str, Any]) -> None:
         "GET /api/v1/cameras/{camera_id}",
         "PUT /api/v1/cameras/{camera_id}",
         "DELETE /api/v1/cameras/{camera_id}",
+        "POST /api/v1/cameras/{camera_id}/frames",
         "GET /api/v1/cameras/{camera_id}/rules",
         "POST /api/v1/cameras/{camera_id}/rules",
         "GET /api/v1/cameras/{camera_id}/rules/{rule_id}",

@@ -12,6 +12,7 @@ from gateway.domain.inference import InferenceResult
 from gateway.domain.model import ModelContract
 from gateway.domain.rule import Rule
 from gateway.domain.runtime import ModelStatus, RuntimeState, RuntimeStatus
+from gateway.domain.still import Still
 from gateway.errors import InvalidInputError, NotFoundError
 from tests.support.pictures import people
 
@@ -23,6 +24,7 @@ class FakeControl:
         self.registered: dict[str, RuntimeStatus] = {}
         self.applied: dict[str, tuple[Camera, tuple[Rule, ...]]] = {}
         self.statuses: dict[str, CameraStatus] = {}
+        self.pushed: list[tuple[str, Still]] = []
         self.loaded: list[str] = []
         self.contracts: dict[str, ModelContract] = {}
         self.fault_text = ""
@@ -92,6 +94,12 @@ class FakeControl:
 
     async def remove_camera(self, camera_id: str) -> None:
         self.applied.pop(camera_id, None)
+
+    async def push(self, camera_id: str, still: Still) -> bool:
+        if self.error:
+            raise self.error
+        self.pushed.append((camera_id, still))
+        return len(self.pushed) == 1
 
     def camera_status(self, camera_id: str) -> CameraStatus:
         return self.statuses.get(camera_id, CameraStatus(state=CameraState.DISABLED))

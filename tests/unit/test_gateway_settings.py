@@ -57,6 +57,8 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "heartbeat_interval_s": "1.5",
         "model_socket_dir": "/run/ruth",
         "workers": "9",
+        "media_dir": "/srv/clips",
+        "hardware_decoding": "cuda",
     }
     assert values.keys() == VARIABLES.keys() == set(Settings.__struct_fields__) - {"adaptation"}
     settings = load({VARIABLES[name]: value for name, value in values.items()})
