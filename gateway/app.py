@@ -17,8 +17,10 @@ import uvicorn
 from gateway.api.application import build_app
 from gateway.api.services import Services
 from gateway.domain.clock import Clock, SystemClock
+from gateway.domain.event import Event
 from gateway.errors import ConfigurationError, RuthError
 from gateway.events.bus import MemoryEventBus
+from gateway.events.grants import GrantAnnouncer
 from gateway.health import HealthCheck
 from gateway.inference.host import host_id
 from gateway.inference.shared_memory import remove_leftovers
@@ -48,6 +50,7 @@ class Parts:
     spool: SqliteSpool
     bus: MemoryEventBus
     drain: Drain
+    grants: GrantAnnouncer
     pipeline: Pipeline
     services: Services
 
@@ -80,7 +83,11 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     metrics, bus = Metrics(), MemoryEventBus()
     evidence = EvidenceFolder(settings.data_dir / "evidence")
     media = MediaSettings(settings.media_dir, settings.hardware_decoding)
-    drain = Drain(spool, store, bus, on_event=lambda event: metrics.event_created(event.camera_id, event.type.value))
+
+    def count(event: Event) -> None:
+        metrics.event_created(event.camera_id, event.type.value)
+
+    drain, grants = Drain(spool, store, bus, on_event=count), GrantAnnouncer(store, bus, clock, count)
     metrics.watch_spool(lambda: drain.lag)
     pipeline = Pipeline(
         spool=spool,
@@ -92,6 +99,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         heartbeat_interval_s=settings.heartbeat_interval_s,
         local_host_id=host_id(),
         on_recorded=drain.wake,
+        grants=grants,
         workers=settings.workers,
         direct_timeout_s=settings.runtime_timeout_ms / 1000,
     )
@@ -107,7 +115,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         heartbeat_interval_s=settings.heartbeat_interval_s,
         version=release,
     )
-    return Parts(store, spool, bus, drain, pipeline, services)
+    return Parts(store, spool, bus, drain, grants, pipeline, services)
 
 
 class _HttpServer(uvicorn.Server):
@@ -134,8 +142,9 @@ async def _run(settings: Settings, parts: Parts) -> int:
     started = asyncio.Event()
     pipeline = asyncio.create_task(parts.pipeline.run(started), name="pipeline")
     drain = asyncio.create_task(parts.drain.run(), name="drain")
+    grants = asyncio.create_task(parts.grants.run(), name="grants")
     sockets = asyncio.create_task(_serve_model_sockets(settings, parts), name="model sockets")
-    for stage in (pipeline, drain, sockets):
+    for stage in (pipeline, drain, grants, sockets):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -146,10 +155,11 @@ async def _run(settings: Settings, parts: Parts) -> int:
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
-        sockets.cancel()
-        await asyncio.wait({sockets})
+        for stage in (grants, sockets):
+            stage.cancel()
+        await asyncio.wait({grants, sockets})
         await _stop(parts, pipeline, drain)
-    return _report_crashes(pipeline, drain, sockets)
+    return _report_crashes(pipeline, drain, grants, sockets)
 
 
 async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""Server-sent events: violations as they happen, resumable by `Last-Event-ID`."""
+"""Server-sent events: violations and changed grants as they happen, resumable by `Last-Event-ID`."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ LastEventId: TypeAlias = Annotated[
     "/events",
     media_type="text/event-stream",
     operation_id="stream_events",
-    summary="Violations as they happen",
+    summary="Violations and changed grants as they happen",
     description="Server-sent events: `id` is the outbox number, `event` the type, `data` the event as JSON. "
     "A comment every 15 s keeps the connection open.",
     tags=["events"],

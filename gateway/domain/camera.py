@@ -27,6 +27,7 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         url: A camera URL, see `gateway.sources`.
         model: The model its frames go to.
         fps: Frames per second wanted; what is granted depends on the runtimes.
+        priority: Its part where frames are short, in proportion to the others' priorities.
         enabled: False keeps the camera on record without opening it.
     """
 
@@ -34,6 +35,7 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     url: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
     model: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,64}$")]
     fps: Annotated[float, msgspec.Meta(gt=0, le=120)] = 5.0
+    priority: Annotated[int, msgspec.Meta(ge=1, le=10)] = 5
     enabled: bool = True
 
 

@@ -13,6 +13,27 @@ class EventType(StrEnum):
     VIOLATION_OPENED = "violation.opened"
     VIOLATION_CLOSED = "violation.closed"
     VIOLATION_UPDATED = "violation.updated"
+    CAMERA_GRANT_CHANGED = "camera.grant_changed"
+
+
+class GrantChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a camera is granted from now on.
+
+    Attributes:
+        camera_id: Which.
+        model: Of which model.
+        wanted_fps: Frames per second that it asks for.
+        granted_fps: What it gets.
+        runtime_id: Where its frames go; None while nowhere.
+        reason: Why it gets less than it asks for, in words for a person; empty when it doesn't.
+    """
+
+    camera_id: str
+    model: str
+    wanted_fps: float
+    granted_fps: float
+    runtime_id: str | None
+    reason: str
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +44,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         type: What happened.
         camera_id: Where.
         at: When it was written.
-        payload: The violation as the API gives it.
+        payload: The violation as the API gives it, or a `GrantChanged`.
     """
 
     number: int

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from gateway.domain.camera import Camera, CameraSettings, CameraStatus
 from gateway.domain.capability import Capability
-from gateway.domain.event import Event
+from gateway.domain.event import Event, GrantChanged
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
 from gateway.domain.rule import Rule, RuleSettings
@@ -150,6 +150,10 @@ class Store(Protocol):
         """Change what a person may change, and write the event; `NotFoundError` if there is none."""
         ...
 
+    async def record_grants(self, changes: Sequence[GrantChanged]) -> Sequence[Event]:
+        """Write changed grants as outbox events; the events, in order."""
+        ...
+
     async def violation(self, violation_id: str) -> Violation:
         """One violation; `NotFoundError` if there is none."""
         ...
@@ -205,6 +209,18 @@ class EventBus(Protocol):
 
     def listen(self) -> AsyncIterator[Event]:
         """Events from now on; ends when the listener was too slow or the bus closes."""
+        ...
+
+
+class GrantListener(Protocol):
+    """Who is told what cameras are granted. Never blocks."""
+
+    def changed(self, change: GrantChanged) -> None:
+        """A camera's grant has changed."""
+        ...
+
+    def forget(self, camera_id: str) -> None:
+        """A camera is gone."""
         ...
 
 

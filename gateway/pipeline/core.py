@@ -11,9 +11,10 @@ import uuid_utils
 from gateway.domain.camera import Camera, CameraSettings, CameraState, CameraStatus
 from gateway.domain.capability import AdaptationTable, Capability
 from gateway.domain.clock import Clock
+from gateway.domain.event import GrantChanged
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
-from gateway.domain.ports import EvidenceStore, Source, Spool
+from gateway.domain.ports import EvidenceStore, GrantListener, Source, Spool
 from gateway.domain.rule import Rule
 from gateway.domain.runtime import ModelStatus, RuntimeStatus, Transport
 from gateway.domain.still import Still
@@ -54,6 +55,7 @@ class Pipeline:
         heartbeat_interval_s: What runtimes are asked to keep to.
         local_host_id: See `gateway.inference.host`.
         on_recorded: Called when the spool has something new.
+        grants: Is told what cameras are granted.
         workers: Threads that scale frames.
         direct_timeout_s: When a direct call is given up.
     """
@@ -70,6 +72,7 @@ class Pipeline:
         heartbeat_interval_s: float,
         local_host_id: str,
         on_recorded: Callable[[], None],
+        grants: GrantListener,
         workers: int,
         direct_timeout_s: float,
     ) -> None:
@@ -109,6 +112,7 @@ class Pipeline:
         )
         self._granting = Granting(self._scheduler, self._cameras, self._frames, clock, self._granted)
         self._on_recorded = on_recorded
+        self._grants = grants
         self._states: dict[tuple[str, str], bytes] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
@@ -190,7 +194,7 @@ class Pipeline:
         running = self._cameras.get(camera.id)
         if running is not None and _goes_on(running, camera):
             running.camera = camera
-            self._scheduler.subscribe(running.key, 0.0 if running.over else camera.settings.fps)
+            self._subscribe(running)
             await self._replace_rules(running, rules)
         else:
             if running is not None:
@@ -209,6 +213,7 @@ class Pipeline:
         await self._spool.forget_rule_states(camera_id)
         self._forget_states(camera_id)
         self._metrics.forget_camera(camera_id)
+        self._grants.forget(camera_id)
         self._granting.settle_soon()
 
     async def push(self, camera_id: str, still: Still) -> bool:
@@ -240,8 +245,13 @@ class Pipeline:
         states = {rule_id: state for (camera_id, rule_id), state in self._states.items() if camera_id == camera.id}
         judge = Judge(rules, states, lambda: str(uuid_utils.uuid7()), self._clock.utcnow)
         running = self._cameras[camera.id] = RunningCamera(camera, judge, self._reader)
-        self._scheduler.subscribe(running.key, camera.settings.fps)
+        self._subscribe(running)
         running.reader.start()
+
+    def _subscribe(self, running: RunningCamera) -> None:
+        """Ask for the camera's rate; once it is over, its share is for those that have frames."""
+        settings = running.camera.settings
+        self._scheduler.subscribe(running.key, 0.0 if running.over else settings.fps, settings.priority)
 
     def _reader(self, running: RunningCamera) -> CameraReader:
         settings, loop = running.camera.settings, asyncio.get_running_loop()
@@ -256,6 +266,7 @@ class Pipeline:
     async def _stop(self, running: RunningCamera) -> None:
         """Stop reading; the states of the camera's rules are kept, so that it can go on."""
         self._frames.settle_drops(self._scheduler.unsubscribe(running.key))
+        self._granted(running, Grant(0.0, 0.0, "the camera was stopped"))
         self._cameras.pop(running.camera.id, None)
         running.reader.stop()
         await asyncio.to_thread(running.reader.join)
@@ -294,8 +305,7 @@ class Pipeline:
         extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
         _logger.log(level, "camera %s", state.value, extra={**extra, "reason": reason} if reason else extra)
         if self._cameras.get(running.camera.id) is running and (running.over or state is CameraState.LIVE):
-            # Its share is for those that have frames; one that was refused may come back.
-            self._scheduler.subscribe(running.key, 0.0 if running.over else running.camera.settings.fps)
+            self._subscribe(running)  # one that was refused may come back
             self._granting.settle_soon()
         self._frames.ended(running)
 
@@ -322,11 +332,16 @@ class Pipeline:
         return registered.status(in_flight, window)
 
     def _granted(self, running: RunningCamera, grant: Grant) -> None:
-        _logger.info(
-            "rate granted: %g of %g fps",
-            grant.granted_fps,
-            grant.wanted_fps,
-            extra={"camera_id": running.camera.id, "runtime_id": grant.runtime_id, "reason": grant.reason},
+        camera_id, model = running.key
+        self._grants.changed(
+            GrantChanged(
+                camera_id=camera_id,
+                model=model,
+                wanted_fps=grant.wanted_fps,
+                granted_fps=grant.granted_fps,
+                runtime_id=grant.runtime_id,
+                reason=f"the camera is {running.state}" if running.over else grant.reason,
+            )
         )
 
     async def _keep_up(self) -> None:

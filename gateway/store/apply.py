@@ -63,8 +63,9 @@ def _entries(
         match record:
             case ViolationOpened(violation=violation) if violation.id in opened:
                 opened.remove(violation.id)
-                yield OutboxEntry(EventType.VIOLATION_OPENED, violation)
+                yield OutboxEntry(EventType.VIOLATION_OPENED, violation.camera_id, violation)
             case ViolationClosed(id=violation_id) if violation_id in closed:
-                yield OutboxEntry(EventType.VIOLATION_CLOSED, closed.pop(violation_id))
+                ended = closed.pop(violation_id)
+                yield OutboxEntry(EventType.VIOLATION_CLOSED, ended.camera_id, ended)
             case _:
                 pass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from piccolo.query.functions import Max
 
-from gateway.domain.event import Event, EventType
+from gateway.domain.event import Event, EventType, GrantChanged
 from gateway.domain.violation import Violation
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, lock_until_commit
@@ -19,10 +19,11 @@ _OUTBOX_LOCK = 0x52555448_02
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """An event to be: what happened to which violation, as it stands after that."""
+    """An event to be: what happened at which camera, and what is said of it."""
 
     type: EventType
-    violation: Violation
+    camera_id: str
+    payload: Violation | GrantChanged
 
 
 async def write_events(engine: DatabaseEngine, entries: Sequence[OutboxEntry], now: dt.datetime) -> list[Event]:
@@ -37,9 +38,9 @@ async def write_events(engine: DatabaseEngine, entries: Sequence[OutboxEntry], n
     if not entries:
         return []
     await lock_until_commit(engine, _OUTBOX_LOCK)
-    payloads = [json_text(entry.violation) for entry in entries]
+    payloads = [json_text(entry.payload) for entry in entries]
     rows = [
-        OutboxRow(type=entry.type.value, camera_id=entry.violation.camera_id, at=now, payload=payload)
+        OutboxRow(type=entry.type.value, camera_id=entry.camera_id, at=now, payload=payload)
         for entry, payload in zip(entries, payloads, strict=True)
     ]
     written = await OutboxRow.insert(*rows).returning(OutboxRow.number)
@@ -48,12 +49,22 @@ async def write_events(engine: DatabaseEngine, entries: Sequence[OutboxEntry], n
         Event(
             number=number,
             type=entry.type,
-            camera_id=entry.violation.camera_id,
+            camera_id=entry.camera_id,
             at=now,
             payload=msgspec.json.decode(payload),
         )
         for number, entry, payload in zip(numbers, entries, payloads, strict=True)
     ]
+
+
+@database_call
+async def record_grants(engine: DatabaseEngine, changes: Sequence[GrantChanged], now: dt.datetime) -> list[Event]:
+    """Write changed grants as events in one transaction."""
+    entries = [OutboxEntry(EventType.CAMERA_GRANT_CHANGED, change.camera_id, change) for change in changes]
+    events: list[Event] = []
+    async with engine.transaction():
+        events += await write_events(engine, entries, now)
+    return events
 
 
 @database_call

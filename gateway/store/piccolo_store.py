@@ -7,7 +7,7 @@ from piccolo.querystring import QueryString
 
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.clock import Clock, SystemClock
-from gateway.domain.event import Event
+from gateway.domain.event import Event, GrantChanged
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
 from gateway.store import cameras, outbox, violations
@@ -94,6 +94,10 @@ class PiccoloStore:
     async def patch_violation(self, violation_id: str, patch: ViolationPatch) -> tuple[Violation, Event]:
         """Change what a person may change, and write the event; `NotFoundError` if there is none."""
         return await violations.patch_violation(self._engine, violation_id, patch, self._clock.utcnow())
+
+    async def record_grants(self, changes: Sequence[GrantChanged]) -> Sequence[Event]:
+        """Write changed grants as outbox events; the events, in order."""
+        return await outbox.record_grants(self._engine, changes, self._clock.utcnow())
 
     async def violation(self, violation_id: str) -> Violation:
         """One violation; `NotFoundError` if there is none."""

@@ -14,7 +14,7 @@ from gateway.errors import NotFoundError
 Row = dict[str, Any]
 
 _VIOLATION_JSON = ("box", "resolution_wh", "zone", "evidence")
-_CAMERA_SETTINGS = ("name", "url", "model", "fps", "enabled")
+_CAMERA_SETTINGS = ("name", "url", "model", "fps", "priority", "enabled")
 _RULE_SETTINGS = ("name", "definition", "severity", "enabled")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 

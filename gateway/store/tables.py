@@ -27,6 +27,7 @@ class CameraRow(Table, tablename="camera"):
     url = Text()
     model = Text()
     fps = DoublePrecision()
+    priority = Integer(default=5)
     enabled = Boolean(default=True)
     created_at = Timestamptz()
     updated_at = Timestamptz()

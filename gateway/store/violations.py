@@ -28,7 +28,8 @@ async def patch_violation(
         update = ViolationRow.update(**changes, updated_at=now).where(ViolationRow.id == violation_id)
         rows = await update.returning(*ViolationRow.all_columns())
         patched = violation_of(only_row(rows, "violation", violation_id))
-        (event,) = await write_events(engine, [OutboxEntry(EventType.VIOLATION_UPDATED, patched)], now)
+        entry = OutboxEntry(EventType.VIOLATION_UPDATED, patched.camera_id, patched)
+        (event,) = await write_events(engine, [entry], now)
     return patched, event
 
 

@@ -21,6 +21,7 @@ from gateway.errors import NotFoundError
 from gateway.store.engine import make_engine
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
+from tests.support.events import a_grant
 from tests.support.postgres import PrivatePostgres, private_postgres
 from tests.support.violations import NOON, a_violation, closed, opened
 
@@ -200,6 +201,19 @@ async def test_an_end_sets_time_and_peak_score_once(store: Store) -> None:
 
 async def test_the_end_of_an_unknown_violation_is_passed_over(store: Store) -> None:
     assert list(await store.apply([closed(a_violation()), opened()])) != []
+
+
+async def test_changed_grants_are_events_in_order_with_the_others(store: Store) -> None:
+    before = await store.apply([opened()])
+    changes = [a_grant(f"camera-{i}") for i in range(3)]
+
+    events = await store.record_grants(changes)
+
+    assert [event.camera_id for event in events] == ["camera-0", "camera-1", "camera-2"]
+    assert {event.type for event in events} == {EventType.CAMERA_GRANT_CHANGED}
+    assert events[0].payload == msgspec.to_builtins(changes[0])
+    assert list(await store.events_after(before[0].number, 10)) == list(events)
+    assert list(await store.record_grants([])) == []
 
 
 async def test_a_batch_larger_than_a_statement_is_one_transaction(store: Store) -> None:

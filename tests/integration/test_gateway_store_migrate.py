@@ -1,6 +1,7 @@
 """Migrations forwards and back, on both databases."""
 
 import os
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from piccolo.querystring import QueryString
 
 from gateway.errors import DatabaseError
 from gateway.store import migrate as migrations
+from gateway.store import piccolo_migrations
 from gateway.store.engine import DatabaseEngine, make_engine
 from gateway.store.migrate import migrate, migrate_back
 from gateway.store.piccolo_store import PiccoloStore
@@ -84,7 +86,7 @@ def test_replicas_that_start_at_once_migrate_once(url: str, tmp_path: Path) -> N
     outputs = [replica.communicate()[0].strip() for replica in replicas]
 
     assert [replica.returncode for replica in replicas] == [0, 0]
-    assert sorted(outputs) == ["0", "2"]
+    assert sorted(outputs) == ["0", str(len(list(pkgutil.iter_modules(piccolo_migrations.__path__))))]
 
 
 async def test_a_database_of_a_newer_gateway_is_left_as_it_is(url: str, tmp_path: Path) -> None:

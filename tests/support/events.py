@@ -1,6 +1,6 @@
 """Events to publish."""
 
-from gateway.domain.event import Event, EventType
+from gateway.domain.event import Event, EventType, GrantChanged
 from tests.support.violations import NOON
 
 
@@ -8,4 +8,18 @@ def event(number: int) -> Event:
     """An event with a number."""
     return Event(
         number=number, type=EventType.VIOLATION_OPENED, camera_id="camera-1", at=NOON, payload={"id": str(number)}
+    )
+
+
+def a_grant(
+    camera_id: str = "camera-1", granted_fps: float = 5.0, *, runtime_id: str | None = "triton-1", reason: str = ""
+) -> GrantChanged:
+    """A camera that wants 5 fps gets something."""
+    return GrantChanged(
+        camera_id=camera_id,
+        model="people",
+        wanted_fps=5.0,
+        granted_fps=granted_fps,
+        runtime_id=runtime_id if granted_fps else None,
+        reason=reason,
     )

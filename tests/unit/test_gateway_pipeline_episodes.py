@@ -13,6 +13,7 @@ from gateway.domain.clock import SystemClock
 from gateway.domain.definitions import ZonePresence
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ViolationClosed
+from gateway.events.grants import GrantDigest
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.pipeline.judge import Seen, Verdict
@@ -58,6 +59,8 @@ async def running(spool: MemorySpool) -> AsyncIterator[Pipeline]:
         heartbeat_interval_s=2,
         local_host_id="",
         on_recorded=lambda: None,
+        grants=GrantDigest(),
+        direct_timeout_s=10,
         workers=1,
         direct_timeout_s=5,
     )
