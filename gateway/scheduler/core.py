@@ -201,10 +201,10 @@ class Scheduler:
             runtime.take()
             frame, subscription.frame = subscription.frame, None
             assert frame is not None
-            deadline_s = subscription.offered_s + runtime.limits.timeout_s
-            if deadline_s <= now_s:
+            if subscription.waited_too_long(runtime.limits.timeout_s, now_s):
                 drops.append(Drop(subscription.key, frame.index, DropCause.EXPIRED))
                 continue
+            deadline_s = now_s + runtime.limits.timeout_s
             dispatch = Dispatch(subscription.key, frame, runtime_id, subscription.offered_s, deadline_s)
             subscription.in_flight = dispatch
             runtime.spend(dispatch, now_s)

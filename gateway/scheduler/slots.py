@@ -7,6 +7,8 @@ import msgspec
 from gateway.domain.frame import Frame
 from gateway.scheduler.grants import Grant
 
+UNPLACED = "not placed yet"
+
 SubscriptionKey = tuple[str, str]
 """Camera id and model name."""
 
@@ -103,5 +105,11 @@ class Subscription:
         start_s = min(max(self.deadline_s, now_s - period_s), now_s + period_s)
         self.deadline_s = start_s + period_s
 
+    def waited_too_long(self, timeout_s: float, now_s: float) -> bool:
+        """Whether its frame shows what was a period ago, and its answer would be late had it been sent at once.
 
-UNPLACED = "not placed yet"
+        A camera that gets one frame in a second may wait for its turn longer than an inference may take: were frames
+        dropped for that, cameras would get less than their grants wherever these use a runtime up.
+        """
+        waited_s = now_s - self.offered_s
+        return waited_s >= timeout_s and waited_s * self.grant.granted_fps >= 1

@@ -149,8 +149,8 @@ def test_events_tell_of_a_violation_once_it_is_on_record(people_repository, tmp_
         urllib.request.urlopen(f"{gateway.url}/api/v1/events", timeout=60) as stream,
     ):
         gateway.add_camera("demo:?people=4&seed=1", "people")
-        event = json.loads(next(line for line in stream if line.startswith(b"data:"))[5:])
-        assert event["type"] == "violation.opened"
+        events = (json.loads(line[5:]) for line in stream if line.startswith(b"data:"))
+        event = next(event for event in events if event["type"] == "violation.opened")
         stored = gateway.get(f"/api/v1/violations/{event['payload']['id']}")
         assert stored["camera_id"] == event["camera_id"]
 

@@ -129,8 +129,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert dispatch.key[1] in self.ready[dispatch.runtime_id]
         assert dispatch.runtime_id == self.scheduler.grant(dispatch.key).runtime_id
         assert dispatch.offered_s == self.offered[dispatch.frame.index]
-        assert dispatch.deadline_s > self.now_s
-        assert dispatch.deadline_s == dispatch.offered_s + self.limits[dispatch.runtime_id].timeout_s
+        timeout_s = self.limits[dispatch.runtime_id].timeout_s
+        assert dispatch.deadline_s == self.now_s + timeout_s
+        period_s = 1 / max(1e-9, self.scheduler.grant(dispatch.key).granted_fps)
+        assert self.now_s < dispatch.offered_s + max(timeout_s, period_s) * 1.000001
         in_flight, window = self.scheduler.load(dispatch.runtime_id)
         assert in_flight <= window
         self.flying.append(dispatch)
