@@ -60,7 +60,6 @@ async def running(spool: MemorySpool) -> AsyncIterator[Pipeline]:
         local_host_id="",
         on_recorded=lambda: None,
         grants=GrantDigest(),
-        direct_timeout_s=10,
         workers=1,
         direct_timeout_s=5,
     )
