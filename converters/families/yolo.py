@@ -136,6 +136,11 @@ class Yolov10(PlannedFamily):
         table = sole_output(file, "FLOAT [N, rows, 6 + 3 x keypoints]", _finished_rows)
         if not holds(file, "TopK", "NonMaxSuppression"):
             raise Misfit("nothing in its graph chooses rows (TopK), as an end-to-end head does")
+        if "Sigmoid" in operators_behind(file, table.name):
+            raise Misfit(
+                "its columns come out of a Sigmoid: boxes from 0 to 1 and a score for each class, as RT-DETR gives "
+                "them, not box, score and class"
+            )
         rows, columns = int(table.shape[1]), int(table.shape[2])
         head = EndToEndHead(output=table.name, rows=rows, keypoints=(columns - 6) // 3)
         why = f"its {rows} rows of {columns} columns are chosen by TopK: box, score, class" + (

@@ -69,6 +69,19 @@ class TinyYolo:
         self.nodes.append(helper.make_node("Concat", parts, ["output0"], axis=2))
         return self.model([self.tensor("output0", [1, rows, 6])])
 
+    def query_rows(self, rows: int = 40) -> onnx.ModelProto:
+        """RT-DETR in one table `[1, rows, 4 + C]`: queries chosen by TopK, boxes and class scores by Sigmoid."""
+        parts = [self.node("Transpose", [self.levels(count, 1.0)], perm=[0, 2, 1]) for count in (4, self.classes)]
+        best = self.node("ReduceMax", [parts[1]], axes=[2], keepdims=0)
+        _, order = self.nodes_of("TopK", [best, self.integers([rows])], 2, axis=1)
+        index = self.node("Unsqueeze", [order, self.integers([2])])
+        widths = [self.node("Expand", [index, self.integers([1, 1, count])]) for count in (4, self.classes)]
+        chosen = [self.node("GatherElements", [*pair], axis=1) for pair in zip(parts, widths, strict=True)]
+        self.nodes.append(
+            helper.make_node("Concat", [self.node("Sigmoid", [one]) for one in chosen], ["output0"], axis=2)
+        )
+        return self.model([self.tensor("output0", [1, rows, 4 + self.classes])])
+
     def column_parts(self, *, corners: bool = False) -> list[str]:
         """Box, classes and keypoints, each `[1, columns, n]`, as an anchor-free head decodes them."""
         y, x, stride = _cells()

@@ -75,6 +75,12 @@ def test_a_pose_carries_its_keypoints_and_people():
     assert ((rows[:, 8::3] >= 0) & (rows[:, 8::3] <= 1)).all()
 
 
+def test_queries_of_two_classes_in_one_table_are_not_taken_for_finished_rows():
+    verdicts = families.recognise(read(sketch_of("rtdetr", classes=2).query_rows()))
+    assert not [name for name, verdict in verdicts.items() if verdict.fits]
+    assert "as RT-DETR gives" in verdicts["yolov10"].why
+
+
 def test_an_end_to_end_head_keeps_boxes_that_overlap():
     built = fused("yolov10")
     assert built.spec.nms_iou == 1
