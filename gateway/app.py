@@ -28,7 +28,7 @@ from gateway.ipc import ModelSockets
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
-from gateway.sources import MediaSettings, open_source
+from gateway.sources import MediaSettings, VasSession, open_source
 from gateway.store.drain import Drain
 from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
@@ -89,12 +89,13 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
 
     drain, grants = Drain(spool, store, bus, on_event=count), GrantAnnouncer(store, bus, clock, count)
     metrics.watch_spool(lambda: drain.lag)
+    vas = _vas_session(settings, clock, metrics)
     pipeline = Pipeline(
         spool=spool,
         evidence=evidence,
         metrics=metrics,
         clock=clock,
-        make_source=lambda url: open_source(url, clock, media),
+        make_source=lambda url: open_source(url, clock, media, vas),
         table=settings.adaptation,
         heartbeat_interval_s=settings.heartbeat_interval_s,
         local_host_id=host_id(),
@@ -109,13 +110,26 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         evidence=evidence,
         bus=bus,
         control=pipeline,
-        health=HealthCheck(store, pipeline, clock, release),
+        health=HealthCheck(store, pipeline, clock, release, vas=vas.ping if vas else None),
         metrics=metrics,
         runtime_token=settings.runtime_token,
         heartbeat_interval_s=settings.heartbeat_interval_s,
         version=release,
     )
     return Parts(store, spool, bus, drain, grants, pipeline, services)
+
+
+def _vas_session(settings: Settings, clock: Clock, metrics: Metrics) -> VasSession | None:
+    if settings.vas_base_url is None:
+        return None
+    return VasSession(
+        settings.vas_base_url,
+        settings.vas_client_id or "",
+        settings.vas_client_secret or "",
+        refresh_margin_s=settings.vas_token_refresh_margin_s,
+        clock=clock,
+        on_request=metrics.vas_requested,
+    )
 
 
 class _HttpServer(uvicorn.Server):

@@ -67,12 +67,14 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
         ai_runtime: The inference runtimes, taken together.
         pipeline: The way from frame to violation, the spool included.
         redis: Registry and fan-out between replicas.
+        vas: Where `vas:` cameras come from.
     """
 
     database: ComponentHealth
     ai_runtime: RuntimeHealth
     pipeline: ComponentHealth
     redis: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
+    vas: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
 
     def by_name(self) -> Mapping[str, ComponentHealth]:
         """The configured parts."""
@@ -120,6 +122,7 @@ class HealthCheck:
         clock: For uptime and latency.
         version: Of this program.
         redis: Asks Redis, where one is configured; without its answer the gateway is degraded.
+        vas: Asks the VAS, likewise.
         timeout_s: A part that hasn't answered by then is unhealthy.
     """
 
@@ -130,10 +133,12 @@ class HealthCheck:
         clock: Clock,
         version: str,
         redis: Ping | None = None,
+        vas: Ping | None = None,
         timeout_s: float = 1.0,
     ) -> None:
         self._store = store
         self._redis = redis
+        self._vas = vas
         self._control = control
         self._clock = clock
         self._version = version
@@ -142,12 +147,15 @@ class HealthCheck:
 
     async def report(self) -> HealthReport:
         """Ask everything; takes no longer than the time-out."""
-        database, redis = await asyncio.gather(self._ask(self._store.ping), self._ask_redis())
+        database, redis, vas = await asyncio.gather(
+            self._ask(self._store.ping), self._ask_if_any(self._redis), self._ask_if_any(self._vas)
+        )
         components = Components(
             database=database,
             ai_runtime=runtime_health(self._control.runtimes()),
             pipeline=_pipeline_health(self._control.fault()),
             redis=redis,
+            vas=vas,
         )
         return HealthReport(
             status=overall(components.by_name()),
@@ -167,8 +175,8 @@ class HealthCheck:
         )
         return Readiness(ready=not reasons, reasons=reasons)
 
-    async def _ask_redis(self) -> ComponentHealth | msgspec.UnsetType:
-        return await self._ask(self._redis) if self._redis else msgspec.UNSET
+    async def _ask_if_any(self, ping: Ping | None) -> ComponentHealth | msgspec.UnsetType:
+        return await self._ask(ping) if ping else msgspec.UNSET
 
     async def _ask(self, ping: Ping) -> ComponentHealth:
         started_s = self._clock.monotonic()

@@ -47,6 +47,14 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
+        self._vas_requests = self._counter("vas_api_requests", "Requests to the VAS.", "endpoint", "status")
+        self._vas_latency = Histogram(
+            "ruth_ai_vas_api_latency_seconds",
+            "From a request to the VAS to its whole answer.",
+            ["endpoint"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
         self._spool = Gauge(
             "ruth_ai_spool_depth", "Records that the database doesn't have yet.", registry=self.registry
         )
@@ -87,6 +95,11 @@ class Metrics:
     def event_created(self, camera_id: str, event_type: str) -> None:
         """An event was written to the outbox."""
         self._events.labels(camera_id, event_type).inc()
+
+    def vas_requested(self, endpoint: str, status: str, latency_s: float) -> None:
+        """The VAS answered with a status, or could not be reached."""
+        self._vas_requests.labels(endpoint, status).inc()
+        self._vas_latency.labels(endpoint).observe(latency_s)
 
     def watch_spool(self, depth: Callable[[], int]) -> None:
         """Ask `depth`, at each scrape, how many records wait for the database."""

@@ -53,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         workers: Threads that scale frames.
         media_dir: Folder that the files of cameras must lie in; None for anywhere (only in dev and test).
         hardware_decoding: Where streams are decoded: `none` (the CPU) or `cuda`.
+        vas_base_url: Address of the VAS; None without one.
+        vas_client_id: Who the gateway is to the VAS.
+        vas_client_secret: Proves it.
+        vas_token_refresh_margin_s: A token is renewed so long before it expires.
         adaptation: Limits per declared kind of hardware.
     """
 
@@ -73,6 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Count = 2
     media_dir: Path | None = None
     hardware_decoding: HardwareDecoding = HardwareDecoding.NONE
+    vas_base_url: str | None = None
+    vas_client_id: str | None = None
+    vas_client_secret: str | None = None
+    vas_token_refresh_margin_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
     adaptation: AdaptationTable = {}
 
 
@@ -94,6 +102,10 @@ VARIABLES: Mapping[str, str] = {
     "workers": "RUTH_AI_SCALE_WORKERS",
     "media_dir": "RUTH_AI_MEDIA_DIR",
     "hardware_decoding": "RUTH_AI_HARDWARE_DECODING",
+    "vas_base_url": "VAS_BASE_URL",
+    "vas_client_id": "VAS_CLIENT_ID",
+    "vas_client_secret": "VAS_CLIENT_SECRET",
+    "vas_token_refresh_margin_s": "VAS_TOKEN_REFRESH_MARGIN_SEC",
 }
 
 _PRODUCTION: Mapping[str, Any] = {
@@ -130,6 +142,10 @@ def load_settings(config: Path | None, env: Mapping[str, str], dotenv: Path = Pa
         raise ConfigurationError(
             f"the profile {profile} needs RUTH_AI_RUNTIME_TOKEN (or RUTH_AI_RUNTIME_TOKEN_FILE): "
             "without it anyone who reaches the port could register a runtime"
+        )
+    if settings.vas_base_url is not None and None in (settings.vas_client_id, settings.vas_client_secret):
+        raise ConfigurationError(
+            "VAS_BASE_URL needs VAS_CLIENT_ID and VAS_CLIENT_SECRET (or VAS_CLIENT_SECRET_FILE) beside it"
         )
     return settings
 

@@ -3,5 +3,6 @@
 from gateway.sources.factory import open_source
 from gateway.sources.media import MediaSettings
 from gateway.sources.reader import CameraReader
+from gateway.sources.vas import VasSession
 
-__all__ = ["CameraReader", "MediaSettings", "open_source"]
+__all__ = ["CameraReader", "MediaSettings", "VasSession", "open_source"]

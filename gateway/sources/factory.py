@@ -14,6 +14,7 @@ from gateway.sources.rtsp import rtsp_source
 from gateway.sources.shm import ShmSource
 from gateway.sources.urls import CameraUrl, parse_url
 from gateway.sources.v4l2 import v4l2_source
+from gateway.sources.vas import VasSession, VasSource
 
 SCHEMES: Mapping[str, Callable[[CameraUrl, Clock, MediaSettings], Source]] = {
     "demo": lambda url, clock, _: DemoSource.from_url(url, clock),
@@ -29,15 +30,23 @@ SCHEMES: Mapping[str, Callable[[CameraUrl, Clock, MediaSettings], Source]] = {
 ANYWHERE = MediaSettings()
 
 
-def open_source(url: str, clock: Clock, media: MediaSettings = ANYWHERE) -> Source:
+def open_source(url: str, clock: Clock, media: MediaSettings = ANYWHERE, vas: VasSession | None = None) -> Source:
     """Make the source for a camera URL; nothing is connected yet.
+
+    Args:
+        url: The camera URL.
+        clock: For whatever the source counts in time.
+        media: What files and decoders are allowed.
+        vas: The session with the VAS, where one is configured.
 
     Raises:
         InvalidInputError: The scheme is unknown, or an option can't be used; the message says what would do.
     """
     parsed = parse_url(url)
+    if parsed.scheme == "vas":
+        return VasSource.from_url(parsed, vas, clock)
     make = SCHEMES.get(parsed.scheme)
     if make is None:
-        known = ", ".join(f"{scheme}:" for scheme in sorted(SCHEMES))
+        known = ", ".join(f"{scheme}:" for scheme in sorted({*SCHEMES, "vas"}))
         raise InvalidInputError(f"no camera can be opened by the scheme {parsed.scheme}:; there are {known}")
     return make(parsed, clock, media)

@@ -60,3 +60,18 @@ def write_sound(path: Path, seconds: float = 0.5) -> Path:
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def write_segments(folder: Path, count: int = 5, fps: int = 10, size_wh: tuple[int, int] = (160, 120)) -> Path:
+    """Write MPEG-TS segments of a second each; all of one is of one grey, lighter than the one before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {"segment_time": "1", "segment_format": "mpegts"}
+    with av.open(str(folder / "%03d.ts"), "w", format="segment", options=options) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"g": str(fps), "preset": "ultrafast"})
+        stream.width, stream.height = size_wh
+        stream.pix_fmt = "yuv420p"
+        for k in range(count * fps):
+            picture = np.full((size_wh[1], size_wh[0], 3), 40 * (1 + k // fps), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return folder

@@ -59,6 +59,10 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "workers": "9",
         "media_dir": "/srv/clips",
         "hardware_decoding": "cuda",
+        "vas_base_url": "http://vas:8085",
+        "vas_client_id": "ruth-ai",
+        "vas_client_secret": SECRET,
+        "vas_token_refresh_margin_s": "7.5",
     }
     assert values.keys() == VARIABLES.keys() == set(Settings.__struct_fields__) - {"adaptation"}
     settings = load({VARIABLES[name]: value for name, value in values.items()})
@@ -159,6 +163,14 @@ def test_a_production_profile_without_a_runtime_token_is_refused(load, profile: 
         load({"RUTH_AI_PROFILE": profile})
     settings = load({"RUTH_AI_PROFILE": profile, "RUTH_AI_RUNTIME_TOKEN": SECRET})
     assert (settings.host, settings.environment) == ("0.0.0.0", "production")
+
+
+@pytest.mark.parametrize("missing", ["VAS_CLIENT_ID", "VAS_CLIENT_SECRET"])
+def test_a_vas_without_credentials_is_refused(load, missing: str):
+    env = {"VAS_BASE_URL": "http://vas:8085", "VAS_CLIENT_ID": "ruth-ai", "VAS_CLIENT_SECRET": SECRET}
+    with pytest.raises(ConfigurationError, match="VAS_BASE_URL needs VAS_CLIENT_ID and VAS_CLIENT_SECRET") as refused:
+        load({name: value for name, value in env.items() if name != missing})
+    assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize("profile", [Profile.DEV, Profile.TEST])

@@ -1,0 +1,152 @@
+"""A camera of a VAS: `vas://camera-id`."""
+
+import io
+import threading
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
+
+import av
+import av.error
+
+from gateway.domain.clock import Clock
+from gateway.domain.frame import Frame
+from gateway.domain.ports import Gate
+from gateway.errors import InvalidInputError, SourceError, SourceFormatError, SourceStalledError, SourceUnavailableError
+from gateway.sources.decoder import StreamDecoder
+from gateway.sources.pacing import Pacer
+from gateway.sources.timeline import Timeline
+from gateway.sources.urls import CameraUrl, Pace, check_options
+from gateway.sources.vas import rest
+from gateway.sources.vas.session import VasSession
+
+DEFAULT_FPS = 25.0
+STALLED_TARGETS = 4
+"""A stream is lost when no new segment has come for so many segments' time."""
+
+
+class VasSource:
+    """Reads a camera's live stream, segment by segment, at the speed at which it was taken.
+
+    It begins with the newest segment, so that it is about two segments behind what the camera sees now.
+
+    Args:
+        camera_id: The VAS's id of the camera.
+        session: With the VAS.
+        clock: For pacing.
+    """
+
+    def __init__(self, camera_id: str, session: VasSession, clock: Clock) -> None:
+        self._camera_id = camera_id
+        self._session = session
+        self._clock = clock
+        self._line = session.line()
+        self._pacer = Pacer(Pace.REALTIME, clock)
+        self._stopped = threading.Event()
+        self._timeline = Timeline(0.0, 1 / DEFAULT_FPS)
+        self._frames: Iterator[Frame] = iter(())
+        self._gate: Gate | None = None
+        self._index = 0
+        self._stream_id = ""
+        self._next: int | None = None
+
+    @classmethod
+    def from_url(cls, url: CameraUrl, session: VasSession | None, clock: Clock) -> "VasSource":
+        """Make one of a parsed camera URL.
+
+        Raises:
+            InvalidInputError: It names no camera, or no VAS is configured.
+        """
+        check_options(url, {})
+        if session is None:
+            raise InvalidInputError("no VAS is configured; set VAS_BASE_URL, VAS_CLIENT_ID and VAS_CLIENT_SECRET")
+        camera_id = unquote(urlsplit(url.text).netloc)
+        if not camera_id or url.path.strip("/"):
+            raise InvalidInputError("a VAS camera is vas://CAMERA-ID")
+        return cls(camera_id, session, clock)
+
+    def open(self, anchor_s: float) -> None:
+        """Find the camera's live stream."""
+        self._wait_held()
+        path = rest.live_streams(self._camera_id)
+        streams = self._session.get_json(self._line, "streams", path, rest.Streams).streams
+        if not streams:
+            raise SourceUnavailableError(f"VAS has no live stream of camera {self._camera_id}; start it there")
+        self._stream_id = streams[0].id
+        self._timeline = Timeline(anchor_s, 1 / DEFAULT_FPS)
+
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        """The next frame, when it is due."""
+        self._gate = gate
+        try:
+            while not self._stopped.is_set() and self._stream_id:
+                if (frame := next(self._frames, None)) is not None:
+                    return frame
+                segment = self._next_segment()
+                if segment is None:
+                    return None
+                self._frames = self._decode(segment)
+        except SourceError:
+            if not self._stopped.is_set():
+                raise
+        return None
+
+    def close(self) -> None:
+        """Break off whatever is waited for."""
+        self._stopped.set()
+        self._pacer.stop()
+        self._line.hang_up()
+
+    def _next_segment(self) -> bytes | None:
+        """The next segment, once there is one; None when the stream has ended or the source was closed."""
+        began_s = self._clock.monotonic()
+        while not self._stopped.is_set():
+            self._wait_held()
+            playlist = self._playlist()
+            end = playlist.first + len(playlist.segments)
+            number = end - 1 if self._next is None else max(self._next, playlist.first)
+            if number > end:
+                raise SourceUnavailableError(f"the stream of camera {self._camera_id} has begun anew")
+            if number < end:
+                return self._segment(playlist, number)
+            if playlist.ended:
+                return None
+            if self._clock.monotonic() - began_s > STALLED_TARGETS * playlist.target_s + self._session.hold_s():
+                raise SourceStalledError(f"VAS has had nothing new of camera {self._camera_id} for a while")
+            self._stopped.wait(playlist.target_s / 4)
+        return None
+
+    def _playlist(self) -> rest.Playlist:
+        answer = self._session.get(self._line, "playlist", rest.playlist(self._stream_id))
+        try:
+            return rest.Playlist.parse(answer.body.decode())
+        except ValueError as error:
+            raise SourceFormatError(f"VAS gives no playlist for camera {self._camera_id}: {error}") from error
+
+    def _segment(self, playlist: rest.Playlist, number: int) -> bytes:
+        path = rest.segment(self._stream_id, playlist.segments[number - playlist.first])
+        answer = self._session.get(self._line, "segment", path)
+        self._next = number + 1
+        return answer.body
+
+    def _decode(self, segment: bytes) -> Iterator[Frame]:
+        name = f"the stream of camera {self._camera_id}"
+        try:
+            with av.open(io.BytesIO(segment), "r", format="mpegts", metadata_errors="replace") as container:
+                if not container.streams.video:
+                    raise SourceFormatError(f"{name} has no pictures")
+                stream = container.streams.video[0]
+                fps = float(stream.average_rate or DEFAULT_FPS)
+                decoder = StreamDecoder(stream.codec_context, stream.time_base, fps, self._timeline, name, self._index)
+                for packet in container.demux(stream):
+                    for frame in decoder.frames(packet, self._gate, self._pacer.wait):
+                        self._index = decoder.index
+                        yield frame
+                    if self._stopped.is_set():
+                        return
+                self._index = decoder.index
+        except av.error.FFmpegError as error:
+            raise SourceUnavailableError(f"a segment of {name} can't be read: {error.strerror}") from error
+
+    def _wait_held(self) -> None:
+        """Leave the VAS alone for as long as it wants."""
+        self._stopped.wait(self._session.hold_s())
