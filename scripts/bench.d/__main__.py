@@ -10,6 +10,7 @@ import report
 from environments import EnvironmentFailedError
 from part import CHECKOUT, Bench, load, parts, title
 
+sys.path.append(str(CHECKOUT))  # tests/support starts servers
 RESULTS = CHECKOUT / ".local" / "bench" / "results.json"
 
 
