@@ -34,6 +34,7 @@ class Metrics:
         self._events = self._counter("events_created", "Events written to the outbox.", "camera_id", "event_type")
         self._requests = self._counter("inference_requests", "Frames sent to a model.", "model_id")
         self._errors = self._counter("inference_errors", "Frames without an answer.", "model_id", "error_type")
+        self._retries = self._counter("inference_retries", "Frames sent again, to another runtime.", "model_id")
         self._latency = Histogram(
             "ruth_ai_inference_latency_seconds",
             "From sending a frame to its detections.",
@@ -75,6 +76,10 @@ class Metrics:
     def inference_requested(self, model_id: str) -> None:
         """A picture, of a camera or not, goes to a model."""
         self._requests.labels(model_id).inc()
+
+    def inference_retried(self, model_id: str) -> None:
+        """A frame whose runtime went away is sent to another one."""
+        self._retries.labels(model_id).inc()
 
     def inference_succeeded(self, model_id: str, latency_s: float) -> None:
         """Detections came back."""

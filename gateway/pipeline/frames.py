@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from gateway.domain.camera import CameraState
 from gateway.domain.clock import Clock
 from gateway.domain.frame import Frame
+from gateway.domain.retry import RetryBudget
 from gateway.domain.violation import Violation
 from gateway.errors import (
     InferenceError,
@@ -68,6 +69,7 @@ class FrameLoop:
         self._clock = clock
         self._spawn = spawn
         self._on_recorded = on_recorded
+        self._retries = RetryBudget()
         self._wake: asyncio.TimerHandle | None = None
 
     def offer(self, running: RunningCamera, frame: Frame) -> None:
@@ -117,15 +119,21 @@ class FrameLoop:
             self._spawn(self._finish(running), "camera-ended")
 
     async def _run(self, dispatch: Dispatch, running: RunningCamera) -> None:
+        self._retries.sent()
         seen = await self._infer(dispatch, running)
-        if seen is None or not self._is_running(running):
+        if isinstance(seen, Dispatch):
+            seen = await self._infer(seen, running, may_retry=False)
+        if not isinstance(seen, Seen) or not self._is_running(running):
             return
         try:
             await self._judge(running, seen, dispatch.offered_s)
         finally:
             self._settle(running)
 
-    async def _infer(self, dispatch: Dispatch, running: RunningCamera) -> Seen | None:
+    async def _infer(
+        self, dispatch: Dispatch, running: RunningCamera, *, may_retry: bool = True
+    ) -> Seen | Dispatch | None:
+        """What was seen in a frame; None when it was dropped, another dispatch when it is to be sent once more."""
         camera_id, model = dispatch.key
         registered = self._registry.get(dispatch.runtime_id)
         self._metrics.frame_dispatched(camera_id, model)
@@ -137,6 +145,9 @@ class FrameLoop:
             result = await registered.guarded.infer(model, dispatch.frame, timeout_s)
         except InferenceError as error:
             self._metrics.inference_failed(model, error)
+            again = self._redirected(dispatch, error) if may_retry else None
+            if again is not None:
+                return again
             self._settle_drop(Drop(dispatch.key, dispatch.frame.index, _CAUSES[type(error)]), running, str(error))
             return None
         else:
@@ -147,6 +158,16 @@ class FrameLoop:
         finally:
             self._scheduler.complete(dispatch, latency_s)
             self.pump()
+
+    def _redirected(self, dispatch: Dispatch, error: InferenceError) -> Dispatch | None:
+        """Another way for a frame whose runtime went away. A late one has no time; a refused one is refused again."""
+        if not isinstance(error, RuntimeUnavailableError) or not self._retries.allows:
+            return None
+        again = self._scheduler.redirect(dispatch, self._clock.monotonic())
+        if again is not None:
+            self._retries.spend()
+            self._metrics.inference_retried(again.key[1])
+        return again
 
     async def _judge(self, running: RunningCamera, seen: Seen, offered_s: float) -> None:
         async with running.order:

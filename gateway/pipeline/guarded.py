@@ -137,7 +137,7 @@ class GuardedRuntime:
         if error is None:
             self.answered += 1
             of_model.succeed(now_s)
-        elif not isinstance(error, RuntimeUnavailableError):
+        elif not isinstance(error, RuntimeUnavailableError) and self._is_detector(model):
             of_model.fail(now_s, str(error), _jitter())
         if isinstance(error, RuntimeUnavailableError | InferenceTimeoutError):
             self.breaker.fail(now_s, str(error), _jitter())
@@ -148,6 +148,11 @@ class GuardedRuntime:
             self._log(logging.WARNING, f"no frames to a {what} that fails", model, str(error))
             self._wake.set()
             self._on_change()
+
+    def _is_detector(self, model: str) -> bool:
+        """Whether a frame for it was sent at all: others are refused before."""
+        contract = self.connection.contracts.get(model)
+        return contract is not None and contract.task is not Task.CLASSIFY
 
     def _log(self, level: int, message: str, model: str, reason: str = "") -> None:
         fields = {"runtime_id": self.connection.runtime_id, "model": model, "reason": reason}

@@ -230,6 +230,25 @@ class Scheduler:
             if subscription.frame is not None:
                 self._enqueue(subscription)
 
+    def redirect(self, dispatch: Dispatch, now_s: float) -> Dispatch | None:
+        """Send a frame that its runtime has lost to another one, to be followed by `complete` of the lost dispatch.
+
+        Returns:
+            The new dispatch; None where a newer frame waits, its time is over, or no other runtime has room now.
+        """
+        subscription = self._subscriptions.get(dispatch.key)
+        if subscription is None or subscription.in_flight is not dispatch or subscription.frame is not None:
+            return None
+        for runtime in self._serving.get(subscription.model, ()):
+            deadline_s = dispatch.offered_s + runtime.limits.timeout_s
+            free = runtime.has_room() and runtime.rate_ready_s() <= now_s < deadline_s
+            if free and runtime.accepting and runtime.runtime_id != dispatch.runtime_id:
+                again = Dispatch(dispatch.key, dispatch.frame, runtime.runtime_id, dispatch.offered_s, deadline_s)
+                subscription.in_flight = again
+                runtime.spend(again, now_s)
+                return again
+        return None
+
     # Inside: the queue
 
     def _enqueue(self, subscription: Subscription) -> None:

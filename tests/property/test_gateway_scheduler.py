@@ -116,6 +116,23 @@ class SchedulerMachine(RuleBasedStateMachine):
         dispatch = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
         self.scheduler.complete(dispatch, latency_s)
 
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data(), step_s=st.sampled_from([0.0, 0.05, 3.0]))
+    def redirect(self, data, step_s):
+        self.now_s += step_s
+        lost = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+        again = self.scheduler.redirect(lost, self.now_s)
+        self.scheduler.complete(lost, None)
+        if again is not None:
+            assert (again.key, again.frame, again.offered_s) == (lost.key, lost.frame, lost.offered_s)
+            assert again.runtime_id != lost.runtime_id
+            assert again.key[1] in self.ready[again.runtime_id]
+            assert self.now_s < again.deadline_s == again.offered_s + self.limits[again.runtime_id].timeout_s
+            assert again.key not in {dispatch.key for dispatch in self.flying}
+            in_flight, window = self.scheduler.load(again.runtime_id)
+            assert in_flight <= window
+            self.flying.append(again)
+
     # Books
 
     def take_drops(self, drops: list[Drop], *causes: DropCause) -> None:

@@ -10,6 +10,7 @@ from gateway.domain.clock import SystemClock
 from gateway.domain.detections import Detections
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
+from gateway.domain.model import Task
 from gateway.domain.runtime import RuntimeState
 from gateway.errors import (
     InferenceError,
@@ -151,3 +152,11 @@ async def test_a_model_that_was_unloaded_is_held_no_longer(guarded: Guarded):
     assert guarded.runtime.held_models == {}
     guarded.connection.contracts["people"] = CONTRACT
     assert "people" in guarded.runtime.models
+
+
+async def test_calls_for_a_model_that_takes_no_frames_say_nothing_about_it(guarded: Guarded):
+    guarded.connection.contracts["cars"] = msgspec.structs.replace(CONTRACT, name="cars", task=Task.CLASSIFY)
+    guarded.connection.errors = {"cars": BROKEN, "unknown": BROKEN}
+    await guarded.send("cars", FAILURES)
+    await guarded.send("unknown", FAILURES)
+    assert guarded.runtime.held_models == {}

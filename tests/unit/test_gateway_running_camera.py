@@ -15,7 +15,12 @@ from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ViolationClosed, ViolationOpened
-from gateway.errors import RuntimeUnavailableError
+from gateway.errors import (
+    InferenceError,
+    InferenceRejectedError,
+    InferenceTimeoutError,
+    RuntimeUnavailableError,
+)
 from gateway.metrics import Metrics
 from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.judge import Judge
@@ -89,6 +94,7 @@ class Loop:
         limits = RuntimeLimits(max_fps=1000, max_camera_fps=1000, batch_size=1, timeout_s=60)
         self.scheduler.set_runtime("triton", limits, {"people"}, ready=True)
         registered = SimpleNamespace(guarded=self.runtime)
+        self.limits = limits
         self.frames = FrameLoop(
             scheduler=self.scheduler,
             registry=SimpleNamespace(get=lambda _: registered),  # type: ignore[arg-type]
@@ -170,3 +176,50 @@ async def test_a_spool_that_is_not_durable_stops_frames_and_counts_them():
         loop.offer(running, 0)
     assert running.dropped == {"not_durable": 1}
     assert running.pending == 0
+
+
+async def test_a_frame_whose_runtime_went_away_is_sent_once_more_to_another():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        loop.scheduler.set_runtime("other", loop.limits, {"people"}, ready=True)
+        running = loop.start()
+        for index in range(2):
+            loop.offer(running, index)
+            first, lost = await loop.runtime.asked.get()
+            lost.set_exception(RuntimeUnavailableError("gone"))
+            again, answer = await loop.runtime.asked.get()
+            assert again is first
+            if index == 0:
+                answer.set_result(somebody())
+            else:
+                answer.set_exception(RuntimeUnavailableError("gone, too"))
+            await asyncio.sleep(0.01)
+    assert (running.inferred, running.dropped, running.pending) == (1, {"unavailable": 1}, 0)
+
+
+@pytest.mark.parametrize(
+    "error", [InferenceTimeoutError("late"), InferenceRejectedError("no")], ids=["late", "refused"]
+)
+async def test_a_frame_that_was_late_or_refused_is_not_sent_again(error: InferenceError):
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        loop.scheduler.set_runtime("other", loop.limits, {"people"}, ready=True)
+        running = loop.start()
+        loop.offer(running, 0)
+        (await loop.runtime.asked.get())[1].set_exception(error)
+    assert sum(running.dropped.values()) == 1
+
+
+async def test_retries_end_when_everything_fails():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        loop.scheduler.set_runtime("other", loop.limits, {"people"}, ready=True)
+        running, asked = loop.start(), 0
+        for index in range(100):
+            loop.offer(running, index)
+            while running.pending:
+                (await loop.runtime.asked.get())[1].set_exception(RuntimeUnavailableError("gone"))
+                asked += 1
+                await asyncio.sleep(0.001)
+    assert running.dropped == {"unavailable": 100}
+    assert 110 <= asked <= 121, "ten to begin with, and one for each ten"
