@@ -14,7 +14,7 @@ DEFAULT_REPOSITORY = Path("model_repository")
 MAX_DEFAULT_INSTANCES = 8
 _BUILTINS = ("people_hog",)
 _HELP = {
-    "onnx": "convert an ONNX file and publish it",
+    "onnx": "convert an ONNX file or a network of PyTorch and publish it",
     "builtin": "publish a model that is built from OpenCV's own coefficients",
     "list": "list the models of a repository",
     "verify": "check a published model again",
@@ -66,7 +66,7 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
 
 
 def _add_onnx(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("model", type=Path, metavar="MODEL", help="ONNX file; untrusted input")
+    add_model(sub)
     sub.add_argument("--name", required=True, help="model name: 1 to 64 of a-z, 0-9, _")
     sub.add_argument("--family", default="auto", help="family, or auto (default) to find it")
     sub.add_argument(
@@ -95,6 +95,22 @@ def _add_onnx(sub: argparse.ArgumentParser) -> None:
         help="rot90 looks at each frame turned a quarter to both sides too: finds people who lie (default upright)",
     )
     _add_publishing(sub)
+
+
+def add_model(sub: argparse.ArgumentParser) -> None:
+    """Add MODEL and what belongs to it."""
+    sub.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="ONNX file, or a .pt2 file of torch.export.save, both untrusted input; or package.module:factory, a "
+        "function of your own that takes nothing and returns a torch.nn.Module (its code is run)",
+    )
+    sub.add_argument(
+        "--example",
+        metavar="SHAPE|FILE",
+        help="input of a factory's network: 1x3x640x640[:float32], a .npy or .npz file, or a picture",
+    )
 
 
 def _add_precision(sub: argparse.ArgumentParser) -> None:

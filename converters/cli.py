@@ -215,6 +215,7 @@ def _request(parsed: argparse.Namespace) -> "Request":
         repository=parsed.repository,
         serving=serving_of(parsed),
         pictures=parsed.pictures,
+        example=getattr(parsed, "example", None),
         command=["ruth-convert", *parsed.given],
         now=datetime.now(UTC),
         dry_run=parsed.dry_run,

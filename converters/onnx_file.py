@@ -20,6 +20,7 @@ from converters.engine_header import header_of
 from converters.errors import ModelError
 from converters.onnx_graph import MAX_IR_VERSION
 from converters.onnx_probe import REFUSED, cpu_limit_s
+from converters.pytorch_file import pickle_refusal
 
 MAX_BYTES = 2**31 - 1
 """Protobuf's limit on one message."""
@@ -59,6 +60,7 @@ class OnnxFile:
         model: Parsed, with inferred shapes in `graph.value_info`.
         inputs: What it takes, without initializers.
         outputs: What it gives.
+        origin: What it was made from and how, where it was exported here; for the manifest.
     """
 
     name: str
@@ -68,21 +70,32 @@ class OnnxFile:
     model: onnx.ModelProto
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    origin: tuple[tuple[str, str], ...] = ()
 
 
 def read_onnx(path: Path) -> OnnxFile:
     """Read and check an untrusted ONNX file.
 
     Raises:
-        ModelError: It is not a regular file, empty, too large, an engine, not ONNX, damaged, invalid, or keeps weights
-            elsewhere.
+        ModelError: It is not a regular file, empty, too large, or what `onnx_of` refuses.
     """
-    data = _read_bytes(path)
+    return onnx_of(path.name, read_bytes(path))
+
+
+def onnx_of(name: str, data: bytes) -> OnnxFile:
+    """Check the bytes of an untrusted ONNX file.
+
+    Raises:
+        ModelError: They are an engine, a PyTorch checkpoint, not ONNX, damaged, invalid, or keep weights elsewhere.
+    """
     engine = header_of(data)
     if engine is not None:
-        raise ModelError(f"{path.name} is {engine.refusal}")
-    _probe(path.name, data)
-    return parsed(path.name, data)
+        raise ModelError(f"{name} is {engine.refusal}")
+    pickled = pickle_refusal(data)
+    if pickled is not None:
+        raise ModelError(f"{name} is {pickled}")
+    _probe(name, data)
+    return parsed(name, data)
 
 
 def parsed(name: str, data: bytes) -> OnnxFile:
@@ -106,8 +119,12 @@ def parsed(name: str, data: bytes) -> OnnxFile:
     )
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Open without blocking on a pipe or device, then read a regular file of a sane size."""
+def read_bytes(path: Path) -> bytes:
+    """Open without blocking on a pipe or device, then read a regular file of a sane size.
+
+    Raises:
+        ModelError: It can't be read, is not a regular file, empty or too large.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:

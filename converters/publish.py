@@ -9,7 +9,7 @@ from converters import families, manifest, triton_config
 from converters.errors import ModelError
 from converters.families.picture_size import at_size
 from converters.live_server import LiveServer
-from converters.onnx_file import read_onnx
+from converters.model_source import read_model
 from converters.parity import Difference
 from converters.pictures import PictureSet, load_pictures, nv12_of, on_canvas, render_pictures
 from converters.precision import in_precision
@@ -35,6 +35,7 @@ class Request:
         repository: Folder that Triton serves from.
         serving: How Triton is to run it.
         pictures: Folder of pictures to verify with; None renders some.
+        example: What a network of PyTorch is traced with, as `pytorch_example` reads it.
         command: The command line, for the manifest.
         now: Aware time of the publication.
         dry_run: Do everything but publish.
@@ -50,6 +51,7 @@ class Request:
     command: Sequence[str]
     now: datetime
     dry_run: bool = False
+    example: str | None = None
     warmup: bool = False
     server: LiveServer | None = None
 
@@ -92,14 +94,13 @@ def convert_onnx(
     view: View = View.UPRIGHT,
     precision: PrecisionOptions | None = None,
 ) -> Publication:
-    """Convert an ONNX file and publish it.
+    """Convert what was trained, an ONNX file or a network of PyTorch, and publish it.
 
     Raises:
         ConvertError: It can't be used, or something needed is missing; nothing was published.
     """
     checked_name(request.name)
-    report(f"read {model.name}")
-    file = at_size(read_onnx(model), options.size)
+    file = at_size(read_model(model, request.example, request.pictures, report), options.size)
     chosen, recognition = families.choose(file, family, options.description)
     report(f"fuse as {chosen.name}: {recognition.why}")
     built = chosen.build(file, options)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from converters import manifest, triton_config
-from converters.onnx_file import OnnxFile, read_onnx
+from converters.model_source import read_model
+from converters.onnx_file import OnnxFile
 from converters.parity import Difference
 from converters.publish import Publication, Report, Request, switch_to
 from converters.raw import RawModel, raw_model
@@ -16,14 +17,13 @@ FAMILY = "raw"
 
 
 def publish_raw(model: Path, licence: str | None, request: Request, report: Report) -> Publication:
-    """Publish an ONNX file as it is, with a dynamic batch where that can be shown to work.
+    """Publish a network as it is, with a dynamic batch where that can be shown to work.
 
     Raises:
         ConvertError: It can't be used, Triton can't run it, or there is no Triton; nothing was published.
     """
     name = checked_name(request.name)
-    report(f"read {model.name}")
-    file = read_onnx(model)
+    file = read_model(model, request.example, request.pictures, report)
     report("run it with random tensors, singly and in a batch")
     raw = raw_model(file)
     source = _source(file, raw, licence)
@@ -60,7 +60,14 @@ def _same(repository: Repository, identity: triton_config.Identity, raw: RawMode
 
 def _source(file: OnnxFile, raw: RawModel, licence: str | None) -> Source:
     batch = "each index of a batch answers as it does alone" if raw.batched else "it has no batch axis of any size"
-    return Source(name=file.name, sha256=file.sha256, licence=licence, family=FAMILY, why=f"asked for; {batch}")
+    return Source(
+        name=file.name,
+        sha256=file.sha256,
+        licence=licence,
+        family=FAMILY,
+        why=f"asked for; {batch}",
+        details=file.origin,
+    )
 
 
 def _publication(

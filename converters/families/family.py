@@ -189,7 +189,7 @@ def source_of(file: OnnxFile, options: BuildOptions, family: str, recognition: R
         licence=options.licence,
         family=family,
         why=recognition.why,
-        details=tuple(details.items()),
+        details=(*file.origin, *details.items()),
     )
 
 

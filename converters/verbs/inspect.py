@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from converters.arguments import add_model
 from converters.verbs.answer import Answer, Report
 
 if TYPE_CHECKING:
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from converters.families import Recognition
     from converters.onnx_file import OnnxFile
 
-HELP = "say what an ONNX file is and which family it is of"
+HELP = "say what a model is and which family it is of"
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """Add its options."""
-    sub.add_argument("model", type=Path, metavar="MODEL", help="ONNX file; untrusted input")
+    add_model(sub)
 
 
-def run(parsed: argparse.Namespace, _report: Report) -> Answer:
+def run(parsed: argparse.Namespace, report: Report) -> Answer:
     """Read the file and ask every family about it."""
     from converters.engine_header import read_header
     from converters.families import recognise
     from converters.families.picture_size import at_size
     from converters.fuse import opset_of
     from converters.inspection import inspect
-    from converters.onnx_file import read_onnx
+    from converters.model_source import read_model
 
     engine = read_header(parsed.model)
     if engine is not None:
         return _engine(parsed.model.name, engine)
-    file = at_size(read_onnx(parsed.model), None)
+    file = at_size(read_model(parsed.model, parsed.example, None, report), None)
     opset = opset_of(file.model)
     inspection = inspect(file.model, opset)
     verdicts = recognise(file)
@@ -61,6 +61,7 @@ def _facts(file: "OnnxFile", opset: int) -> dict[str, Any]:
         "ir_version": file.ir_version,
         "opset": opset,
         "operators": len(file.model.graph.node),
+        **dict(file.origin),
     }
 
 
