@@ -75,6 +75,9 @@ def _follow_batch(node: onnx.NodeProto, constants: dict[str, list[int]], builder
         return
     if node.op_type == "Reshape":
         node.input[position] = builder.constant([0, *shape[1:]])
+        kept = [entry for entry in node.attribute if entry.name != "allowzero"]  # 0 is to mean "as it comes"
+        del node.attribute[:]
+        node.attribute.extend(kept)
         return
     lead = builder.slice(builder.op("Shape", node.input[0]), 0, 1, axis=0)
     node.input[position] = builder.op("Concat", lead, builder.constant(shape[1:]), axis=0)

@@ -125,7 +125,9 @@ def _compared(file: OnnxFile, answers: dict[str, NDArray[Any]]) -> float:
     chooses = any(node.op_type == "TopK" for node in file.model.graph.node)
     largest = 0.0
     for index in range(sum(key.startswith("in_") and key.endswith("_0") for key in answers)):
-        found = ours.run(None, {name: answers[f"in_{index}_{place}"] for place, name in enumerate(names)})
+        found: Sequence[Any] = ours.run(
+            None, {name: answers[f"in_{index}_{place}"] for place, name in enumerate(names)}
+        )
         expected = list(_numbered(answers, f"out_{index}_"))
         if [value.shape for value in expected] != [np.shape(value) for value in found]:
             raise ModelError(f"{file.name}: ONNX Runtime gives tensors of other shapes than PyTorch; {_OTHERWISE}")

@@ -160,7 +160,7 @@ def test_a_saved_program_is_converted_as_a_file(convert, with_torch, tmp_path, n
         ("no_such.module:make", "1x3x64x96", "there is no module 'no_such'"),
         (network("nothing"), "1x3x64x96", "has no function 'nothing'; it has"),
         (network("broken"), "1x3x64x96", "raised ValueError: weights.pt is not here (torch_networks.py, line"),
-        (network("state"), "1x3x64x96", "returned dict, not a torch.nn.Module"),
+        (network("state"), "1x3x64x96", "returned OrderedDict, not a torch.nn.Module"),
         (network("classifier"), "1x7x64x96", "can't take an example of 1x7x64x96 float32: RuntimeError"),
         (network("undecided"), "1x3x64x96", "(torch_networks.py, line"),
     ],

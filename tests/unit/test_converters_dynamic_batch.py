@@ -47,6 +47,14 @@ def test_a_resize_to_fixed_sizes_follows_the_batch():
     np.testing.assert_array_equal(together[2:], run(model, x[2:]))
 
 
+def test_a_shape_of_an_exporter_that_means_zero_as_zero_follows_the_batch():
+    reshape = helper.make_node("Reshape", ["x", "shape"], ["y"], allowzero=1)
+    model = graph_of([reshape], {"shape": np.array([1, 2, 12])}, [1, 2, 3, 4], [1, 2, 12])
+    model.opset_import[0].version = 14
+    x = np.random.default_rng(0).normal(size=(3, 2, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(run(make_batch_dynamic(model, "x"), x), x.reshape(3, 2, 12))
+
+
 def test_a_shape_in_a_constant_node_is_rewritten():
     shape = helper.make_node("Constant", [], ["shape"], value=numpy_helper.from_array(np.array([1, 12])))
     model = graph_of([shape, helper.make_node("Reshape", ["x", "shape"], ["y"])], {}, [1, 3, 4], [1, 12])
