@@ -1,5 +1,7 @@
 """The FPS gate: which of a camera's frames are worth looking at."""
 
+from collections.abc import Callable
+
 
 class FpsGate:
     """Lets through at most `fps` frames per second of frame time.
@@ -40,4 +42,8 @@ class FpsGate:
             return False
         periods_missed = max(0, int(periods_late - self.LATE + 1))
         self._due_s += (periods_missed + 1) / self._fps
+        return True
+
+    def wait_turn(self, _: Callable[[], bool]) -> bool:
+        """Every frame may be had at once."""
         return True

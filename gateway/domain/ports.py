@@ -1,6 +1,6 @@
 """What the pipeline needs from the adapters, as Protocols. Each has one contract suite in `tests/contract/`."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.domain.camera import Camera, CameraSettings, CameraStatus
@@ -24,6 +24,10 @@ class Gate(Protocol):
 
     def admit(self, time_s: float) -> bool:
         """Whether the frame of this frame time is looked at; asked once for each frame, in their order."""
+        ...
+
+    def wait_turn(self, stopped: Callable[[], bool]) -> bool:
+        """Wait until a frame is wanted of a source that could give one at any time; False when stopped meanwhile."""
         ...
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import logging
+import os
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,6 +33,7 @@ from gateway.rules import TRACKS
 from gateway.scheduler import Grant, Scheduler
 from gateway.sources import CameraReader
 from gateway.sources.reader import Listener
+from gateway.sources.turnstile import TurnGate, Turnstile
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ PUSH_TIMEOUT_S = 5.0
 UPKEEP_S = 0.5
 CHECKPOINT_S = 1.0
 QUIESCE_S = 5.0
+DECODED_AHEAD = 2 * max(2, os.cpu_count() or 1)
 
 
 class Pipeline:
@@ -90,6 +93,7 @@ class Pipeline:
             spawn=self._spawn,
             on_change=self._runtime_changed,
         )
+        self._turnstile = Turnstile(DECODED_AHEAD)
         self._recorder = Recorder(spool, evidence)
         self._scheduler = Scheduler()
         self._cameras: dict[str, RunningCamera] = {}
@@ -261,7 +265,8 @@ class Pipeline:
             crash=lambda error: _call(loop, self._reader_crashed, running, error),
         )
         make = self._make_source
-        return CameraReader(running.camera.id, lambda: make(settings.url), settings.fps, listener, self._clock)
+        gate = TurnGate(settings.fps, self._turnstile)
+        return CameraReader(running.camera.id, lambda: make(settings.url), gate, listener, self._clock)
 
     async def _stop(self, running: RunningCamera) -> None:
         """Stop reading; the states of the camera's rules are kept, so that it can go on."""

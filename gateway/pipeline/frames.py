@@ -92,7 +92,9 @@ class FrameLoop:
             if dispatch is None:
                 break
             self._metrics.frame_queue_depth(dispatch.key[0], self._scheduler.queue_depth(dispatch.key))
-            self._spawn(self._run(dispatch, self._cameras[dispatch.key[0]]), "frame")
+            running = self._cameras[dispatch.key[0]]
+            running.reader.frame_left()
+            self._spawn(self._run(dispatch, running), "frame")
         self._wake_at(self._scheduler.wake_s)
 
     def stop(self) -> None:
@@ -102,7 +104,10 @@ class FrameLoop:
     def settle_drops(self, drops: Sequence[Drop], detail: str = "") -> None:
         """Count frames that won't be inferred, by cause and frame number."""
         for drop in drops:
-            self._settle_drop(drop, self._cameras.get(drop.key[0]), detail)
+            running = self._cameras.get(drop.key[0])
+            if running is not None:
+                running.reader.frame_left()
+            self._settle_drop(drop, running, detail)
 
     async def record(self, running: RunningCamera, verdict: Verdict, seen: Seen | None = None) -> None:
         """Make a verdict durable together with the states of the camera's rules."""

@@ -76,6 +76,8 @@ class FileSource:
             while not self._pacer.stopped and self._container is not None and self._decoder is not None:
                 if (frame := next(self._frames, None)) is not None:
                     return frame
+                if not self._pacer.wait_turn(gate):
+                    return None
                 packet = self._next_packet()
                 if packet is not None:
                     self._frames = self._decoder.frames(packet, gate, self._pacer.wait)

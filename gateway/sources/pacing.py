@@ -3,6 +3,7 @@
 import threading
 
 from gateway.domain.clock import Clock
+from gateway.domain.ports import Gate
 from gateway.sources.urls import Pace
 
 
@@ -24,6 +25,10 @@ class Pacer:
     def stopped(self) -> bool:
         """Whether `stop` was called."""
         return self._stopped.is_set()
+
+    def wait_turn(self, gate: Gate | None) -> bool:
+        """Before a picture is decoded: wait until one is wanted, if nothing but the decoder sets the pace."""
+        return self._pace is not Pace.MAX or gate is None or gate.wait_turn(self._stopped.is_set)
 
     def wait(self, elapsed_s: float) -> bool:
         """Wait until `elapsed_s` seconds after the first frame; False when stopped meanwhile."""

@@ -21,8 +21,8 @@ from gateway.errors import (
     SourceStalledError,
     SourceUnavailableError,
 )
-from gateway.sampling import FpsGate
 from gateway.sources.push import PushSource
+from gateway.sources.turnstile import TurnGate
 
 RETRY_FIRST_S = 0.5
 RETRY_LAST_S = 30.0
@@ -45,18 +45,18 @@ class CameraReader:
     Args:
         name: Of the thread.
         make_source: Makes a fresh source for each attempt.
-        fps: Frames per second of frame time to let through.
+        gate: Which frames are looked at, and when one is wanted.
         listener: Who is told.
         clock: Anchors frame time when a source opens.
     """
 
     def __init__(
-        self, name: str, make_source: Callable[[], Source], fps: float, listener: Listener, clock: Clock
+        self, name: str, make_source: Callable[[], Source], gate: TurnGate, listener: Listener, clock: Clock
     ) -> None:
         self._make_source = make_source
         self._listener = listener
         self._clock = clock
-        self._gate = FpsGate(fps)
+        self._gate = gate
         self._stop = threading.Event()
         self._source: Source | None = None
         self._gave_frames = False
@@ -86,6 +86,10 @@ class CameraReader:
             case _:
                 raise ConflictError("only push: cameras take pictures; this one gets them from its URL")
 
+    def frame_left(self) -> None:
+        """A frame that was given has been sent, or dropped: another one may be decoded for it."""
+        self._gate.frame_left()
+
     def stop(self) -> None:
         """Tell the thread to end, and wake it; returns at once."""
         self._stop.set()
@@ -102,6 +106,8 @@ class CameraReader:
             self._read_until_stopped()
         except BaseException as error:  # noqa: BLE001 - a bug in a reader must be seen by the pipeline, not by stderr alone
             self._listener.crash(error)
+        finally:
+            self._gate.close()
 
     def _read_until_stopped(self) -> None:
         retry_s = 0.0
@@ -151,4 +157,5 @@ class CameraReader:
             self._gave_frames = True
             self._listener.state(CameraState.LIVE, "")
         self._last_time_s = frame.time_s
+        self._gate.frame_comes()
         self._listener.frame(frame)

@@ -175,4 +175,5 @@ def test_a_clip_that_is_over_frees_its_share_of_the_runtime(people_repository, d
         eventually(lambda: gateway.status(camera)["state"] == "ended" and not gateway.status(camera)["granted_fps"], 30)
         status = gateway.status(camera)
         assert (status["wanted_fps"], status["granted_fps"]) == (5, 0)
+        assert "replaced" not in status["frames_dropped"], "nothing is decoded before there is room for it"
         eventually(lambda: all(v["ended_at"] for v in gateway.get("/api/v1/violations")["items"]), 10)

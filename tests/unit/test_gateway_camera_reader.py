@@ -13,6 +13,7 @@ from gateway.domain.ports import Gate
 from gateway.errors import InvalidInputError, SourceFormatError, SourceUnavailableError
 from gateway.sources import CameraReader, reader
 from gateway.sources.reader import Listener
+from gateway.sources.turnstile import TurnGate, Turnstile
 from tests.support.pictures import a_frame
 
 WAIT_S = 10
@@ -114,7 +115,7 @@ def run(heard: Heard) -> Iterator[Callable[..., CameraReader]]:
                 raise source
             return source
 
-        running.append(CameraReader("yard", make, fps, heard.listener, SetClock()))
+        running.append(CameraReader("yard", make, TurnGate(fps, Turnstile(2)), heard.listener, SetClock()))
         running[-1].start()
         return running[-1]
 

@@ -41,7 +41,7 @@ def a_camera() -> RunningCamera:
         id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence())
     )
     judge = Judge([rule], {}, lambda: "violation-1", lambda: NOON)
-    return RunningCamera(camera, judge, lambda _: SimpleNamespace())  # type: ignore[arg-type, return-value]
+    return RunningCamera(camera, judge, lambda _: SimpleNamespace(frame_left=lambda: None))  # type: ignore[arg-type, return-value]
 
 
 def test_the_rate_achieved_is_that_of_the_last_seconds():

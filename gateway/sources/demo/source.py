@@ -63,7 +63,7 @@ class DemoSource:
 
     def read(self, gate: Gate | None = None) -> Frame | None:
         """The next frame, when it is due; None once closed. What the gate doesn't admit isn't rendered."""
-        while not self._pacer.stopped:
+        while self._pacer.wait_turn(gate) and not self._pacer.stopped:
             index, pts_s = self._index, self._index / self._street.fps
             time_s = self._anchor_s + pts_s
             self._index += 1
