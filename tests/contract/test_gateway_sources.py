@@ -14,12 +14,13 @@ from gateway.domain.frame import Frame
 from gateway.domain.ports import Source
 from gateway.domain.still import Still, StillKind
 from gateway.sampling import FpsGate
-from gateway.sources import open_source
+from gateway.sources import VasSession, open_source
 from gateway.sources.push import PushSource
-from tests.support.clips import write_clip
+from tests.support.clips import write_clip, write_segments
 from tests.support.http_camera import HttpCamera, jpeg, running_http_camera
 from tests.support.ring_producer import producing, ring_name
 from tests.support.rtsp_server import JPEG, RtspServer, clip_pipeline, running_rtsp_server
+from tests.support.vas_mock import running_vas_mock
 
 CLIPS = (
     "cars_overhead_mjpeg.avi",
@@ -92,7 +93,16 @@ def ring() -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(params=["demo", "shm", "made clip", *CLIPS, "push", *RTSP, *HTTP])
+@pytest.fixture
+def vas_session(tmp_path: Path) -> Iterator[VasSession]:
+    """A session with a VAS that always has a live stream of 10 frames a second."""
+    with running_vas_mock(write_segments(tmp_path), "secret") as vas:
+        yield VasSession(
+            vas.url, "ruth-ai", "secret", refresh_margin_s=300, clock=SystemClock(), on_request=lambda *_: None
+        )
+
+
+@pytest.fixture(params=["demo", "shm", "made clip", *CLIPS, "push", "vas", *RTSP, *HTTP])
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     """Makes a source of each kind."""
     if request.param == "demo":
@@ -100,6 +110,9 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     if request.param == "shm":
         name = request.getfixturevalue("ring")
         return Made(lambda _: open_source(f"shm:///{name}", SystemClock()), live=True)
+    if request.param == "vas":
+        session = request.getfixturevalue("vas_session")
+        return Made(lambda _: open_source("vas://camera-1", SystemClock(), vas=session), live=True)
     if request.param == "push":
         return Made(lambda _: Pushed(), live=True)
     if request.param in RTSP:

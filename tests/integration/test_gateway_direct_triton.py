@@ -14,7 +14,7 @@ import pytest
 
 from gateway.domain.clock import SystemClock
 from gateway.sources import open_source
-from tests.support.ring_producer import Ring, documented_client, ring_name, to_nv12
+from tests.support.ring_producer import Ring, documented_client, producing, ring_name, to_nv12
 from tests.support.running_gateway import RunningGateway, running_gateway
 from tests.support.triton_server import RunningTriton, eventually, free_ports, running_triton
 
@@ -108,6 +108,22 @@ def test_a_client_of_the_socket_protocol_gets_the_detections_that_replay_gives_f
             assert (answer["model_id"], answer["camera_id"], answer["frame_id"]) == ("people", "camera_1", number)
             assert in_pixels(answer["detections"], 768, 432) == expected
     source.close()
+
+
+def test_frames_of_another_program_are_inferred_as_a_cameras_and_direct_calls_go_on_beside_them(stack, clip):
+    gateway = stack[0]
+    with av.open(str(clip)) as container:
+        picture = next(bytes(packet) for packet in container.demux(video=0) if packet.size)
+    with ring_name() as name, producing(name, fps=25, size_wh=(768, 432)):
+        camera = gateway.add_camera(f"shm:///{name}", "people", fps=5)
+        eventually(lambda: gateway.status(camera)["frames_inferred"] > 3, 30)
+        assert infer(gateway, picture)["objects"]
+        status = gateway.status(camera)
+        assert (status["state"], status["reason"]) == ("live", "")
+    eventually(lambda: gateway.status(camera)["state"] != "live", 10)
+    reason = gateway.status(camera)["reason"]
+    assert "has gone" in reason or "isn't running" in reason
+    gateway.send("DELETE", f"/api/v1/cameras/{camera}")
 
 
 def in_pixels(detections: list[dict[str, Any]], width: int, height: int) -> list[dict[str, Any]]:

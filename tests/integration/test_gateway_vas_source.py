@@ -24,7 +24,7 @@ from gateway.sources.vas.rest import Playlist
 from tests.support.clips import write_segments
 from tests.support.running_gateway import running_gateway
 from tests.support.triton_server import eventually, free_ports
-from tests.support.vas_mock import VasMock
+from tests.support.vas_mock import VasMock, running_vas_mock
 
 SECRET = "n0t-for-any-l0g"
 WAIT_S = 10
@@ -37,12 +37,8 @@ def segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def vas(segments: Path) -> Iterator[VasMock]:
-    with VasMock(segments, "ruth-ai", SECRET, token_life_s=60) as mock:
-        thread = threading.Thread(target=mock.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with running_vas_mock(segments, SECRET) as mock:
         yield mock
-        mock.shutdown()
-        thread.join()
 
 
 class Sessions:
@@ -200,7 +196,9 @@ def test_without_a_vas_such_a_camera_is_refused_with_what_to_set():
         open_source("vas://camera-1", SystemClock())
 
 
-@pytest.mark.parametrize("url", ["vas:8085", "ftp://vas", "http://", "http://user:pw@vas:8085"])
+@pytest.mark.parametrize(
+    "url", ["vas:8085", "ftp://vas", "http://", "http://user:pw@vas:8085", "http://vas:port", "http://[vas"]
+)
 def test_an_address_that_cannot_be_used_is_refused_at_the_start(sessions: Sessions, url: str):
     with pytest.raises(ConfigurationError, match="VAS_BASE_URL is http://HOST:PORT"):
         sessions.new(url=url)
@@ -215,11 +213,28 @@ def test_an_address_that_cannot_be_used_is_refused_at_the_start(sessions: Sessio
         ("#EXTM3U\n../stream0.ts\n", "aren't beside it"),
         ("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=x\na.ts\n", "encrypted"),
         ("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:many\n", "many"),
+        ("#EXTM3U\n#EXT-X-TARGETDURATION:nan\n", "nan"),
     ],
 )
 def test_a_playlist_that_leads_elsewhere_is_refused(text: str, said: str):
     with pytest.raises(ValueError, match=said):
         Playlist.parse(text)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [b'{"expires_in": 60}', b'{"access_token": "a\\nb", "expires_in": 60}', b'{"access_token": "x", "expires_in": 0}'],
+)
+def test_a_token_that_is_none_is_told_so_and_not_shown(vas: VasMock, sessions: Sessions, token: bytes):
+    vas.token_answer = token
+    with pytest.raises(SourceUnavailableError, match=r"something else when asked for the token$"):
+        read(sessions.new(), 1)
+
+
+def test_an_empty_playlist_is_waited_for(vas: VasMock, sessions: Sessions):
+    vas.playlist_faults = [b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"]
+    assert len(read(sessions.new(), 1)) == 1
+    assert sessions.asked["playlist 200"] == 2
 
 
 def test_a_playlist_that_is_none_refuses_the_camera(vas: VasMock, sessions: Sessions):

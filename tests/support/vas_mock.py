@@ -8,11 +8,13 @@ next requests that show a token fail in that way; `GET /mock/counts` tells what 
 """
 
 import argparse
+import contextlib
 import json
 import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ class VasMock(ThreadingHTTPServer):
         self.issued: list[str] = []
         self.counts: Counter[str] = Counter()
         self.faults: list[int | str] = []
+        self.token_answer = b""
+        self.playlist_faults: list[bytes] = []
         self.retry_after_s = 1
         self.hanging = threading.Event()
         self.started_s = time.monotonic() - WINDOW * SEGMENT_S
@@ -54,6 +58,19 @@ class VasMock(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients may leave whenever they like."""
+
+
+@contextlib.contextmanager
+def running_vas_mock(segments: Path, client_secret: str, token_life_s: float = 60) -> Iterator[VasMock]:
+    """Serve the client `ruth-ai` during the block."""
+    with VasMock(segments, "ruth-ai", client_secret, token_life_s) as mock:
+        thread = threading.Thread(target=mock.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield mock
+        finally:
+            mock.shutdown()
+            thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -102,6 +119,9 @@ class Handler(BaseHTTPRequestHandler):
         if credentials != self.server.client:
             self._answer(401, {"detail": "Invalid client credentials"})
             return
+        if self.server.token_answer:
+            self._answer(200, self.server.token_answer)
+            return
         token = secrets.token_urlsafe(32)
         self.server.issued.append(token)
         self.server.tokens[token] = time.monotonic() + self.server.token_life_s
@@ -114,6 +134,9 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200, {"streams": live if camera_id.startswith("camera-") else [], "pagination": {}})
 
     def _give_playlist(self) -> None:
+        if self.server.playlist_faults:
+            self._answer(200, self.server.playlist_faults.pop(0))
+            return
         newest = int((time.monotonic() - self.server.started_s) / SEGMENT_S)
         names = "".join(f"#EXTINF:{SEGMENT_S:.6f},\nstream{n}.ts\n" for n in range(newest - WINDOW, newest))
         head = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{SEGMENT_S:.0f}\n"

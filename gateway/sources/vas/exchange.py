@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from gateway.errors import ConfigurationError, SourceUnavailableError
 
@@ -34,11 +34,17 @@ class Line:
     """
 
     def __init__(self, base_url: str, timeout_s: float = TIMEOUT_S) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        parts = _split(base_url)
+        if (
+            parts is None
+            or parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.username
+            or parts.query
+        ):
             raise ConfigurationError("VAS_BASE_URL is http://HOST:PORT or https://HOST:PORT, without credentials")
-        self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._host, self._port, self._folder = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
@@ -64,7 +70,7 @@ class Line:
                     raise SourceUnavailableError(f"VAS answers with more than {MAX_ANSWER_BYTES // 1_000_000} MB")
                 named = {name.lower(): value for name, value in response.getheaders()}
                 return Answer(response.status, named, content)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise SourceUnavailableError(f"VAS can't be reached: {reason}") from error
         finally:
@@ -82,3 +88,12 @@ class Line:
                 raw.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return  # it has ended by itself
+
+
+def _split(url: str) -> SplitResult | None:
+    """Split an address; None where that can't be done: why isn't told, as people write credentials into addresses."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port != 0 else None
+    except ValueError:
+        return None

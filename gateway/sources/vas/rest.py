@@ -38,7 +38,7 @@ class TokenRequest(msgspec.Struct, frozen=True):
 class Token(msgspec.Struct, frozen=True):
     """A token and how long it lives, in seconds."""
 
-    access_token: Annotated[str, msgspec.Meta(min_length=1)]
+    access_token: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+$")]  # fit for a header
     expires_in: Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -86,5 +86,6 @@ class Playlist:
             raise ValueError("its segments aren't beside it")
         if not tags.get("#EXT-X-KEY", "METHOD=NONE").startswith("METHOD=NONE"):
             raise ValueError("its segments are encrypted")
-        first, target_s = int(tags.get("#EXT-X-MEDIA-SEQUENCE", "0")), float(tags.get("#EXT-X-TARGETDURATION", "6"))
-        return cls(first, names, min(max(target_s, 0.5), 60.0), "#EXT-X-ENDLIST" in lines)
+        first = int(tags.get("#EXT-X-MEDIA-SEQUENCE", "0"))
+        target_s = int(tags.get("#EXT-X-TARGETDURATION", "6").partition(".")[0])
+        return cls(first, names, float(min(max(target_s, 1), 60)), "#EXT-X-ENDLIST" in lines)

@@ -103,7 +103,7 @@ class VasSource:
             self._wait_held()
             playlist = self._playlist()
             end = playlist.first + len(playlist.segments)
-            number = end - 1 if self._next is None else max(self._next, playlist.first)
+            number = max(playlist.first, end - 1 if self._next is None else self._next)
             if number > end:
                 raise SourceUnavailableError(f"the stream of camera {self._camera_id} has begun anew")
             if number < end:
