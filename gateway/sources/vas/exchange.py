@@ -94,6 +94,8 @@ def _split(url: str) -> SplitResult | None:
     """Split an address; None where that can't be done: why isn't told, as people write credentials into addresses."""
     try:
         parts = urlsplit(url)
-        return parts if parts.port != 0 else None
+        _ = parts.port  # found wrong only when asked for
     except ValueError:
         return None
+    else:
+        return parts
