@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from litestar import Response, get
 from litestar.params import FromHeader
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
@@ -98,14 +98,21 @@ def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
     active = _family("streams_active", "1 while the camera delivers frames.", "camera_id")
     state = _family("stream_state", "1 for the state that the camera is in.", "camera_id", "state")
     fps = _family("camera_fps", "Frames per second wanted, granted and achieved.", "camera_id", "kind")
+    blind = CounterMetricFamily(
+        "ruth_ai_camera_blind_seconds",
+        "Seconds in which frames were due and none was judged.",
+        labels=["camera_id", "reason"],
+    )
     for camera_id, status in cameras.items():
+        for reason, seconds in status.blind_seconds.items():
+            blind.add_metric([camera_id, reason], seconds)
         active.add_metric([camera_id], status.state is CameraState.LIVE)
         for each in CameraState:
             state.add_metric([camera_id, each], status.state is each)
         fps.add_metric([camera_id, "wanted"], status.wanted_fps)
         fps.add_metric([camera_id, "granted"], status.granted_fps)
         fps.add_metric([camera_id, "achieved"], status.achieved_fps)
-    return active, state, fps
+    return active, state, fps, blind
 
 
 def runtime_families(runtimes: Sequence[RuntimeStatus]) -> Iterable[Metric]:

@@ -60,6 +60,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
         achieved_fps: Frames inferred per second over the last seconds.
         frames_inferred: Frames inferred since the camera was started.
         frames_dropped: Frames dropped since then, by cause.
+        blind_seconds: Seconds since then in which frames were due and none was judged, by reason.
         last_frame_at: Frame time of the newest frame inferred.
     """
 
@@ -71,4 +72,5 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     achieved_fps: float = 0.0
     frames_inferred: int = 0
     frames_dropped: dict[str, int] = {}
+    blind_seconds: dict[str, float] = {}
     last_frame_at: dt.datetime | None = None

@@ -360,6 +360,7 @@ class Pipeline:
         while True:
             await asyncio.sleep(CHECKPOINT_S)
             for running in list(self._cameras.values()):
+                running.look(self._scheduler.grant(running.key), self._clock.monotonic())
                 async with running.order:
                     await self._frames.record(running, Verdict())
 

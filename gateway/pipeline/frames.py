@@ -176,8 +176,9 @@ class FrameLoop:
 
     async def _judge(self, running: RunningCamera, seen: Seen, offered_s: float) -> None:
         async with running.order:
-            running.count_inferred(seen.frame.time_s, self._clock.monotonic())
-            verdict = running.judge.judge(seen)
+            grant = self._scheduler.grant(running.key)
+            blind_s = running.count_inferred(seen.frame.time_s, grant, self._clock.monotonic())
+            verdict = running.judge.judge(seen, blind_s)
             if verdict:
                 await self.record(running, verdict, seen)
             self._metrics.frame_judged(self._clock.monotonic() - offered_s)
@@ -188,7 +189,7 @@ class FrameLoop:
         extra = {"camera_id": camera_id, "frame_index": drop.frame_index, "cause": cause}
         _logger.debug("frame dropped", extra={**extra, "reason": detail} if detail else extra)
         if running is not None:
-            running.dropped[cause] += 1
+            running.count_dropped(cause)
             self._settle(running)
 
     def _is_running(self, running: RunningCamera) -> bool:

@@ -76,10 +76,10 @@ class Judge:
         self._rules = {rule.id: rule for rule in rules}
         return Verdict(closed=self._closed(happened))
 
-    def judge(self, seen: Seen) -> Verdict:
-        """Take one frame into account."""
+    def judge(self, seen: Seen, blind_s: float = 0.0) -> Verdict:
+        """Take one frame into account, before which nobody looked for `blind_s` seconds."""
         frame = seen.frame
-        happened = self._panel.judge(frame.time_s, frame.resolution_wh, seen.detections, frame.luma)
+        happened = self._panel.judge(frame.time_s, frame.resolution_wh, seen.detections, frame.luma, blind_s)
         if not happened:
             return NOTHING
         opened = [

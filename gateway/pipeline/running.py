@@ -7,11 +7,14 @@ from dataclasses import InitVar, dataclass, field
 
 from gateway.domain.camera import Camera, CameraState, CameraStatus
 from gateway.domain.clock import from_unix
+from gateway.pipeline.blindness import Blindness
 from gateway.pipeline.judge import Judge
 from gateway.scheduler import Grant, SubscriptionKey
 from gateway.sources import CameraReader
 
 RATE_WINDOW_S = 5.0
+NO_FRAMES = "no_frames"
+"""Why a camera is blind that is live and gives none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +30,7 @@ class RunningCamera:
         pending: Frames offered to the scheduler whose fate isn't known yet.
         inferred: Frames inferred since it was started.
         dropped: Frames dropped since then, by cause.
+        blindness: How long nobody looked at it, and why.
         order: Held while a frame's verdict is made durable, so that verdicts keep the frames' order.
     """
 
@@ -40,8 +44,10 @@ class RunningCamera:
     inferred: int = 0
     last_time_s: float | None = None
     dropped: Counter[str] = field(default_factory=Counter[str])
+    blindness: Blindness = field(default_factory=Blindness)
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
     _inferred_at_s: deque[float] = field(default_factory=deque[float])
+    _last_drop: str = ""
 
     def __post_init__(self, make_reader: Callable[["RunningCamera"], CameraReader]) -> None:
         """Make the reader, which tells this camera what it does."""
@@ -57,16 +63,34 @@ class RunningCamera:
         """Whether no frame will come any more."""
         return self.state in (CameraState.ENDED, CameraState.REFUSED)
 
-    def count_inferred(self, time_s: float, now_s: float) -> None:
-        """A frame of frame time `time_s` came back at `now_s` (monotonic)."""
+    def count_inferred(self, time_s: float, grant: Grant, now_s: float) -> float:
+        """A frame of frame time `time_s` came back at `now_s` (monotonic).
+
+        Returns:
+            Seconds since the frame before in which nobody looked.
+        """
         self.inferred += 1
         self.last_time_s = time_s
         self._inferred_at_s.append(now_s)
         self._forget_old(now_s)
+        blind_s = self.blindness.see(now_s, _period_s(grant), self._why_blind())
+        self._last_drop = ""
+        return blind_s
+
+    def count_dropped(self, cause: str) -> None:
+        """A frame won't be inferred."""
+        self.dropped[cause] += 1
+        self._last_drop = cause
+
+    def look(self, grant: Grant, now_s: float) -> None:
+        """Count the time since the last frame as blind, where one has been due for too long."""
+        if not self.over or self.state is CameraState.REFUSED:
+            self.blindness.wait(now_s, _period_s(grant), self._why_blind())
 
     def status(self, grant: Grant, now_s: float) -> CameraStatus:
         """How it is doing at `now_s` (monotonic)."""
         self._forget_old(now_s)
+        self.look(grant, now_s)
         return CameraStatus(
             state=self.state,
             reason=self.reason or grant.reason,
@@ -76,9 +100,18 @@ class RunningCamera:
             achieved_fps=round(len(self._inferred_at_s) / RATE_WINDOW_S, 2),
             frames_inferred=self.inferred,
             frames_dropped=dict(self.dropped),
+            blind_seconds={reason: round(seconds, 3) for reason, seconds in self.blindness.seconds.items()},
             last_frame_at=None if self.last_time_s is None else from_unix(self.last_time_s),
         )
 
     def _forget_old(self, now_s: float) -> None:
         while self._inferred_at_s and self._inferred_at_s[0] < now_s - RATE_WINDOW_S:
             self._inferred_at_s.popleft()
+
+    def _why_blind(self) -> str:
+        """One of a fixed set: the state of a source that isn't live, else the cause of the last frame's drop."""
+        return NO_FRAMES if self.state is CameraState.LIVE and not self._last_drop else self._last_drop or self.state
+
+
+def _period_s(grant: Grant) -> float:
+    return 1 / (grant.granted_fps or grant.wanted_fps)
