@@ -9,6 +9,7 @@ from pathlib import Path
 import report
 from environments import EnvironmentFailedError
 from part import CHECKOUT, Bench, load, parts, title
+from plots import draw
 
 sys.path.append(str(CHECKOUT))  # tests/support starts servers
 RESULTS = CHECKOUT / ".local" / "bench" / "results.json"
@@ -20,18 +21,16 @@ def main() -> int:
     options = parse_options({name: title(path) for name, path in known.items()})
     bench = Bench(options.quick, RESULTS.parent, options.data, not options.no_peers)
     bench.folder.mkdir(parents=True, exist_ok=True)
-    for name in [] if options.only_document else options.part or list(known):
+    for name in [] if options.plots else options.part or list(known):
         print(f"\n== {name}: {title(known[name])}", flush=True)
         record = report.Record(title(known[name]), quick=bench.quick)
         for found in load(name).measure(bench):
             print(report.text(found), flush=True)
             record.add(found)
-            for path in {RESULTS, options.json or RESULTS}:
-                report.merge(path, {name: record.content})
-    if options.document or options.only_document:
-        records = json.loads(RESULTS.read_text(encoding="utf-8"))
-        report.document(records)
-
+            report.merge(options.json, {name: record.content})
+    if options.document or options.plots:
+        report.document(json.loads(options.json.read_text(encoding="utf-8")))
+        draw(bench, options.json)
     return 0
 
 
@@ -47,9 +46,15 @@ def parse_options(titles: dict[str, str]) -> argparse.Namespace:
     parser.add_argument("part", nargs="*", help="what to measure (default: everything)")
     parser.add_argument("--quick", action="store_true", help="once and short, to see that it works")
     parser.add_argument("--no-peers", action="store_true", help="leave out the peers that need packages of their own")
-    parser.add_argument("--json", type=Path, metavar="FILE", help=f"write the figures there too (always: {RESULTS})")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        default=RESULTS,
+        help="where the figures are kept; parts that aren't measured now stay in it (.local/bench/results.json)",
+    )
     parser.add_argument("--document", action="store_true", help="then fill docs/benchmarks.md and draw docs/plots")
-    parser.add_argument("--plots", dest="only_document", action="store_true", help="measure nothing: only --document")
+    parser.add_argument("--plots", action="store_true", help="measure nothing: fill and draw what is known")
     parser.add_argument(
         "--data",
         type=Path,

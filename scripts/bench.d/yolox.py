@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-CLASSES = 80
-PRIOR_BIAS = -4.6  # a hundredth: what the head is initialised to find
+CLASSES, BOX, PIXELS = 80, 4, 12
+PRIOR_BIAS = -5.0
+"""Makes the head find some tens of objects in a picture, as a trained one does."""
 
 
 def yolox(depth: float, width: float, size: int, seed: int = 1) -> onnx.ModelProto:
@@ -40,7 +41,7 @@ class _Writer:
 
     def _backbone(self, depth: int, channels: Sequence[int]) -> tuple[str, str, str]:
         stem, dark2, dark3, dark4, dark5 = channels
-        x = self._conv(self._focus("images"), 12, stem, 3)
+        x = self._conv(self._focus("images"), PIXELS, stem, 3)
         x = self._csp(self._conv(x, stem, dark2, 3, 2), dark2, dark2, depth, shortcut=True)
         third = self._csp(self._conv(x, dark2, dark3, 3, 2), dark3, dark3, 3 * depth, shortcut=True)
         fourth = self._csp(self._conv(third, dark3, dark4, 3, 2), dark4, dark4, 3 * depth, shortcut=True)
@@ -67,7 +68,7 @@ class _Writer:
         classes = self._conv(self._conv(x, width, width, 3), width, width, 3)
         boxes = self._conv(self._conv(x, width, width, 3), width, width, 3)
         columns = [
-            self._plain(boxes, width, 4, 1, 1, 0.0),
+            self._plain(boxes, width, BOX, 1, 1, 0.0),
             self._node("Sigmoid", [self._plain(boxes, width, 1, 1, 1, PRIOR_BIAS)]),
             self._node("Sigmoid", [self._plain(classes, width, CLASSES, 1, 1, PRIOR_BIAS)]),
         ]
@@ -107,7 +108,9 @@ class _Writer:
         return self._node("Mul", [x, self._node("Sigmoid", [x])])
 
     def _plain(self, x: str, given: int, made: int, kernel: int, stride: int, bias: float) -> str:
-        spread = (2 / (given * kernel**2)) ** 0.5 if made > CLASSES else 0.01
+        spread = 0.01 if made == BOX else (1.7 / (given * kernel**2)) ** 0.5
+        if given == PIXELS:
+            spread /= 64  # they come as 0 to 255
         weight = self._random.normal(0, spread, (made, given, kernel, kernel)).astype(np.float32)
         inputs = [x, self._constant(weight), self._constant(np.full(made, bias, np.float32))]
         pad = kernel // 2

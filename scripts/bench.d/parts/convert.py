@@ -18,7 +18,7 @@ from yolox import yolox
 
 COLUMNS = ("step", "time s", "CPU s", "PSS MB at most")
 NOTE = "ruth-convert onnx checks, fuses, compares with the original, and tries the model in a real Triton."
-SAMPLE_S = 0.05
+SAMPLE_S = 0.2
 LIMITS = {"YOLOX-nano, 4 MB": (10.0, 600.0), "YOLOX-m, 101 MB": (60.0, 2500.0)}
 
 
