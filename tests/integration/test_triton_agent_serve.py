@@ -267,6 +267,7 @@ def test_a_runtime_registers_beats_tells_of_a_crash_and_withdraws(repository):
             os.kill(triton.server_pid(), signal.SIGKILL)
             declared(server, lambda body: loaded(body) == {"census": False})
             declared(server, lambda body: loaded(body) == {"census": True})
+            assert "secret" not in triton.log.read_text()
         *_, last = list(server.seen.queue)
         assert last == ("DELETE", "/api/internal/runtime/runtime%2F1", "Bearer secret", None)
 

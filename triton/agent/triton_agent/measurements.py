@@ -67,7 +67,10 @@ class Measurements:
         for model in models:
             key = model.model_id, model.version
             if model.loaded and key not in self._done and time.monotonic() < until_s:
-                self._done[key] = self._measure(model)
+                measured = self._measure(model)
+                if measured is None and not self.api.ready():
+                    return  # it is the server that failed: another time
+                self._done[key] = measured
         self._counts = {key: seen.inferences for key, seen in self._statistics().items()}
 
     def _measure(self, model: ServedModel) -> Measured | None:
