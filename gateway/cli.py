@@ -5,12 +5,13 @@ Exit status: 0 done, 1 what was given can't be used, 2 wrong usage, 3 something 
 
 import argparse
 import asyncio
+import datetime as dt
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -19,6 +20,9 @@ from gateway.domain.rule import RuleSettings
 from gateway.errors import ConfigurationError, DatabaseError, InvalidInputError, RuntimeUnavailableError, RuthError
 from gateway.masking import mask_secrets
 from gateway.settings import Port, Settings, load_process_settings
+
+if TYPE_CHECKING:
+    from gateway.pipeline.outcome import OutcomeDiff, ReplayedViolation
 
 DONE, UNUSABLE, MISSING = 0, 1, 3
 
@@ -75,7 +79,27 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         help="rules in TOML (default: any person anywhere in the picture for 1 s, gap 2 s)",
     )
     parser.add_argument("--fps", type=_fps, metavar="N", help="frames per second to look at (default: every frame)")
+    parser.add_argument(
+        "--recorded",
+        type=Path,
+        metavar="FILE",
+        help="compare with these violations: what replay --json printed, or an answer of GET /api/v1/violations",
+    )
+    parser.add_argument(
+        "--clip-started-at",
+        type=_time,
+        metavar="TIME",
+        help="when the clip's first frame was taken (RFC 3339), for violations with times of day",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def _time(text: str) -> dt.datetime:
+    try:
+        time: dt.datetime = msgspec.convert(text, Annotated[dt.datetime, msgspec.Meta(tz=True)])
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time as 2026-01-31T08:30:00Z") from None
+    return time
 
 
 def _fps(text: str) -> float:
@@ -108,6 +132,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
 
 def _replay(options: argparse.Namespace, settings: Settings) -> int:
     from gateway.domain.clock import SystemClock
+    from gateway.pipeline.outcome import OutcomeDiff, diff
     from gateway.pipeline.replay import ReplayReport, replay
     from gateway.sources.file import FileSource
     from gateway.sources.urls import Pace
@@ -116,18 +141,51 @@ def _replay(options: argparse.Namespace, settings: Settings) -> int:
     clock = SystemClock()
     source = FileSource(options.video, loop=False, pace=Pace.MAX, clock=clock)
     triton = options.triton or settings.runtime_url
+    recorded = _read_recorded(options.recorded, options.clip_started_at)
     report: ReplayReport = asyncio.run(replay(source, rules, options.model, triton, options.fps, clock))
+    if recorded is not None:
+        report.diff = diff(recorded, report.violations)
     if options.json:
         print(msgspec.json.encode(report).decode())
         return DONE
     print(f"{report.frames_decoded} frames decoded, {report.frames_inferred} inferred")
     for violation in report.violations:
-        print(
-            f"{violation.started_at_s:9.2f} to {violation.ended_at_s:9.2f} s  {violation.type}  "
-            f"{violation.rule}: {violation.label} {violation.score:.2f}"
-        )
+        print(f"  {_line(violation)}")
     print(f"{len(report.violations)} violations")
+    if isinstance(report.diff, OutcomeDiff):
+        _print_diff(report.diff)
     return DONE
+
+
+def _line(violation: "ReplayedViolation") -> str:
+    return (
+        f"{violation.started_at_s:7.2f} to {violation.ended_at_s:9.2f} s  {violation.type}  "
+        f"{violation.rule}: {violation.label} {violation.score:.2f}"
+    )
+
+
+def _print_diff(outcome: "OutcomeDiff") -> None:
+    for sign, violations in (("-", outcome.gone), ("+", outcome.new)):
+        for violation in violations:
+            print(f"{sign} {_line(violation)}")
+    for moved in outcome.moved:
+        print(f"~ {_line(moved.recorded)}")
+        print(f"  {_line(moved.replayed)}")
+    print(
+        f"against the record: {outcome.same} the same, {len(outcome.moved)} moved, "
+        f"{len(outcome.gone)} gone, {len(outcome.new)} new"
+    )
+
+
+def _read_recorded(path: Path | None, clip_started_at: dt.datetime | None) -> "list[ReplayedViolation] | None":
+    from gateway.pipeline.outcome import read_recorded
+
+    if path is None:
+        return None
+    try:
+        return read_recorded(path.read_bytes(), clip_started_at)
+    except OSError as error:
+        raise ConfigurationError(f"the recorded violations {path} can't be read: {error.strerror}") from error
 
 
 def _read_rules(path: Path | None) -> list[RuleSettings]:

@@ -14,6 +14,7 @@ from gateway.domain.inference import DetectedObject, describe
 from gateway.domain.ports import Source
 from gateway.domain.rule import RuleSettings, check_labels
 from gateway.inference import TritonRuntime
+from gateway.pipeline.outcome import OutcomeDiff, ReplayedViolation
 from gateway.rules import Closed, Happened, Opened, Panel, Updated
 from gateway.sampling import FpsGate
 
@@ -28,25 +29,14 @@ class ReplayedFrame(msgspec.Struct, frozen=True):
     objects: tuple[DetectedObject, ...]
 
 
-class ReplayedViolation(msgspec.Struct, kw_only=True):
-    """One violation; times in seconds from the clip's first frame."""
-
-    type: str
-    rule: str
-    started_at_s: float
-    ended_at_s: float
-    label: str
-    score: float
-    track_id: int | None = None
-
-
 class ReplayReport(msgspec.Struct, kw_only=True):
-    """All that a replay found."""
+    """All that a replay found; `diff` where it was compared with violations on record."""
 
     frames_decoded: int = 0
     frames_inferred: int = 0
     detections: list[ReplayedFrame] = []
     violations: list[ReplayedViolation] = []
+    diff: OutcomeDiff | msgspec.UnsetType = msgspec.UNSET
 
 
 async def replay(

@@ -1,0 +1,145 @@
+"""The violations of a clip, and what differs between those on record and those that other rules make of it."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.errors import InvalidInputError
+
+
+class ReplayedViolation(msgspec.Struct, kw_only=True):
+    """One violation; times in seconds from the clip's first frame."""
+
+    type: str
+    rule: str
+    started_at_s: float
+    ended_at_s: float
+    label: str
+    score: float
+    track_id: int | None = None
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A violation that both outcomes have, with other times."""
+
+    recorded: ReplayedViolation
+    replayed: ReplayedViolation
+
+
+class OutcomeDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the recorded violations.
+
+    Attributes:
+        same: How many are there again, their times within the tolerance.
+        moved: Those that are there again at other times.
+        gone: Those that are not.
+        new: Those that weren't on record.
+    """
+
+    same: int
+    moved: tuple[Moved, ...] = ()
+    gone: tuple[ReplayedViolation, ...] = ()
+    new: tuple[ReplayedViolation, ...] = ()
+
+
+class _RecordedViolation(msgspec.Struct, frozen=True):
+    """As the API shows it."""
+
+    type: str
+    rule_name: str
+    started_at: dt.datetime
+    ended_at: dt.datetime | None
+    label: str
+    score: float
+    track_id: int | None = None
+
+
+class _Replayed(msgspec.Struct, frozen=True):
+    violations: list[ReplayedViolation]
+
+
+class _Recorded(msgspec.Struct, frozen=True):
+    items: list[_RecordedViolation]
+
+
+def read_recorded(content: bytes, clip_started_at: dt.datetime | None) -> list[ReplayedViolation]:
+    """Recorded violations, in seconds of the clip.
+
+    Args:
+        content: What `ruth-gateway replay --json` printed, or an answer of `GET /api/v1/violations`.
+        clip_started_at: When the clip's first frame was taken; needed for the second, whose times are times of day.
+
+    Raises:
+        InvalidInputError: It is neither, or the clip's time is needed and missing.
+    """
+    try:
+        keys = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        if "violations" in keys:
+            return msgspec.json.decode(content, type=_Replayed).violations
+        recorded = msgspec.json.decode(content, type=_Recorded).items
+    except msgspec.MsgspecError as error:
+        raise InvalidInputError(
+            f"the recorded violations can't be read: {error}; give what replay --json printed, "
+            "or an answer of GET /api/v1/violations"
+        ) from error
+    if clip_started_at is None:
+        raise InvalidInputError("these violations have times of day: say when the clip began with --clip-started-at")
+    origin = clip_started_at
+    return [_of_clip(violation, origin) for violation in recorded]
+
+
+def diff(
+    recorded: Sequence[ReplayedViolation], replayed: Sequence[ReplayedViolation], tolerance_s: float = 0.5
+) -> OutcomeDiff:
+    """Pair violations of the same rule that overlap in time, the best overlap first; tracks needn't agree.
+
+    Args:
+        recorded: One outcome.
+        replayed: The other.
+        tolerance_s: Beginnings and ends closer than this are the same.
+    """
+    pairs = sorted(
+        (-_overlap_s(old, new), i, k)
+        for i, old in enumerate(recorded)
+        for k, new in enumerate(replayed)
+        if (old.type, old.rule) == (new.type, new.rule) and _overlap_s(old, new) >= 0
+    )
+    new_of: dict[int, int] = {}
+    for _, i, k in pairs:
+        if i not in new_of and k not in new_of.values():
+            new_of[i] = k
+    moved = tuple(
+        Moved(recorded[i], replayed[k])
+        for i, k in sorted(new_of.items())
+        if not _same_times(recorded[i], replayed[k], tolerance_s)
+    )
+    return OutcomeDiff(
+        same=len(new_of) - len(moved),
+        moved=moved,
+        gone=tuple(old for i, old in enumerate(recorded) if i not in new_of),
+        new=tuple(new for k, new in enumerate(replayed) if k not in new_of.values()),
+    )
+
+
+def _overlap_s(a: ReplayedViolation, b: ReplayedViolation) -> float:
+    """Seconds in common; below 0 where there are none."""
+    return min(a.ended_at_s, b.ended_at_s) - max(a.started_at_s, b.started_at_s)
+
+
+def _same_times(a: ReplayedViolation, b: ReplayedViolation, tolerance_s: float) -> bool:
+    return abs(a.started_at_s - b.started_at_s) <= tolerance_s and abs(a.ended_at_s - b.ended_at_s) <= tolerance_s
+
+
+def _of_clip(violation: _RecordedViolation, origin: dt.datetime) -> ReplayedViolation:
+    started_at_s = (violation.started_at - origin).total_seconds()
+    ended_at = violation.ended_at
+    return ReplayedViolation(
+        type=violation.type,
+        rule=violation.rule_name,
+        started_at_s=started_at_s,
+        ended_at_s=float("inf") if ended_at is None else (ended_at - origin).total_seconds(),
+        label=violation.label,
+        score=violation.score,
+        track_id=violation.track_id,
+    )
