@@ -84,10 +84,11 @@ class Feed(Generic[T]):
         threading.Thread(target=self._run, args=(make,), name=self._name, daemon=True).start()
         with self._changed:
             self._changed.wait_for(lambda: self._connection or self._ended or self._closed.is_set(), open_s)
+            if self._connection is not None or self._closed.is_set():
+                return  # what went wrong since, `take` tells after what came before it
             if self._error is not None:
                 raise self._error
-            if self._connection is None and not self._closed.is_set():
-                raise SourceUnavailableError(f"no answer within {open_s:g} s")
+            raise SourceUnavailableError(f"no answer within {open_s:g} s")
 
     def take(self, stall_s: float) -> tuple[T | None, bool]:
         """Wait for the next item; None when the feed was closed or the camera has ended it.

@@ -19,7 +19,7 @@ from gateway.sources.push import PushSource
 from tests.support.clips import write_clip, write_segments
 from tests.support.http_camera import HttpCamera, jpeg, running_http_camera
 from tests.support.ring_producer import producing, ring_name
-from tests.support.rtsp_server import JPEG, RtspServer, clip_pipeline, running_rtsp_server
+from tests.support.rtsp_server import RtspServer, clip_pipeline, running_rtsp_server
 from tests.support.vas_mock import running_vas_mock
 
 CLIPS = (
@@ -29,7 +29,7 @@ CLIPS = (
     "people_one_by_one_50s.mp4",
     "street_people_cars_pexels854100.mp4",
 )
-RTSP = ("/h264", "/h264?transport=udp", "/jpeg")
+RTSP = ("/h264", "/h264?transport=udp")
 HTTP = ("/mjpeg", "/without-length", "/snapshot.jpg?fps=30", "/snapshot.png?fps=30")
 WAIT_S = 10
 
@@ -73,10 +73,10 @@ class Pushed:
 
 @pytest.fixture(scope="module")
 def rtsp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtspServer]:
-    """A server of an H.264 clip of 60 s with B-frames and two key pictures a second, and of MJPEG."""
+    """A server of an H.264 clip of 60 s with B-frames and two key pictures a second."""
     clip = tmp_path_factory.mktemp("rtsp") / "clip.mp4"
     write_clip(clip, frames=1200, fps=20, size_wh=(66, 50), codec="libx264", options={"g": "10", "bf": "2"})
-    with running_rtsp_server({"/h264": clip_pipeline(clip), "/jpeg": JPEG}) as server:
+    with running_rtsp_server({"/h264": clip_pipeline(clip)}) as server:
         yield server
 
 

@@ -3,6 +3,9 @@
 import contextlib
 import hashlib
 import ssl
+import struct
+import subprocess
+import sys
 import threading
 import time
 from base64 import b64encode
@@ -131,8 +134,10 @@ def _broken(handler: _Handler, options: dict[str, str]) -> None:
 
 
 def _huge(handler: _Handler, options: dict[str, str]) -> None:
-    picture = jpeg(size_wh=(16384, 16384))
-    handler.parts(picture for _ in handler.paced(options))
+    picture = bytearray(jpeg())
+    frame_header = picture.index(b"\xff\xc0")
+    struct.pack_into(">HH", picture, frame_header + 5, 16384, 16384)
+    handler.parts(bytes(picture) for _ in handler.paced(options))
 
 
 def _endless(handler: _Handler, options: dict[str, str]) -> None:
@@ -235,3 +240,28 @@ def running_http_camera(port: int = 0, certificate: Path | None = None) -> Itera
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def running_http_camera_process() -> Iterator[str]:
+    """Serve from a process of its own, whose floods don't take the test's time; its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from {__name__} import serve_until_input_ends; serve_until_input_ends()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().decode().strip()
+    finally:
+        process.stdin.close()
+        process.wait(10)
+        process.stdout.close()
+
+
+def serve_until_input_ends() -> None:
+    """Print the URL, and serve until standard input is closed."""
+    with running_http_camera() as camera:
+        print(camera.url, flush=True)
+        sys.stdin.read()

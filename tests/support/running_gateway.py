@@ -53,6 +53,15 @@ class RunningGateway:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 
+    def push(self, path: str, content: bytes) -> tuple[int, bool | None]:
+        """Status of a pushed JPEG, and whether it was accepted."""
+        request = urllib.request.Request(f"{self.url}{path}", content, {"Content-Type": "image/jpeg"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.loads(answer.read())["accepted"]
+        except urllib.error.HTTPError as error:
+            return error.code, None
+
     def add_camera(self, url: str, model: str, definition: Mapping[str, object] | None = None, fps: float = 5) -> str:
         """Put a camera with one zone-presence rule on record; its id."""
         camera = self.post("/api/v1/cameras", {"name": "camera", "url": url, "model": model, "fps": fps})

@@ -1,0 +1,73 @@
+"""Four of sixteen cameras hang, flood, send rubbish and drop: the other twelve don't notice."""
+
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.camera import CameraState
+from gateway.domain.clock import SystemClock
+from gateway.sources import CameraReader, open_source
+from gateway.sources.reader import Listener
+from tests.support.http_camera import running_http_camera_process
+from tests.support.triton_server import eventually
+
+FPS = 5.0
+SECONDS = 6.0
+KEPT = 0.99
+
+
+class Watched:
+    """A camera that is read, and what came of it."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.times_s: list[float] = []
+        self.states: Counter[CameraState] = Counter()
+        self.crashes: list[BaseException] = []
+        listener = Listener(
+            frame=lambda frame: self.times_s.append(frame.time_s),
+            state=lambda state, _: self.states.update([state]),
+            crash=self.crashes.append,
+        )
+        clock = SystemClock()
+        self.reader = CameraReader(name, lambda: open_source(url, clock), FPS, listener, clock)
+
+
+@pytest.mark.slow
+def test_twelve_good_cameras_keep_their_frames_beside_four_bad_ones(data_dir: Path):
+    clip = data_dir / "video" / "people_one_by_one_50s.mp4"
+    with running_http_camera_process() as server:
+        good = [f"file://{clip}?loop=1"] * 4
+        good += [f"demo:?size=320x180&fps=10&seed={seed}" for seed in range(4)]
+        good += [f"{server}/mjpeg?rate=10"] * 4
+        bad = [f"{server}/{path}" for path in ("hang", "flood", "garbage", "ends?rate=100")]
+        cameras = {url: Watched(f"{k}", url) for k, url in enumerate(bad)}
+        cameras |= {f"{url}#{k}": Watched(f"{k + 4}", url) for k, url in enumerate(good)}
+        for camera in cameras.values():
+            camera.reader.start()
+        twelve = list(cameras.values())[4:]
+        try:
+            eventually(lambda: all(camera.times_s for camera in twelve), 20)
+            began_s = {id(camera): camera.times_s[-1] for camera in twelve}
+            time.sleep(SECONDS)
+            shares = {}
+            for camera in twelve:
+                times_s = [time_s for time_s in list(camera.times_s) if time_s >= began_s[id(camera)]]
+                shares[id(camera)] = (len(times_s) - 1) / ((times_s[-1] - times_s[0]) * FPS)
+                assert times_s[-1] - times_s[0] > SECONDS * 0.8
+        finally:
+            for camera in cameras.values():
+                camera.reader.stop()
+            for camera in cameras.values():
+                camera.reader.join()
+    hang, flood, garbage, drop = list(cameras.values())[:4]
+    assert min(shares.values()) >= KEPT
+    assert not any(camera.crashes for camera in cameras.values())
+    assert hang.states[CameraState.STALLED] >= 1
+    assert len(flood.times_s) <= (SECONDS + 20) * FPS
+    assert garbage.states[CameraState.RETRYING] >= 1
+    assert garbage.states[CameraState.LIVE] == 0
+    assert drop.states[CameraState.LIVE] >= 2
+    assert not [t for t in threading.enumerate() if t.name.startswith("camera-")]
