@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         runtime_token: What a runtime must show to register; None lets any runtime register (only in dev and test).
         heartbeat_interval_s: What runtimes are asked to keep to; three misses and a runtime is out.
         model_socket_dir: Folder of the models' Unix sockets; None for no sockets.
-        workers: Threads that scale frames.
+        workers: Threads that scale frames to large canvases.
         media_dir: Folder that the files of cameras must lie in; None for anywhere (only in dev and test).
         hardware_decoding: Where streams are decoded: `none` (the CPU) or `cuda`.
         vas_base_url: Address of the VAS; None without one.

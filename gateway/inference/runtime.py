@@ -16,7 +16,13 @@ from gateway.domain.inference import InferenceResult
 from gateway.domain.letterbox import Letterbox, LetterboxMode
 from gateway.domain.model import ModelContract, Task
 from gateway.domain.runtime import RuntimeState, Transport
-from gateway.errors import InferenceError, InferenceRejectedError, ModelContractError, RuntimeUnavailableError
+from gateway.errors import (
+    InferenceError,
+    InferenceRejectedError,
+    InferenceTimeoutError,
+    ModelContractError,
+    RuntimeUnavailableError,
+)
 from gateway.inference.contract import read_contract, to_detections
 from gateway.inference.grpc_transport import GrpcTransport
 from gateway.inference.http_transport import HttpTransport
@@ -122,7 +128,7 @@ class TritonRuntime:
             raise ModelContractError(f"model {model} is a classifier; rules need a detector")
         started_s = self._clock.monotonic()
         try:
-            detections = await self._send(contract, frame, timeout_s)
+            detections = await self._send(contract, frame, started_s + timeout_s)
         except (RuntimeUnavailableError, InferenceRejectedError):
             self.check()
             raise
@@ -144,7 +150,7 @@ class TritonRuntime:
         before = latency_ms if self.latency_ms is None else self.latency_ms
         self.latency_ms = before + (latency_ms - before) * LATENCY_SMOOTHING
 
-    async def _send(self, contract: ModelContract, frame: Frame, timeout_s: float) -> Detections:
+    async def _send(self, contract: ModelContract, frame: Frame, deadline_s: float) -> Detections:
         slots = self._slots
         if slots is None:
             raise RuntimeUnavailableError(self.reason or "the inference server isn't connected yet")
@@ -158,7 +164,10 @@ class TritonRuntime:
                 await asyncio.get_running_loop().run_in_executor(self._workers, call.write, frame, letterbox)
             else:
                 call.write(frame, letterbox)
-            rows, count = await call.send(timeout_s)
+            left_s = deadline_s - self._clock.monotonic()
+            if left_s <= 0:
+                raise InferenceTimeoutError("the frame's deadline passed before it was sent")
+            rows, count = await call.send(left_s)
             return to_detections(rows, count, contract, letterbox, frame.resolution_wh)
         finally:
             slots.release(slot)

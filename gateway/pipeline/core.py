@@ -59,7 +59,7 @@ class Pipeline:
         local_host_id: See `gateway.inference.host`.
         on_recorded: Called when the spool has something new.
         grants: Is told what cameras are granted.
-        workers: Threads that scale frames.
+        workers: Threads that scale frames to large canvases.
         direct_timeout_s: When a direct call is given up.
     """
 
