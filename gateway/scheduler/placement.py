@@ -21,7 +21,7 @@ SUSTAINED_S = 3.0
 DWELL_S = 10.0
 """A camera that was placed stays for so long, unless its runtime is lost."""
 
-MOVED_PER_S = 0.01
+MOVED_PER_S = 0.05
 """The part of all cameras that is moved in a second at most, but always one; cameras of a lost runtime don't count."""
 
 LOOKS = 16
