@@ -27,6 +27,8 @@ def main(results: Path, folder: Path) -> None:
         draw_lines(table, "p99 ms", "age of a result, 99th percentile, ms", folder / "age.svg", logarithmic=True)
     if "split" in records:
         draw_split(records["split"]["tables"][0], folder / "split.svg")
+    if "scheduling" in records:
+        draw_seconds(records["scheduling"]["tables"][1], folder / "scheduling.svg")
 
 
 def draw_lines(table: Mapping[str, Any], column: str, label: str, path: Path, *, logarithmic: bool = False) -> None:
@@ -59,6 +61,21 @@ def draw_split(table: Mapping[str, Any], path: Path) -> None:
         left += cost_ms
     axes.set_xlabel("processor time of the gateway, ms a frame")
     axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.5))
+    save(figure, path)
+
+
+def draw_seconds(table: Mapping[str, Any], path: Path) -> None:
+    """What a cluster granted and inferred, second by second."""
+    second, *others = range(len(table["columns"]))
+    figure, axes = plt.subplots(figsize=(6.4, 3.6))
+    for column in others:
+        label = table["columns"][column]
+        axes.plot([row[second] for row in table["rows"]], [row[column] for row in table["rows"]], label=label)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("virtual time, s")
+    axes.set_ylabel("frames/s, or cameras")
+    axes.set_title(table["title"], fontsize=9)
+    axes.legend(fontsize=7)
     save(figure, path)
 
 
