@@ -83,6 +83,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     metrics, bus = Metrics(), MemoryEventBus()
     evidence = EvidenceFolder(settings.data_dir / "evidence")
     media = MediaSettings(settings.media_dir, settings.hardware_decoding)
+    media.check_hardware()
 
     def count(event: Event) -> None:
         metrics.event_created(event.camera_id, event.type.value)

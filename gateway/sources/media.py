@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import av.error
+from av.codec import Codec
 from av.codec.hwaccel import HWAccel
 
 from gateway.domain.media import HardwareDecoding
-from gateway.errors import InvalidInputError
+from gateway.errors import ConfigurationError, InvalidInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,22 @@ class MediaSettings:
         if self.hardware is HardwareDecoding.NONE:
             return None
         return HWAccel(self.hardware.value, allow_software_fallback=True)
+
+    def check_hardware(self) -> None:
+        """Find out now whether there is such hardware: FFmpeg would refuse every stream later, and not say why.
+
+        Raises:
+            ConfigurationError: There is none, or its driver can't be used.
+        """
+        if (hardware := self.hardware_decoder()) is None:
+            return
+        try:
+            hardware.create(Codec("h264", "r"))
+        except (av.error.FFmpegError, NotImplementedError, RuntimeError) as error:
+            raise ConfigurationError(
+                f"RUTH_AI_HARDWARE_DECODING is {self.hardware.value}, but no such device can be opened here; "
+                "install its driver, or decode by the CPU: RUTH_AI_HARDWARE_DECODING=none"
+            ) from error
 
     def check_file(self, path: Path) -> None:
         """Refuse a file outside the media folder, wherever links lead.

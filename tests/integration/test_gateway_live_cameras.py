@@ -15,8 +15,15 @@ import pytest
 
 from gateway.domain.clock import SystemClock
 from gateway.domain.frame import Frame
+from gateway.domain.media import HardwareDecoding
 from gateway.domain.ports import Source
-from gateway.errors import InvalidInputError, SourceRefusedError, SourceStalledError, SourceUnavailableError
+from gateway.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnavailableError,
+)
 from gateway.sampling import FpsGate
 from gateway.sources import MediaSettings, open_source, v4l2
 from gateway.sources.feed import Patience
@@ -337,3 +344,9 @@ def test_a_file_outside_the_media_folder_is_refused_wherever_links_lead(tmp_path
         inside.symlink_to(outside)
         with pytest.raises(InvalidInputError, match="outside the media folder"):
             inside_then.open(0.0)
+
+
+def test_hardware_that_is_not_there_is_told_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ConfigurationError, match="RUTH_AI_HARDWARE_DECODING is cuda, but no such device"):
+        MediaSettings(hardware=HardwareDecoding.CUDA).check_hardware()

@@ -10,7 +10,13 @@ import pytest
 
 from gateway.domain.frame import Frame
 from gateway.domain.ports import Gate
-from gateway.errors import InvalidInputError, SourceFormatError, SourceUnavailableError
+from gateway.errors import (
+    InvalidInputError,
+    SourceFormatError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnavailableError,
+)
 from gateway.sources import CameraReader, reader
 from gateway.sources.reader import Listener
 from gateway.sources.turnstile import TurnGate, Turnstile
@@ -163,6 +169,22 @@ def test_after_frames_came_the_first_retry_is_soon_again(run, heard: Heard, dela
 def test_what_is_no_stream_is_refused_and_not_tried_again(run, heard: Heard):
     run(Script(opening=SourceFormatError("it is a text"))).join()
     assert heard.until("refused") == [("connecting", ""), ("refused", "it is a text")]
+
+
+def test_a_camera_that_hangs_is_stalled_and_opened_again(run, heard: Heard, delays: list[float]):
+    run(Script(0.0, SourceStalledError("nothing has come for 5 s")), Script(1.0, None))
+    told = heard.until("ended")
+    assert states(told) == ["connecting", "live", "stalled", "connecting", "live", "ended"]
+    assert ("stalled", "nothing has come for 5 s; trying again in 0.0 s") in told
+    assert delays == [0.5]
+
+
+def test_a_camera_that_refuses_is_tried_again_after_minutes(run, heard: Heard, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reader.random, "uniform", lambda low, high: (low + high) / 2)
+    monkeypatch.setattr(reader, "REFUSED_S", 0.05)
+    run(*(Script(opening=SourceRefusedError("wrong password")) for _ in range(2)), Script(0.0, None))
+    told = heard.until("ended")
+    assert states(told) == ["connecting", "refused"] * 2 + ["connecting", "live", "ended"]
 
 
 def test_a_url_that_can_no_longer_be_used_refuses_the_camera_and_ends_nothing_else(run, heard: Heard):
