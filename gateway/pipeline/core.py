@@ -117,7 +117,7 @@ class Pipeline:
         self._granting = Granting(self._scheduler, self._cameras, self._frames, clock, self._granted)
         self._on_recorded = on_recorded
         self._grants = grants
-        self._states: dict[tuple[str, str], bytes] = {}
+        self._states: dict[str, dict[str, bytes]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
         self._crash = ""
@@ -128,7 +128,8 @@ class Pipeline:
         Raises:
             ExceptionGroup: A stage crashed; `fault` says which from then on.
         """
-        self._states = dict(await self._spool.load_rule_states())
+        for (camera_id, rule_id), state in (await self._spool.load_rule_states()).items():
+            self._states.setdefault(camera_id, {})[rule_id] = state
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -246,7 +247,7 @@ class Pipeline:
         return self._recorder.fault if self._tasks is not None else "the pipeline isn't running"
 
     def _start(self, camera: Camera, rules: Sequence[Rule]) -> None:
-        states = {rule_id: state for (camera_id, rule_id), state in self._states.items() if camera_id == camera.id}
+        states = dict(self._states.get(camera.id, {}))
         judge = Judge(rules, states, lambda: str(uuid_utils.uuid7()), self._clock.utcnow)
         running = self._cameras[camera.id] = RunningCamera(camera, judge, self._reader)
         self._subscribe(running)
@@ -277,7 +278,7 @@ class Pipeline:
         await asyncio.to_thread(running.reader.join)
         async with running.order:
             states = running.judge.states()
-        self._states.update({(running.camera.id, rule_id): state for rule_id, state in states.items()})
+        self._states.setdefault(running.camera.id, {}).update(states)
 
     async def _replace_rules(self, running: RunningCamera, rules: Sequence[Rule]) -> None:
         gone = {rule.id for rule in running.judge.rules} - {rule.id for rule in rules}
@@ -289,20 +290,19 @@ class Pipeline:
 
     async def _end_episodes(self, camera_id: str, keep: Collection[str] = ()) -> None:
         """End what a camera that isn't running has open, but for the rules to keep."""
-        gone = {key: s for key, s in self._states.items() if key[0] == camera_id and key[1] not in keep}
-        if verdict := end_episodes({rule_id: state for (_, rule_id), state in gone.items()}, self._clock.utcnow()):
+        gone = {rule_id: s for rule_id, s in self._states.get(camera_id, {}).items() if rule_id not in keep}
+        if verdict := end_episodes(gone, self._clock.utcnow()):
             await self._recorder.record(verdict, None, {})
             self._on_recorded()
-        for _, rule_id in gone:
+        for rule_id in gone:
             await self._spool.forget_rule_states(camera_id, rule_id)
             self._forget_states(camera_id, rule_id)
 
     def _forget_states(self, camera_id: str, rule_id: str | None = None) -> None:
-        self._states = {
-            key: state
-            for key, state in self._states.items()
-            if key[0] != camera_id or (rule_id is not None and key[1] != rule_id)
-        }
+        if rule_id is None:
+            self._states.pop(camera_id, None)
+        else:
+            self._states.get(camera_id, {}).pop(rule_id, None)
 
     def _camera_state(self, running: RunningCamera, state: CameraState, reason: str) -> None:
         running.state, running.reason = state, reason
