@@ -12,6 +12,7 @@ from machine import describe, load_average
 from part import Cell, Goal, Table
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+PLOTS = {"cameras": ("throughput", "age"), "split": ("split",)}
 MARKED = re.compile(r"(<!-- bench (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -62,7 +63,8 @@ def document(records: Mapping[str, Mapping[str, Any]], path: Path = DOCUMENT) ->
 
     def filled(match: re.Match[str]) -> str:
         record = records.get(match[2])
-        return f"{match[1]}{markdown(record)}{match[3]}" if record else match[0]
+        plots = "".join(f"![{name}](plots/{name}.svg)\n\n" for name in PLOTS.get(match[2], ()))
+        return f"{match[1]}{markdown(record)}{plots}{match[3]}" if record else match[0]
 
     path.write_text(MARKED.sub(filled, page), encoding="utf-8")
 
