@@ -44,6 +44,6 @@ class FpsGate:
         self._due_s += (periods_missed + 1) / self._fps
         return True
 
-    def wait_turn(self, _: Callable[[], bool]) -> bool:
+    def wait_turn(self, stopped: Callable[[], bool]) -> bool:  # noqa: ARG002 - for gates that wait
         """Every frame may be had at once."""
         return True

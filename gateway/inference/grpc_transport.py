@@ -52,7 +52,9 @@ class GrpcRequest:
 
     def __init__(self, infer: Any, call: Call) -> None:  # noqa: ANN401 - generated code carries no types
         self._infer = infer
-        self._message = service_pb2.ModelInferRequest(model_name=call.model)
+        self._message = service_pb2.ModelInferRequest(  # pyright: ignore[reportAttributeAccessIssue]
+            model_name=call.model
+        )
         self._wanted = tuple(name for name, region in call.outputs.items() if region is None)
         self._frames = None if isinstance(call.frames, Region) else call.frames
         frames = self._message.inputs.add(name="frames", datatype="UINT8", shape=call.shape)
