@@ -31,6 +31,7 @@ CLIPS = (
 )
 RTSP = ("/h264", "/h264?transport=udp")
 HTTP = ("/mjpeg", "/without-length", "/snapshot.jpg?fps=30", "/snapshot.png?fps=30")
+SLOW_RTSP = pytest.param(RTSP[1], marks=pytest.mark.slow)
 WAIT_S = 10
 
 
@@ -102,7 +103,19 @@ def vas_session(tmp_path: Path) -> Iterator[VasSession]:
         )
 
 
-@pytest.fixture(params=["demo", "shm", "made clip", *CLIPS, "push", "vas", *RTSP, *HTTP])
+@pytest.fixture(
+    params=[
+        "demo",
+        "shm",
+        "made clip",
+        *CLIPS,
+        "push",
+        "vas",
+        RTSP[0],
+        pytest.param(RTSP[1], marks=pytest.mark.slow),
+        *HTTP,
+    ]
+)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     """Makes a source of each kind."""
     if request.param == "demo":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.clock import SystemClock
@@ -36,6 +36,7 @@ def an_address(url: str) -> NetworkAddress:
 # Addresses
 
 
+@settings(max_examples=40)
 @given(user=Secrets, password=Secrets)
 def test_credentials_are_decoded_escaped_again_and_in_no_description(user: str, password: str):
     password = f"\u00a7{password}"
