@@ -73,7 +73,7 @@ class RunningCamera:
         self.last_time_s = time_s
         self._inferred_at_s.append(now_s)
         self._forget_old(now_s)
-        blind_s = self.blindness.see(now_s, _period_s(grant), self._why_blind())
+        blind_s = self.blindness.see(now_s, self._period_s(grant), self._why_blind())
         self._last_drop = ""
         return blind_s
 
@@ -85,7 +85,7 @@ class RunningCamera:
     def look(self, grant: Grant, now_s: float) -> None:
         """Count the time since the last frame as blind, where one has been due for too long."""
         if not self.over or self.state is CameraState.REFUSED:
-            self.blindness.wait(now_s, _period_s(grant), self._why_blind())
+            self.blindness.wait(now_s, self._period_s(grant), self._why_blind())
 
     def status(self, grant: Grant, now_s: float) -> CameraStatus:
         """How it is doing at `now_s` (monotonic)."""
@@ -112,6 +112,6 @@ class RunningCamera:
         """One of a fixed set: the state of a source that isn't live, else the cause of the last frame's drop."""
         return NO_FRAMES if self.state is CameraState.LIVE and not self._last_drop else self._last_drop or self.state
 
-
-def _period_s(grant: Grant) -> float:
-    return 1 / (grant.granted_fps or grant.wanted_fps)
+    def _period_s(self, grant: Grant) -> float:
+        """Seconds between frames that are due: also those of a refused camera, which asks the scheduler for none."""
+        return 1 / (grant.granted_fps or self.camera.settings.fps)
