@@ -38,8 +38,9 @@ class Detections:
             raise ValueError(f"{self.xyxy.shape} boxes, {self.score.shape} scores, {self.class_id.shape} classes")
         if self.keypoints.ndim != 3 or self.keypoints.shape[0] != n or self.keypoints.shape[2] != 3:
             raise ValueError(f"keypoints are {self.keypoints.shape}, not ({n}, K, 3)")
-        if n and not (int(self.class_id.min()) >= 0 and int(self.class_id.max()) < len(self.labels)):
-            raise ValueError(f"class {int(self.class_id.max())} is outside the {len(self.labels)} labels")
+        classes = self.class_id.tolist()  # for the few there are, faster than NumPy's reductions
+        if n and not (min(classes) >= 0 and max(classes) < len(self.labels)):
+            raise ValueError(f"class {max(classes)} is outside the {len(self.labels)} labels")
 
     def __len__(self) -> int:
         return len(self.xyxy)

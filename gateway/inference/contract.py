@@ -1,6 +1,7 @@
 """From Triton's model configuration to the contract that scheduling needs, and from output tensors to detections."""
 
 import json
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -85,20 +86,38 @@ def to_detections(
     Raises:
         ModelContractError: The rows contradict the model's declaration.
     """
-    keypoints = len(contract.keypoints)
     if not 0 <= count <= len(rows):
         raise ModelContractError(f"model {contract.name} answered that {count} of {len(rows)} rows count")
     found = rows[:count]
-    corners = letterbox.to_source(found[:, :4].reshape(count, 2, 2), source_wh)
-    points: Float32Array = found[:, BOX_COLUMNS:].reshape(count, keypoints, 3).copy()
-    points[..., :2] = letterbox.to_source(points[..., :2], source_wh)
+    keypoints = np.zeros((count, 0, 3), np.float32)
+    if contract.keypoints:
+        keypoints = found[:, BOX_COLUMNS:].reshape(count, len(contract.keypoints), 3).copy()
+        keypoints[..., :2] = letterbox.to_source(keypoints[..., :2], source_wh)
     try:
         return Detections(
-            xyxy=corners.reshape(count, 4),
+            xyxy=_boxes_to_source(found[:, :4], letterbox, source_wh),
             score=found[:, 4].copy(),
             class_id=found[:, 5].astype(np.int32),
             labels=contract.labels,
-            keypoints=points,
+            keypoints=keypoints,
         )
     except ValueError as error:
         raise ModelContractError(f"model {contract.name} contradicts its declaration: {error}") from error
+
+
+def _boxes_to_source(xyxy: Float32Array, letterbox: Letterbox, source_wh: tuple[int, int]) -> Float32Array:
+    """As `Letterbox.to_source`, for `(n, 4)` corners: a third of the time, which every frame costs."""
+    offset, scale, limit = _corners(letterbox, source_wh)
+    corners: Float32Array = np.subtract(xyxy, offset)
+    corners /= scale
+    np.maximum(corners, 0, out=corners)
+    return np.minimum(corners, limit, out=corners)
+
+
+@lru_cache(maxsize=256)
+def _corners(letterbox: Letterbox, source_wh: tuple[int, int]) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Offset, scale and limit of x1, y1, x2, y2."""
+    offset, scale, limit = (
+        np.asarray(pair * 2, np.float32) for pair in (letterbox.offset_xy, letterbox.scale_xy, source_wh)
+    )
+    return offset, scale, limit
