@@ -3,21 +3,24 @@
 import datetime as dt
 import uuid
 from http import HTTPStatus
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from litestar import Controller, Response, get, patch
+import msgspec
+from litestar import Controller, Request, Response, get, patch
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
 
 from gateway.api.page import Page, ViolationId
 from gateway.api.problems import documented
-from gateway.api.services import Injected
-from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationStatus
+from gateway.api.services import Injected, Services
+from gateway.domain.violation import AuditEntry, Evidence, Violation, ViolationPatch, ViolationQuery, ViolationStatus
 from gateway.errors import InvalidInputError, NotFoundError
 
 PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 MAX_PAGE = 500
-IMMUTABLE = "private, max-age=31536000, immutable"
+REVALIDATED = "private, no-cache"
+PICTURE = "A better frame may replace it; its ETag is the file's sha256. 404 tells why where there is none."
+FILE_PROBLEMS = {HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")} | PROBLEMS
 
 From: TypeAlias = Annotated[
     dt.datetime | None, QueryParameter(name="from", description="Started at or after this time (RFC 3339).")
@@ -36,6 +39,12 @@ class ViolationPage(Page, frozen=True, kw_only=True):
     """Violations, newest first."""
 
     items: list[Violation]
+
+
+class AuditPage(Page, frozen=True, kw_only=True):
+    """What was done with a violation."""
+
+    items: list[AuditEntry]
 
 
 class ViolationController(Controller):
@@ -84,35 +93,70 @@ class ViolationController(Controller):
         responses=PROBLEMS,
     )
     async def patch_violation(
-        self, violation_id: ViolationId, data: JSONBody[ViolationPatch], services: Injected
+        self,
+        violation_id: ViolationId,
+        data: JSONBody[ViolationPatch],
+        services: Injected,
+        request: Request[Any, Any, Any],
     ) -> Violation:
-        """Listeners hear of it as `violation.updated`."""
-        violation, event = await services.store.patch_violation(violation_id, _some_change(data))
+        """Listeners hear of it as `violation.updated`; the audit keeps who did it: `by`, or the address."""
+        patch = _signed(_some_change(data), request)
+        violation, event = await services.store.patch_violation(violation_id, patch)
         services.bus.publish([event])
         services.metrics.event_created(event.camera_id, event.type)
         return violation
 
     @get(
+        "/{violation_id:str}/audit",
+        operation_id="list_violation_audit",
+        summary="Who did what with a violation, oldest first",
+        responses=PROBLEMS,
+    )
+    async def list_audit(self, violation_id: ViolationId, services: Injected) -> AuditPage:
+        """All of it, on one page; entries are never changed."""
+        await services.store.violation(violation_id)
+        return AuditPage(items=list(await services.store.audit(violation_id)))
+
+    @get(
         "/{violation_id:str}/evidence.jpg",
         media_type="image/jpeg",
         operation_id="get_violation_evidence",
-        summary="The picture of a violation, with its box and zone drawn",
-        description="Never changes; its ETag is the file's sha256. 404 tells why where there is none.",
-        responses={HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")} | PROBLEMS,
+        summary="The best picture of a violation, with its box and zone drawn",
+        description=PICTURE,
+        responses=FILE_PROBLEMS,
     )
     async def get_evidence(
         self, violation_id: ViolationId, services: Injected, if_none_match: IfNoneMatch = None
     ) -> Response[bytes]:
         """The file as it was hashed."""
-        evidence = (await services.store.violation(violation_id)).evidence
-        if not evidence.name:
-            raise NotFoundError(
-                f"violation {violation_id} has no picture: {evidence.missing_reason or 'none was kept'}"
-            )
-        headers = {"ETag": f'"{evidence.sha256}"', "Cache-Control": IMMUTABLE}
-        if evidence.sha256 in (if_none_match or ""):
-            return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Response(await services.evidence.get(evidence.name), headers=headers)
+        violation = await services.store.violation(violation_id)
+        return await _picture(violation_id, violation.evidence, services, if_none_match)
+
+    @get(
+        "/{violation_id:str}/clean.jpg",
+        media_type="image/jpeg",
+        operation_id="get_violation_clean_evidence",
+        summary="The same picture as it came from the camera",
+        description=PICTURE,
+        responses=FILE_PROBLEMS,
+    )
+    async def get_clean_evidence(
+        self, violation_id: ViolationId, services: Injected, if_none_match: IfNoneMatch = None
+    ) -> Response[bytes]:
+        """The file as it was hashed."""
+        violation = await services.store.violation(violation_id)
+        return await _picture(violation_id, violation.clean_evidence, services, if_none_match)
+
+
+async def _picture(
+    violation_id: str, evidence: Evidence, services: Services, if_none_match: str | None
+) -> Response[bytes]:
+    if not evidence.name:
+        raise NotFoundError(f"violation {violation_id} has no picture: {evidence.missing_reason or 'none was kept'}")
+    headers = {"ETag": f'"{evidence.sha256}"', "Cache-Control": REVALIDATED}
+    if evidence.sha256 in (if_none_match or ""):
+        return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(await services.evidence.get(evidence.name), headers=headers)
 
 
 def paginate(violations: list[Violation], limit: int) -> ViolationPage:
@@ -135,7 +179,12 @@ def _cursor(cursor: str | None) -> str | None:
         raise InvalidInputError("`cursor` is not one that this list gave; leave it out to start again") from error
 
 
+def _signed(patch: ViolationPatch, request: Request[Any, Any, Any]) -> ViolationPatch:
+    address = request.client.host if request.client else "an unknown address"
+    return msgspec.structs.replace(patch, by=patch.by or f"unnamed, at {address}")
+
+
 def _some_change(patch: ViolationPatch) -> ViolationPatch:
-    if patch == ViolationPatch():
+    if patch.status is patch.note is msgspec.UNSET:
         raise InvalidInputError("nothing to change; give `status`, `note` or both")
     return patch

@@ -11,7 +11,7 @@ from gateway.domain.inference import InferenceResult
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.runtime import ModelStatus, RuntimeStatus
 from gateway.domain.still import Still
-from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
+from gateway.domain.violation import AuditEntry, Violation, ViolationPatch, ViolationQuery, ViolationRecord
 
 
 class Gate(Protocol):
@@ -160,6 +160,10 @@ class Store(Protocol):
 
     async def violation(self, violation_id: str) -> Violation:
         """One violation; `NotFoundError` if there is none."""
+        ...
+
+    async def audit(self, violation_id: str) -> Sequence[AuditEntry]:
+        """What was done with a violation by whom, oldest first; empty if there is none."""
         ...
 
     async def violations(self, query: ViolationQuery) -> Sequence[Violation]:

@@ -1,5 +1,5 @@
 """Pictures that show a violation."""
 
-from gateway.evidence.picture import Mark, render_jpeg
+from gateway.evidence.picture import Drawing, Mark, Pictures, take_pictures
 
-__all__ = ["Mark", "render_jpeg"]
+__all__ = ["Drawing", "Mark", "Pictures", "take_pictures"]

@@ -1,19 +1,20 @@
-"""A frame as JPEG, with the zone and the objects drawn."""
+"""A frame as two JPEGs: as it came, and with the zone and the objects drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from gateway.domain.definitions import WHOLE_PICTURE
+from gateway.domain.definitions import WHOLE_PICTURE, Point
 from gateway.domain.frame import Frame, UInt8Array
+from gateway.evidence.lettering import text_coverage
 
 QUALITY = 85
 VIOLATION_BGR = (48, 48, 235)
 OBJECT_BGR = (90, 190, 60)
 ZONE_BGR = (0, 190, 255)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +32,56 @@ class Mark:
     violates: bool
 
 
-def render_jpeg(frame: Frame, zone: Sequence[tuple[float, float]], marks: Sequence[Mark], caption: str) -> bytes:
-    """Draw a zone (fractions of the picture; not the whole picture), boxes and a caption at the frame's own resolution.
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is drawn into a picture.
 
-    Returns:
-        A JPEG file.
+    Attributes:
+        zone: Corners in fractions of the picture; the whole picture isn't drawn.
+        marks: Boxes.
+        caption: Written at the bottom.
+    """
+
+    zone: Sequence[Point]
+    marks: Sequence[Mark]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """A frame as JPEG files, at its own resolution."""
+
+    annotated: bytes
+    clean: bytes
+
+
+def take_pictures(frame: Frame, drawing: Drawing) -> Pictures:
+    """Make both pictures of a frame.
 
     Raises:
         ValueError: The picture can't be encoded.
     """
     picture = _to_bgr(frame)
+    clean = _encode(picture)
     height, width = picture.shape[:2]
     thickness = max(1, round(min(width, height) / 360))
-    if tuple(zone) != WHOLE_PICTURE:
-        _draw_zone(picture, np.rint(np.asarray(zone) * (width, height)).astype(np.int32), thickness)
-    for mark in sorted(marks, key=lambda m: m.violates):
+    if tuple(drawing.zone) != WHOLE_PICTURE:
+        _draw_zone(picture, to_pixels(drawing.zone, (width, height)), thickness)
+    for mark in sorted(drawing.marks, key=lambda m: m.violates):
         _draw_mark(picture, mark, thickness)
-    _write(picture, caption, (0, height), (32, 32, 32), thickness)
+    _write(picture, drawing.caption, (0, height), (32, 32, 32))
+    return Pictures(_encode(picture), clean)
+
+
+def to_pixels(corners: Sequence[Point], resolution_wh: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """Corners given in fractions of a picture as `(n, 2)` pixels of it."""
+    return np.rint(np.asarray(corners) * resolution_wh).astype(np.int32)
+
+
+def _encode(picture: UInt8Array) -> bytes:
     encoded, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not encoded:
+        height, width = picture.shape[:2]
         raise ValueError(f"a picture of {width}x{height} can't be encoded as JPEG")
     return content.tobytes()
 
@@ -64,7 +96,7 @@ def _to_bgr(frame: Frame) -> UInt8Array:
     return np.ascontiguousarray(picture[:height, :width], np.uint8)
 
 
-def _draw_zone(picture: UInt8Array, corners: np.ndarray, thickness: int) -> None:
+def _draw_zone(picture: UInt8Array, corners: npt.NDArray[np.int32], thickness: int) -> None:
     tint = picture.copy()
     cv2.fillPoly(tint, [corners], ZONE_BGR)
     cv2.addWeighted(tint, 0.15, picture, 0.85, 0, dst=picture)
@@ -75,19 +107,17 @@ def _draw_mark(picture: UInt8Array, mark: Mark, thickness: int) -> None:
     x1, y1, x2, y2 = (round(v) for v in mark.box)
     color = VIOLATION_BGR if mark.violates else OBJECT_BGR
     cv2.rectangle(picture, (x1, y1), (x2, y2), color, thickness * (2 if mark.violates else 1), cv2.LINE_AA)
-    _write(picture, mark.text, (x1, y1), color, thickness)
+    _write(picture, mark.text, (x1, y1), color)
 
 
-def _write(
-    picture: UInt8Array, text: str, corner_xy: tuple[int, int], background: tuple[int, int, int], thickness: int
-) -> None:
+def _write(picture: UInt8Array, text: str, corner_xy: tuple[int, int], background: tuple[int, int, int]) -> None:
     """Write text on a plate whose lower left corner is `corner_xy`, moved into the picture where it would stand out."""
     height, width = picture.shape[:2]
-    scale = 0.45 * max(1.0, min(width, height) / 480)
-    (text_w, text_h), base = cv2.getTextSize(text, _FONT, scale, thickness)
-    pad = max(3, base // 2)
-    plate_w, plate_h = text_w + 2 * pad, text_h + base + pad
+    coverage = text_coverage(text, max(12, round(min(width, height) / 36)))
+    pad = coverage.shape[0] // 6
+    coverage = np.pad(coverage, pad)[:height, :width]
+    plate_h, plate_w = coverage.shape
     x = max(0, min(corner_xy[0], width - plate_w))
-    y = min(height, max(corner_xy[1], plate_h))
-    cv2.rectangle(picture, (x, y - plate_h), (x + plate_w, y), background, cv2.FILLED)
-    cv2.putText(picture, text, (x + pad, y - base), _FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    y = min(height, max(corner_xy[1], plate_h)) - plate_h
+    opacity, ground = coverage[..., None] / np.float32(255), np.asarray(background, np.float32)
+    picture[y : y + plate_h, x : x + plate_w] = (ground + (255 - ground) * opacity).astype(np.uint8)

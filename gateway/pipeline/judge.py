@@ -10,8 +10,8 @@ from gateway.domain.detections import Detections
 from gateway.domain.frame import Frame
 from gateway.domain.model import ModelContract
 from gateway.domain.rule import Rule
-from gateway.domain.violation import Evidence, Violation, ViolationClosed
-from gateway.rules import TRACKS, Closed, Happened, Opened, Panel, decode, ended
+from gateway.domain.violation import Evidence, Violation, ViolationClosed, ViolationUpdated
+from gateway.rules import TRACKS, Closed, Happened, Opened, Panel, Updated, decode, ended
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,22 +26,33 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Better:
+    """An open violation that a frame shows better, and the rule it broke."""
+
+    record: ViolationUpdated
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What one frame, or the end of a stream, leads to.
 
     Attributes:
         opened: New violations, their evidence still to be taken.
+        updated: Open violations that the frame shows better, its evidence still to be taken.
         closed: Violations that ended.
     """
 
     opened: tuple[Violation, ...] = ()
+    updated: tuple[Better, ...] = ()
     closed: tuple[ViolationClosed, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.opened or self.closed)
+        return bool(self.opened or self.updated or self.closed)
 
 
 NOTHING = Verdict()
+NOT_TAKEN = Evidence(missing_reason="not taken yet")
 
 
 class Judge:
@@ -87,7 +98,12 @@ class Judge:
             for each in happened
             if isinstance(each.transition, Opened)
         ]
-        return Verdict(tuple(opened), self._closed(happened))
+        updated = [
+            Better(self._updated(each.transition, seen), self._rules[each.rule_id])
+            for each in happened
+            if isinstance(each.transition, Updated)
+        ]
+        return Verdict(tuple(opened), tuple(updated), self._closed(happened))
 
     def finish(self) -> Verdict:
         """The stream is over: end what is open."""
@@ -122,14 +138,34 @@ class Judge:
             zone=rule.settings.definition.outline(),
             track_id=opened.hit.track_id,
             frame_index=seen.frame.index,
+            frame_at=from_unix(seen.frame.time_s),
+            pts_s=seen.frame.pts_s,
+            blind_seconds=round(opened.blind_s, 3),
             model=seen.contract.name,
             model_version=seen.contract.version,
             model_sha256=seen.contract.sha256,
             runtime_id=seen.runtime_id,
             latency_ms=round(seen.latency_s * 1000, 3),
-            evidence=Evidence(missing_reason="not taken yet"),
+            evidence=NOT_TAKEN,
+            clean_evidence=NOT_TAKEN,
+            clip=NOT_TAKEN,
             created_at=now,
             updated_at=now,
+        )
+
+    def _updated(self, updated: Updated, seen: Seen) -> ViolationUpdated:
+        return ViolationUpdated(
+            id=updated.violation_id,
+            label=updated.hit.label,
+            score=updated.hit.score,
+            box=updated.hit.box,
+            frame_index=seen.frame.index,
+            frame_at=from_unix(seen.frame.time_s),
+            pts_s=seen.frame.pts_s,
+            blind_seconds=round(updated.blind_s, 3),
+            evidence=NOT_TAKEN,
+            clean_evidence=NOT_TAKEN,
+            at=self._utcnow(),
         )
 
 
@@ -145,5 +181,9 @@ def _definitions(rules: Sequence[Rule]) -> dict[str, RuleDefinition]:
 
 def _closed(transition: Closed, now: dt.datetime) -> ViolationClosed:
     return ViolationClosed(
-        id=transition.violation_id, ended_at=from_unix(transition.ended_s), score=transition.best.score, at=now
+        id=transition.violation_id,
+        ended_at=from_unix(transition.ended_s),
+        score=transition.best.score,
+        blind_seconds=round(transition.blind_s, 3),
+        at=now,
     )

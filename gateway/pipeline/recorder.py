@@ -4,12 +4,24 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-import msgspec
+from msgspec.structs import replace
 
+from gateway.domain.clock import from_unix
+from gateway.domain.definitions import Point
+from gateway.domain.frame import Frame
 from gateway.domain.ports import EvidenceStore, Spool
-from gateway.domain.violation import Evidence, Violation, ViolationClosed, ViolationOpened, ViolationRecord
+from gateway.domain.violation import (
+    Box,
+    Evidence,
+    Violation,
+    ViolationClosed,
+    ViolationOpened,
+    ViolationRecord,
+    ViolationUpdated,
+    evidence_folder,
+)
 from gateway.errors import SpoolError, StoreError
-from gateway.evidence import Mark, render_jpeg
+from gateway.evidence import Drawing, Mark, take_pictures
 from gateway.pipeline.judge import Seen, Verdict
 
 _logger = logging.getLogger(__name__)
@@ -36,11 +48,18 @@ class Recorder:
     ) -> Sequence[Violation]:
         """Keep what a verdict says and the rule states behind it; returns the new violations, with their evidence."""
         opened: list[Violation] = []
-        for violation in verdict.opened:
-            assert seen is not None
-            evidence = await self._take_picture(violation, seen)
-            opened.append(msgspec.structs.replace(violation, evidence=evidence))
-        records: list[ViolationRecord] = [*verdict.closed, *(ViolationOpened(violation=v) for v in opened)]
+        updated: list[ViolationUpdated] = []
+        if seen is not None:
+            for violation in verdict.opened:
+                drawing = _drawing(seen, violation.rule_name, violation.zone, violation.box)
+                pictures = await self._take_pictures(violation.id, seen.frame, drawing)
+                opened.append(replace(violation, **pictures))
+            for better in verdict.updated:
+                settings = better.rule.settings
+                drawing = _drawing(seen, settings.name, settings.definition.outline(), better.record.box)
+                pictures = await self._take_pictures(better.record.id, seen.frame, drawing)
+                updated.append(replace(better.record, **pictures))
+        records: list[ViolationRecord] = [*verdict.closed, *updated, *(ViolationOpened(violation=v) for v in opened)]
         if records or states:
             await self._commit(records, states)
         for closed in verdict.closed:
@@ -65,24 +84,33 @@ class Recorder:
                 self.fault = ""
                 return
 
-    async def _take_picture(self, violation: Violation, seen: Seen) -> Evidence:
-        name = f"{violation.created_at:%Y/%m/%d}/{violation.id}.jpg"
+    async def _take_pictures(self, violation_id: str, frame: Frame, drawing: Drawing) -> dict[str, Evidence]:
+        """Keep both pictures of a frame; by the attributes of a record that refer to them."""
+        stem = f"{evidence_folder(violation_id)}/{frame.index}"
+        names = {"evidence": f"{stem}.jpg", "clean_evidence": f"{stem}-clean.jpg"}
         try:
-            content = await asyncio.to_thread(_render, violation, seen)
+            pictures = await asyncio.to_thread(take_pictures, frame, drawing)
+        except ValueError as error:
+            _logger.warning("no evidence picture", extra={"violation_id": violation_id, "reason": str(error)})
+            return dict.fromkeys(names, Evidence(missing_reason=str(error)))
+        contents = {"evidence": pictures.annotated, "clean_evidence": pictures.clean}
+        return {kind: await self._keep(violation_id, name, contents[kind]) for kind, name in names.items()}
+
+    async def _keep(self, violation_id: str, name: str, content: bytes) -> Evidence:
+        try:
             return Evidence(name=name, sha256=await self._evidence.put(name, content))
-        except (StoreError, ValueError) as error:
-            _logger.warning("no evidence picture", extra={"violation_id": violation.id, "reason": str(error)})
+        except StoreError as error:
+            _logger.warning("evidence not kept", extra={"violation_id": violation_id, "reason": str(error)})
             return Evidence(missing_reason=str(error))
 
 
-def _render(violation: Violation, seen: Seen) -> bytes:
+def _drawing(seen: Seen, rule_name: str, zone: Sequence[Point], box: Box) -> Drawing:
     detections = seen.detections
     marks: list[Mark] = []
     for i, (x1, y1, x2, y2) in enumerate(detections.xyxy.tolist()):
         text = f"{detections.label(i)} {detections.score[i]:.2f}"
-        marks.append(Mark((x1, y1, x2, y2), text, violates=(x1, y1, x2, y2) == violation.box))
-    caption = f"{violation.rule_name}  {violation.started_at:%Y-%m-%d %H:%M:%S} UTC"
-    return render_jpeg(seen.frame, violation.zone, marks, caption)
+        marks.append(Mark((x1, y1, x2, y2), text, violates=(x1, y1, x2, y2) == box))
+    return Drawing(zone, marks, f"{rule_name}  {from_unix(seen.frame.time_s):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _log_closed(closed: ViolationClosed) -> None:

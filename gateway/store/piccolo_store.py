@@ -9,8 +9,8 @@ from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.event import Event, GrantChanged
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery, ViolationRecord
-from gateway.store import cameras, outbox, violations
+from gateway.domain.violation import AuditEntry, Violation, ViolationPatch, ViolationQuery, ViolationRecord
+from gateway.store import audit, cameras, outbox, violations
 from gateway.store.apply import apply_records
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, bind_tables
@@ -102,6 +102,10 @@ class PiccoloStore:
     async def violation(self, violation_id: str) -> Violation:
         """One violation; `NotFoundError` if there is none."""
         return await violations.violation(violation_id)
+
+    async def audit(self, violation_id: str) -> Sequence[AuditEntry]:
+        """What was done with a violation by whom, oldest first; empty if there is none."""
+        return await audit.audit(violation_id)
 
     async def violations(self, query: ViolationQuery) -> Sequence[Violation]:
         """Violations, newest first (by id, which grows with time)."""

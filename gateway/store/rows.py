@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from piccolo.columns import Column
 
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.event import Event
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.violation import Violation
+from gateway.domain.violation import Violation, ViolationUpdated
 from gateway.errors import NotFoundError
 
 Row = dict[str, Any]
+Changes = dict[Column | str, Any]
 
-_VIOLATION_JSON = ("box", "resolution_wh", "zone", "evidence")
+_VIOLATION_JSON = ("box", "resolution_wh", "zone", "evidence", "clean_evidence", "clip")
 _CAMERA_SETTINGS = ("name", "url", "model", "fps", "priority", "enabled")
 _RULE_SETTINGS = ("name", "definition", "severity", "enabled")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -55,8 +57,24 @@ def violation_columns(violation: Violation) -> Row:
     U+0000, which PostgreSQL's text can't hold, becomes U+FFFD: a label must not keep the spool from draining.
     """
     columns = msgspec.structs.asdict(violation)
-    texts = {name: value.replace("\0", _REPLACEMENT) for name, value in columns.items() if isinstance(value, str)}
+    texts = {name: without_nul(value) for name, value in columns.items() if isinstance(value, str)}
     return columns | texts | {name: json_text(columns[name]) for name in _VIOLATION_JSON}
+
+
+def update_columns(update: ViolationUpdated) -> Changes:
+    """The columns of a violation that a better frame changes."""
+    return {
+        "score": update.score,
+        "frame_index": update.frame_index,
+        "frame_at": update.frame_at,
+        "pts_s": update.pts_s,
+        "blind_seconds": update.blind_seconds,
+        "updated_at": update.at,
+        "label": without_nul(update.label),
+        "box": json_text(update.box),
+        "evidence": json_text(update.evidence),
+        "clean_evidence": json_text(update.clean_evidence),
+    }
 
 
 def violation_of(row: Row) -> Violation:
@@ -68,6 +86,11 @@ def violation_of(row: Row) -> Violation:
 def event_of(row: Row) -> Event:
     """The event of a row."""
     return msgspec.convert(row | {"payload": msgspec.json.decode(row["payload"])}, Event)
+
+
+def without_nul(text: str) -> str:
+    """A text as PostgreSQL can hold it."""
+    return text.replace("\0", _REPLACEMENT)
 
 
 def json_text(value: object) -> str:

@@ -15,8 +15,13 @@ from piccolo.columns import (
 )
 from piccolo.table import Table
 
+from gateway.domain.violation import NO_EVIDENCE
+from gateway.store.rows import json_text
+
 ID_LENGTH = 64
 """Room for a UUID's 36 characters; ids are text, so that any id a caller sends can be compared."""
+
+_NO_EVIDENCE = json_text(NO_EVIDENCE)
 
 
 class CameraRow(Table, tablename="camera"):
@@ -65,15 +70,31 @@ class ViolationRow(Table, tablename="violation"):
     zone = JSON()
     track_id = BigInt(null=True, default=None)
     frame_index = BigInt()
+    frame_at = Timestamptz(null=True, default=None)
+    pts_s = DoublePrecision(null=True, default=None)
+    blind_seconds = DoublePrecision(default=0.0)
     model = Text()
     model_version = Text()
     model_sha256 = Text()
     runtime_id = Text()
     latency_ms = DoublePrecision()
     evidence = JSON()
+    clean_evidence = Text(default=_NO_EVIDENCE)  # JSON, as `clip`; text, as PostgreSQL compares no JSON
+    clip = Text(default=_NO_EVIDENCE)
     note = Text()
     created_at = Timestamptz()
     updated_at = Timestamptz()
+
+
+class AuditRow(Table, tablename="violation_audit"):
+    """What was done with a violation, by whom. The database refuses to change or delete a row."""
+
+    number = BigSerial(primary_key=True)
+    violation_id = Varchar(length=ID_LENGTH, index=True)
+    at = Timestamptz()
+    actor = Text()
+    action = Text()
+    note = Text()
 
 
 class OutboxRow(Table, tablename="outbox"):
@@ -86,4 +107,4 @@ class OutboxRow(Table, tablename="outbox"):
     payload = JSON()
 
 
-TABLES: tuple[type[Table], ...] = (CameraRow, RuleRow, ViolationRow, OutboxRow)
+TABLES: tuple[type[Table], ...] = (CameraRow, RuleRow, ViolationRow, AuditRow, OutboxRow)

@@ -11,10 +11,11 @@ from piccolo.query.functions import Count
 
 from gateway.domain.event import Event, EventType
 from gateway.domain.violation import Violation, ViolationPatch, ViolationQuery
+from gateway.store.audit import audit_of_patch, write_audit
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
 from gateway.store.outbox import OutboxEntry, write_events
-from gateway.store.rows import only_row, violation_of
+from gateway.store.rows import Changes, only_row, violation_of, without_nul
 from gateway.store.tables import ViolationRow
 
 
@@ -22,12 +23,17 @@ from gateway.store.tables import ViolationRow
 async def patch_violation(
     engine: DatabaseEngine, violation_id: str, patch: ViolationPatch, now: dt.datetime
 ) -> tuple[Violation, Event]:
-    """Change a violation and write the event in one transaction; `NotFoundError` if there is none."""
-    changes = {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not msgspec.UNSET}
+    """Change a violation, with its audit and its event, in one transaction; `NotFoundError` if there is none."""
+    changes: Changes = {"updated_at": now}
+    if patch.status is not msgspec.UNSET:
+        changes["status"] = patch.status
+    if patch.note is not msgspec.UNSET:
+        changes["note"] = without_nul(patch.note)
     async with engine.transaction():
-        update = ViolationRow.update(**changes, updated_at=now).where(ViolationRow.id == violation_id)
+        update = ViolationRow.update(changes).where(ViolationRow.id == violation_id)
         rows = await update.returning(*ViolationRow.all_columns())
         patched = violation_of(only_row(rows, "violation", violation_id))
+        await write_audit({violation_id: list(audit_of_patch(patch, now))})
         entry = OutboxEntry(EventType.VIOLATION_UPDATED, patched.camera_id, patched)
         (event,) = await write_events(engine, [entry], now)
     return patched, event

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from piccolo.querystring import QueryString
 
 from gateway.domain.camera import CameraSettings
 from gateway.domain.clock import SystemClock
@@ -23,7 +24,7 @@ from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from tests.support.events import a_grant
 from tests.support.postgres import PrivatePostgres, private_postgres
-from tests.support.violations import NOON, a_violation, closed, opened
+from tests.support.violations import NOON, a_violation, clip_taken, closed, opened, updated
 
 YARD = CameraSettings(name="Yard", url="rtsp://10.0.0.1/main", model="people", fps=2.5)
 RULE = RuleSettings(
@@ -197,6 +198,61 @@ async def test_an_end_sets_time_and_peak_score_once(store: Store) -> None:
     violation = await store.violation(record.violation.id)
     assert violation.ended_at == NOON + dt.timedelta(seconds=5)
     assert violation.score == 0.9
+
+
+async def test_a_better_frame_and_a_clip_change_a_violation_once_each(store: Store) -> None:
+    record = opened()
+    await store.apply([record])
+    batch = [updated(record.violation), clip_taken(record.violation)]
+
+    events = await store.apply([*batch, *batch])
+    again = await store.apply(batch)
+
+    assert [event.type for event in events] == [EventType.VIOLATION_UPDATED] * 2
+    assert list(again) == []
+    changed = await store.violation(record.violation.id)
+    expected = {name: getattr(batch[0], name) for name in batch[0].__struct_fields__ if name != "at"}
+    assert changed == msgspec.structs.replace(record.violation, **expected, clip=batch[1].clip, updated_at=batch[1].at)
+
+
+async def test_a_frame_that_is_older_than_the_best_one_changes_nothing(store: Store) -> None:
+    record = opened()
+    await store.apply([record, updated(record.violation, after_s=8)])
+
+    assert list(await store.apply([updated(record.violation, after_s=4)])) == []
+
+
+async def test_the_audit_tells_who_did_what_in_which_order(store: Store) -> None:
+    record = opened()
+    await store.apply([record])
+    await store.apply([record])
+    for patch in (
+        ViolationPatch(status=ViolationStatus.ACKNOWLEDGED, by="Ana"),
+        ViolationPatch(status=ViolationStatus.DISMISSED, note="a coat\0", by="Bo"),
+        ViolationPatch(status=ViolationStatus.OPEN, by="Ana"),
+    ):
+        await store.patch_violation(record.violation.id, patch)
+
+    entries = await store.audit(record.violation.id)
+
+    assert [(entry.actor, entry.action.value, entry.note) for entry in entries] == [
+        ("gateway", "created", ""),
+        ("Ana", "acknowledged", ""),
+        ("Bo", "dismissed", ""),
+        ("Bo", "noted", "a coat\N{REPLACEMENT CHARACTER}"),
+        ("Ana", "reopened", ""),
+    ]
+    assert entries[0].at == record.violation.created_at
+    assert entries[1].at < entries[4].at
+    assert list(await store.audit("none")) == []
+
+
+@pytest.mark.parametrize("change", ["UPDATE violation_audit SET actor = 'nobody'", "DELETE FROM violation_audit"])
+async def test_the_database_refuses_to_change_the_audit(store: PiccoloStore, change: str) -> None:
+    await store.apply([opened()])
+
+    with pytest.raises(Exception, match="never changed"):
+        await store._engine.run_querystring(QueryString(change))
 
 
 async def test_the_end_of_an_unknown_violation_is_passed_over(store: Store) -> None:

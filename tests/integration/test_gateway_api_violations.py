@@ -106,7 +106,7 @@ async def test_a_patch_that_can_not_be_used_changes_nothing(api: Api, body: obje
     assert (await api.store.violation(violation.id)).updated_at == violation.updated_at
 
 
-async def test_evidence_comes_as_it_was_hashed_and_is_cached_for_good(api: Api) -> None:
+async def test_evidence_comes_as_it_was_hashed_and_is_asked_for_anew(api: Api) -> None:
     sha256 = await api.evidence.put("gate/1.jpg", PICTURE)
     violation = a_violation(evidence=Evidence(name="gate/1.jpg", sha256=sha256))
     await api.record(violation)
@@ -114,7 +114,7 @@ async def test_evidence_comes_as_it_was_hashed_and_is_cached_for_good(api: Api) 
     answer = await api.http.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     assert hashlib.sha256(answer.content).hexdigest() == sha256
-    assert "immutable" in answer.headers["cache-control"]
+    assert "no-cache" in answer.headers["cache-control"]
     again = await api.http.get(path, headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", f'"{sha256}"')
 
@@ -131,3 +131,28 @@ async def test_evidence_whose_file_is_gone_is_not_found(api: Api) -> None:
     violation = a_violation(evidence=Evidence(name="gate/2.jpg", sha256="cd" * 32))
     await api.record(violation)
     assert (await api.http.get(f"{PATH}/{violation.id}/evidence.jpg")).status_code == 404
+
+
+async def test_the_clean_picture_has_an_address_of_its_own(api: Api) -> None:
+    sha256 = await api.evidence.put("gate/1-clean.jpg", PICTURE)
+    violation = a_violation(clean_evidence=Evidence(name="gate/1-clean.jpg", sha256=sha256))
+    await api.record(violation)
+    answer = await api.http.get(f"{PATH}/{violation.id}/clean.jpg")
+    assert (answer.status_code, answer.content) == (200, PICTURE)
+
+
+async def test_the_audit_names_people_or_where_they_called_from(api: Api) -> None:
+    violation = a_violation()
+    await api.record(violation)
+    path = f"{PATH}/{violation.id}"
+    await api.http.patch(path, json={"status": "acknowledged", "by": "Ana"})
+    await api.http.patch(path, json={"status": "dismissed", "note": "a coat"})
+    items = (await api.http.get(f"{path}/audit")).json()["items"]
+    assert [(item["actor"], item["action"], item["note"]) for item in items] == [
+        ("gateway", "created", ""),
+        ("Ana", "acknowledged", ""),
+        ("unnamed, at 127.0.0.1", "dismissed", ""),
+        ("unnamed, at 127.0.0.1", "noted", "a coat"),
+    ]
+    assert (await api.http.get(f"{PATH}/none/audit")).status_code == 404
+    assert (await api.http.patch(path, json={"by": "Ana"})).status_code == 422

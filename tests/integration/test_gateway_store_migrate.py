@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from piccolo.apps.migrations.auto.diffable_table import DiffableTable
 from piccolo.apps.migrations.auto.schema_differ import SchemaDiffer
@@ -14,13 +15,14 @@ from piccolo.apps.migrations.auto.schema_snapshot import SchemaSnapshot
 from piccolo.apps.migrations.tables import Migration
 from piccolo.querystring import QueryString
 
+from gateway.domain.violation import NO_EVIDENCE
 from gateway.errors import DatabaseError
 from gateway.store import migrate as migrations
 from gateway.store import piccolo_migrations
 from gateway.store.engine import DatabaseEngine, make_engine
 from gateway.store.migrate import migrate, migrate_back
 from gateway.store.piccolo_store import PiccoloStore
-from gateway.store.tables import TABLES
+from gateway.store.tables import TABLES, ViolationRow
 from tests.support.postgres import PrivatePostgres, private_postgres
 from tests.support.violations import opened
 
@@ -76,6 +78,55 @@ async def test_forwards_back_and_forwards_again(url: str, tmp_path: Path, capsys
     await store.apply([opened()])
     await store.close()
     assert capsys.readouterr().out == ""
+
+
+NEW_COLUMNS = ("frame_at", "pts_s", "blind_seconds", "clean_evidence", "clip")
+
+
+async def test_a_gateway_of_the_version_before_goes_on_reading_and_writing(url: str, tmp_path: Path) -> None:
+    engine = make_engine(url, tmp_path)
+    await migrate(engine)
+    store = await PiccoloStore.open(engine)
+    record = opened()
+    await store.apply([record])
+    known = [column for column in ViolationRow.all_columns() if column._meta.name not in NEW_COLUMNS]
+
+    (row,) = await ViolationRow.select(*known)
+    names = [*row]
+    values = [QueryString("{}", "older" if name == "id" else row[name]) for name in names]
+    places = ", ".join("{}" for _ in names)
+    await engine.run_querystring(QueryString(f"INSERT INTO violation ({', '.join(names)}) VALUES ({places})", *values))
+
+    older = await store.violation("older")
+    assert older == msgspec.structs.replace(
+        record.violation,
+        id="older",
+        frame_at=None,
+        pts_s=None,
+        blind_seconds=0.0,
+        clean_evidence=NO_EVIDENCE,
+        clip=NO_EVIDENCE,
+    )
+    await store.close()
+
+
+async def test_violations_outlive_migrations_back_and_forwards(url: str, tmp_path: Path) -> None:
+    engine = make_engine(url, tmp_path)
+    ran = await migrate(engine)
+    store = await PiccoloStore.open(engine)
+    record = opened()
+    await store.apply([record])
+    await store.close()
+    engine = make_engine(url, tmp_path)
+
+    undone = await migrate_back(engine, to=ran[2])
+    assert await migrate(engine) == undone[::-1]
+
+    store = await PiccoloStore.open(engine)
+    kept = await store.violation(record.violation.id)
+    assert (kept.evidence, kept.score, kept.clip) == (record.violation.evidence, record.violation.score, NO_EVIDENCE)
+    assert list(await store.audit(kept.id)) == []
+    await store.close()
 
 
 def test_replicas_that_start_at_once_migrate_once(url: str, tmp_path: Path) -> None:

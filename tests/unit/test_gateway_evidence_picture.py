@@ -1,11 +1,15 @@
 """Evidence opens as a picture of the source's size, and shows what it should where it should."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import pytest
 
 from gateway.domain.definitions import WHOLE_PICTURE
-from gateway.evidence import Mark, render_jpeg
+from gateway.domain.frame import Frame
+from gateway.evidence import Drawing, Mark, take_pictures
+from gateway.evidence.lettering import text_coverage
 from gateway.evidence.picture import OBJECT_BGR, VIOLATION_BGR, ZONE_BGR
 from tests.support.pictures import a_frame
 
@@ -17,6 +21,10 @@ def decoded(jpeg: bytes) -> np.ndarray:
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     return picture
+
+
+def render_jpeg(frame: Frame, zone: Sequence[tuple[float, float]], marks: Sequence[Mark], caption: str) -> bytes:
+    return take_pictures(frame, Drawing(zone, marks, caption)).annotated
 
 
 def near(picture: np.ndarray, x: int, y: int, bgr: tuple[int, int, int]) -> bool:
@@ -71,3 +79,17 @@ def test_colours_are_those_of_the_planes():
 def test_boxes_at_and_beyond_the_edge_are_drawn_all_the_same(box: tuple[float, float, float, float]):
     frame = a_frame(resolution_wh=(640, 480))
     decoded(render_jpeg(frame, WHOLE_PICTURE, [Mark(box, "x" * 300, violates=True)], "Größe 人 " * 40))
+
+
+def test_the_clean_picture_is_the_frame_and_nothing_else():
+    frame = a_frame(resolution_wh=(640, 480), luma=126)
+    clean = decoded(take_pictures(frame, Drawing(((0, 0), (1, 0), (0, 1)), [Mark(BOX, "person", True)], "hello")).clean)
+    assert clean.shape == (480, 640, 3)
+    assert np.ptp(clean) == 0
+
+
+def test_letters_that_are_no_ascii_are_written():
+    written = {text: text_coverage(text, 24).tobytes() for text in ("Größe", "Gr??e", "Grosse", "Склад", "?????")}
+    assert len(set(written.values())) == len(written)
+    assert text_coverage("Größe", 24).max() == 255
+    assert text_coverage("", 24).max() == 0

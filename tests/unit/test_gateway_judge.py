@@ -10,7 +10,7 @@ import pytest
 from gateway.domain.definitions import ZonePresence
 from gateway.domain.detections import Detections
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.violation import ViolationClosed, ViolationOpened
+from gateway.domain.violation import ViolationClosed, ViolationOpened, ViolationUpdated, evidence_folder
 from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder
 from gateway.pipeline.judge import Judge, Seen, Verdict
@@ -30,9 +30,13 @@ def a_rule(rule_id: str = "rule-1", revision: int = 1, enabled: bool = True, min
     return Rule(id=rule_id, camera_id="yard", revision=revision, settings=settings)
 
 
+def violation_id(number: int) -> str:
+    return f"019c0000-0000-7000-8000-{number:012}"
+
+
 def a_judge(*rules: Rule, states: dict[str, bytes] | None = None) -> Judge:
     numbers = count(1)
-    return Judge(rules or (a_rule(),), states or {}, lambda: f"violation-{next(numbers)}", lambda: NOON)
+    return Judge(rules or (a_rule(),), states or {}, lambda: violation_id(next(numbers)), lambda: NOON)
 
 
 def seen(after_s: float, detections: Detections = SOMEBODY) -> Seen:
@@ -48,13 +52,26 @@ def test_a_violation_says_where_when_what_and_by_whom_it_was_seen():
     judge = a_judge()
     assert not judge.judge(seen(0))
     (violation,) = judge.judge(seen(1.0)).opened
-    assert violation.id == "violation-1"
+    assert violation.id == violation_id(1)
     assert (violation.camera_id, violation.rule_id, violation.rule_revision) == ("yard", "rule-1", 1)
     assert (violation.started_at, violation.ended_at) == (NOON, None)
     assert (violation.label, violation.score, violation.box) == ("person", pytest.approx(0.9), (10, 10, 30, 40))
     assert (violation.frame_index, violation.resolution_wh) == (10, (64, 48))
+    assert (violation.frame_at, violation.pts_s) == (at(1.0), START_S + 1.0)
     assert (violation.model, violation.model_version, violation.model_sha256) == ("people", "2", "ab" * 32)
     assert (violation.runtime_id, violation.latency_ms) == ("triton-1", 12.5)
+
+
+def test_a_frame_that_shows_it_better_replaces_label_box_and_picture():
+    judge = a_judge()
+    judge.judge(seen(0, people((10, 10, 30, 40), score=0.5)))
+    judge.judge(seen(1, people((10, 10, 30, 40), score=0.5)), blind_s=0.25)
+    assert not judge.judge(seen(2, people((10, 10, 30, 40), score=0.52)))
+    (better,) = judge.judge(seen(3, people((12, 10, 30, 40), score=0.75)), blind_s=0.5).updated
+    assert better.rule == a_rule()
+    record = better.record
+    assert (record.id, record.score, record.box) == (violation_id(1), 0.75, (12, 10, 30, 40))
+    assert (record.frame_index, record.frame_at, record.blind_seconds) == (30, at(3), 0.75)
 
 
 def test_its_end_names_it_and_the_last_hit():
@@ -63,14 +80,14 @@ def test_its_end_names_it_and_the_last_hit():
         judge.judge(seen(after_s))
     assert not judge.judge(seen(5.0, NOBODY))
     (closed,) = judge.judge(seen(5.1, NOBODY)).closed
-    assert (closed.id, closed.ended_at, closed.at) == ("violation-1", at(3), NOON)
+    assert (closed.id, closed.ended_at, closed.at) == (violation_id(1), at(3), NOON)
 
 
 def test_the_end_of_the_stream_ends_what_is_open():
     judge = a_judge()
     judge.judge(seen(0))
     judge.judge(seen(1))
-    assert [closed.id for closed in judge.finish().closed] == ["violation-1"]
+    assert [closed.id for closed in judge.finish().closed] == [violation_id(1)]
     assert not judge.finish()
 
 
@@ -81,7 +98,7 @@ def test_a_restart_goes_on_with_the_violation_it_had_open():
     again = a_judge(states=judge.take_changed_states())
     assert not again.judge(seen(2))
     (closed,) = again.judge(seen(60, NOBODY)).closed
-    assert (closed.id, closed.ended_at) == ("violation-1", at(2))
+    assert (closed.id, closed.ended_at) == (violation_id(1), at(2))
 
 
 def test_states_are_given_once_and_only_when_they_changed():
@@ -99,9 +116,9 @@ def test_a_rule_that_is_gone_or_changed_ends_what_it_had_open(rules: list[Rule])
     judge.judge(seen(0))
     judge.judge(seen(1))
     verdict = judge.replace_rules([*rules, a_rule("rule-2")])
-    assert [closed.id for closed in verdict.closed] == ["violation-1"]
+    assert [closed.id for closed in verdict.closed] == [violation_id(1)]
     assert judge.rules == (*rules, a_rule("rule-2"))
-    assert [closed.id for closed in judge.finish().closed] == ["violation-2"]
+    assert [closed.id for closed in judge.finish().closed] == [violation_id(2)]
 
 
 def test_a_disabled_rule_judges_nothing():
@@ -136,7 +153,7 @@ def an_opening() -> tuple[Verdict, Seen]:
 async def test_the_picture_is_kept_before_the_record_that_names_it(spool, evidence, events: list[str]):
     verdict, frame = an_opening()
     (violation,) = await Recorder(spool, evidence).record(verdict, frame, {("yard", "rule-1"): b"state"})
-    assert events == ["picture", "commit 1 records 1 states"]
+    assert events == ["picture", "picture", "commit 1 records 1 states"]
     assert violation.evidence.name in evidence.files
     assert spool.records == [ViolationOpened(violation=violation)]
 
@@ -162,7 +179,7 @@ async def test_a_spool_that_fails_is_a_fault_until_it_is_durable_again_and_nothi
     spool.failures = 3
     verdict, frame = an_opening()
     await recording.record(verdict, frame, {("yard", "rule-1"): b"state"})
-    assert events == ["picture", *["commit failed"] * 3, "commit 1 records 1 states"]
+    assert events == ["picture", "picture", *["commit failed"] * 3, "commit 1 records 1 states"]
     assert faults == ["the spool is not durable: the disk is full"] * 3
     assert recording.fault == ""
     assert spool.states == {("yard", "rule-1"): b"state"}
@@ -171,8 +188,8 @@ async def test_a_spool_that_fails_is_a_fault_until_it_is_durable_again_and_nothi
 async def test_ends_and_beginnings_of_one_frame_are_one_commit(spool, evidence, events: list[str]):
     verdict, frame = an_opening()
     closed = ViolationClosed(id="before", ended_at=NOON, score=0.5, at=NOON)
-    await Recorder(spool, evidence).record(Verdict(verdict.opened, (closed,)), frame, {})
-    assert events == ["picture", "commit 2 records 0 states"]
+    await Recorder(spool, evidence).record(Verdict(verdict.opened, closed=(closed,)), frame, {})
+    assert events == ["picture", "picture", "commit 2 records 0 states"]
     assert spool.records[0] == closed
 
 
@@ -186,6 +203,25 @@ async def test_the_picture_shows_the_frame_with_the_object_that_violates(spool, 
     (violation,) = await Recorder(spool, evidence).record(verdict, frame, {})
     content = np.frombuffer(evidence.files[violation.evidence.name], np.uint8)
     assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == (48, 64, 3)
+
+
+async def test_a_better_frame_is_kept_beside_the_first_one(spool, evidence):
+    judge = a_judge(a_rule(min_duration_s=0))
+    for after_s, score in ((0, 0.5), (2, 0.9)):
+        frame = seen(after_s, people((10, 10, 30, 40), score=score))
+        await Recorder(spool, evidence).record(judge.judge(frame), frame, {})
+    first, better = spool.records
+    assert isinstance(first, ViolationOpened)
+    assert isinstance(better, ViolationUpdated)
+    folder = evidence_folder(violation_id(1))
+    names = [first.violation.evidence.name, first.violation.clean_evidence.name]
+    names += [better.evidence.name, better.clean_evidence.name]
+    assert names == [f"{folder}/{name}" for name in ("0.jpg", "0-clean.jpg", "20.jpg", "20-clean.jpg")]
+    assert set(names) == set(evidence.files)
+
+
+def test_evidence_lies_by_the_day_of_its_violation():
+    assert evidence_folder("019c0000-0000-7000-8000-000000000001").startswith("2026/01/27/019c0000-")
 
 
 def test_every_way_an_inference_can_fail_has_a_cause_for_its_dropped_frame():
