@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, defs, helper, numpy_helper, shape_inference
 
 from converters.fuse import opset_of
@@ -28,6 +29,12 @@ def to_half(model: onnx.ModelProto, chosen: Collection[str]) -> onnx.ModelProto:
     _Pass(lowered, opset_of(model)).run(set(chosen))
     onnx.checker.check_model(lowered)
     return lowered
+
+
+def half_rounding(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what stands for weights in FLOAT16; themselves where they don't fit into it."""
+    fits = float(np.abs(weights).max(initial=0)) <= _LARGEST
+    return weights.astype(np.float16).astype(np.float32) if fits else weights
 
 
 @dataclass(slots=True)

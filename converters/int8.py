@@ -1,9 +1,8 @@
 """INT8 as Q/DQ: QuantizeLinear and DequantizeLinear around chosen operators, with ranges from real frames.
 
-ONNX Runtime's own quantiser writes the nodes. Weights are symmetric INT8 per channel. For ONNX Runtime on a CPU,
-activations are UINT8 with a zero point, on both sides of an operator, or it is not fused into one that computes in
-integers. For TensorRT they are symmetric INT8, which knows no other, on the inputs alone: it fuses what follows the
-operator, activation function included, and rounds once (docs/adr/0094).
+ONNX Runtime's own quantiser writes the nodes. Weights are symmetric INT8 per channel. Only the inputs of an operator
+are rounded: what follows it, activation function included, is computed of exact values. For ONNX Runtime on a CPU they
+are UINT8 with a zero point; TensorRT knows none, so for it they are symmetric INT8 (docs/adr/0094, 0095).
 """
 
 import io
@@ -21,6 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from converters.bias_correction import BiasCorrection
 from converters.errors import ModelError
 from converters.fuse import opset_of
 from converters.precision_scope import WEIGHTED
@@ -42,7 +42,14 @@ _METHODS = {
 class Int8:
     """A fused graph with calibrated ranges, to be quantised with this or that choice of nodes."""
 
-    def __init__(self, model: onnx.ModelProto, frames: NDArray[np.uint8], ranges: Ranges, target: Target) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        frames: NDArray[np.uint8],
+        ranges: Ranges,
+        target: Target,
+        correct: BiasCorrection,
+    ) -> None:
         """Calibrate.
 
         Args:
@@ -50,20 +57,20 @@ class Int8:
             frames: NV12 `[n, H * 3 / 2, W]`.
             ranges: How to choose them.
             target: The machine that will serve it.
+            correct: Makes up for what the rounding of weights shifts.
 
         Raises:
             ModelError: The graph can't be raised to the opset that quantisation per channel needs.
         """
         self._model = _raised(model)
+        self._correct = correct
         self._on_cpu = target is Target.CPU
         self._ranges = _calibrated(self._model, frames, ranges, symmetric=not self._on_cpu)
 
     def __call__(self, chosen: Collection[str]) -> onnx.ModelProto:
         """Return a copy in which the chosen nodes are quantised."""
-        copy = onnx.ModelProto()
-        copy.CopyFrom(self._model)
         quantizer = QDQQuantizer(
-            copy,
+            self._correct(self._model, chosen, int8_rounding),
             per_channel=True,
             reduce_range=False,
             weight_qType=QuantType.QInt8,
@@ -75,7 +82,7 @@ class Int8:
             extra_options={
                 "ActivationSymmetric": not self._on_cpu,
                 "WeightSymmetric": True,
-                "OpTypesToExcludeOutputQuantization": [] if self._on_cpu else sorted(WEIGHTED),
+                "OpTypesToExcludeOutputQuantization": sorted(WEIGHTED),
             },
         )
         with _quiet():
@@ -84,6 +91,14 @@ class Int8:
         lowered: onnx.ModelProto = quantizer.model.model
         onnx.checker.check_model(lowered)
         return lowered
+
+
+def int8_rounding(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what stands for weights in symmetric INT8 with a scale per output channel, as the quantiser rounds."""
+    largest = np.abs(weights).reshape(len(weights), -1).max(axis=1).reshape(-1, *[1] * (weights.ndim - 1))
+    scale = np.where(largest > 0, largest, 1) / 127
+    rounded: NDArray[np.float32] = (np.rint(weights / scale) * scale).astype(np.float32)
+    return rounded
 
 
 class _Frames(CalibrationDataReader):  # type: ignore[misc]  # the library has no types

@@ -64,7 +64,7 @@ def _noise(
     """Return the mean over channels of error by variance, 0 to 1, for pairs of a tensor and its lowered form."""
     asked = [sorted({pair[side] for pair in pairs}) for side in (0, 1)]
     runs = [
-        session(_exposing(graph, own).SerializeToString()) for graph, own in zip((model, lowered), asked, strict=True)
+        session(exposing(graph, own).SerializeToString()) for graph, own in zip((model, lowered), asked, strict=True)
     ]
     error: dict[tuple[str, str], _Array] = {}
     spread: dict[tuple[str, str], _Array] = {}
@@ -90,8 +90,8 @@ def _ratio(error: _Array, spread: _Array) -> float:
     return float(np.minimum(np.nan_to_num(ratio, nan=1.0), 1.0).mean())
 
 
-def _exposing(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
-    """Return a copy with more outputs."""
+def exposing(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
+    """Return a copy in which more tensors, FLOAT or the FLOAT16 ones of `half`, are outputs."""
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     known = {value.name for value in exposed.graph.output}

@@ -7,6 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 STRIDES = (8, 16, 32)
+WIDTH = 16
 
 
 def tiny_yolox(
@@ -21,7 +22,7 @@ def tiny_yolox(
 ) -> onnx.ModelProto:
     """Return a model whose structure is what YOLOX exports, down to the batch size inside its Reshapes.
 
-    `depth` convolutions, each with a Relu behind it, stand before the head of each stride.
+    `depth` convolutions of `WIDTH` channels, each with a Relu behind it, stand before the head of each stride.
     """
     return _Sketch(classes, batch, seed).model(height, width, opset, depth)
 
@@ -48,10 +49,13 @@ class _Sketch:
         for stride in STRIDES:
             pooled = self.node("AveragePool", ["images"], kernel_shape=[stride] * 2, strides=[stride] * 2)
             scaled = self.node("Mul", [pooled, self.weight(f"scale_{stride}", np.array(1 / 128, dtype=np.float32))])
+            channels = 3
             for _ in range(depth):
-                scaled = self.node("Relu", [self.conv(scaled, 3, 0.6)])
-            box = self.conv(scaled, 4, 0.3)
-            scores = [self.node("Sigmoid", [self.conv(scaled, count, 6.0)]) for count in (1, self.classes)]
+                # what He et al. (arXiv 1502.01852) keep a signal's variance by
+                hidden = self.conv(scaled, WIDTH, np.sqrt(2 / channels), channels, bias=0.0)
+                scaled, channels = self.node("Relu", [hidden]), WIDTH
+            box = self.conv(scaled, 4, 0.3, channels)
+            scores = [self.node("Sigmoid", [self.conv(scaled, count, 6.0, channels)]) for count in (1, self.classes)]
             joined = self.node("Concat", [box, *scores], axis=1)
             levels.append(self.node("Reshape", [joined, shape]))
         self.nodes.append(
@@ -69,11 +73,11 @@ class _Sketch:
         model.ir_version = 8
         return model
 
-    def conv(self, source: str, channels: int, spread: float) -> str:
+    def conv(self, source: str, channels: int, spread: float, read: int = 3, bias: float = 0.5) -> str:
         name = f"conv_{len(self.nodes)}"
-        kernel = self.random.normal(0, spread, (channels, 3, 1, 1)).astype(np.float32)
-        bias = self.random.normal(0, 0.5, channels).astype(np.float32)
-        return self.node("Conv", [source, self.weight(f"{name}_w", kernel), self.weight(f"{name}_b", bias)])
+        kernel = self.random.normal(0, spread * np.sqrt(3 / read), (channels, read, 1, 1)).astype(np.float32)
+        shift = self.random.normal(0, bias, channels).astype(np.float32)
+        return self.node("Conv", [source, self.weight(f"{name}_w", kernel), self.weight(f"{name}_b", shift)])
 
     def node(self, op_type: str, inputs: Sequence[str], **attributes: object) -> str:
         name = f"{op_type}_{len(self.nodes)}"
