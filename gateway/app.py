@@ -16,11 +16,13 @@ import uvicorn
 
 from gateway.api.application import build_app
 from gateway.api.services import Services
+from gateway.api.websocket import LARGEST_MESSAGE_BYTES
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.event import Event
 from gateway.errors import ConfigurationError, RuthError
 from gateway.events.bus import MemoryEventBus
 from gateway.events.grants import GrantAnnouncer
+from gateway.events.stream import KEEP_ALIVE_S
 from gateway.health import HealthCheck
 from gateway.inference.host import host_id
 from gateway.inference.shared_memory import remove_leftovers
@@ -152,6 +154,9 @@ async def _run(settings: Settings, parts: Parts) -> int:
         server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=3,
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE_BYTES,
+        ws_ping_interval=KEEP_ALIVE_S,
     )
     server = _HttpServer(config)
     started = asyncio.Event()

@@ -23,6 +23,7 @@ from gateway.api.runtimes import RuntimeController, RuntimeRegistrationControlle
 from gateway.api.services import Services
 from gateway.api.tracing import TraceMiddleware
 from gateway.api.violations import ViolationController
+from gateway.api.websocket import stream_websocket
 from gateway.errors import RuthError
 
 MAX_BODY_BYTES = 1_000_000
@@ -90,6 +91,7 @@ def _public_handlers() -> list[ControllerRouterHandler]:
         RuleController,
         ViolationController,
         stream_events,
+        stream_websocket,
     ]
 
 

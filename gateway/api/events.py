@@ -1,36 +1,39 @@
 """Server-sent events: violations and changed grants as they happen, resumable by `Last-Event-ID`."""
 
-import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, TypeAlias
 
 import msgspec
 from litestar import get
-from litestar.params import HeaderParameter
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from gateway.api.problems import documented
 from gateway.api.services import Injected
-from gateway.domain.event import Event
-from gateway.errors import DatabaseError
-from gateway.events.follow import follow
+from gateway.domain.event import Event, EventFilter, EventType
+from gateway.events.stream import Signal, stream
 
-KEEP_ALIVE_S = 15.0
-"""Well below the idle time-out of common proxies (60 s in nginx and in AWS load balancers)."""
-
-KEEP_ALIVE = b": keep-alive\n\n"
 OPENING = b"retry: 2000\n\n"
 """Sent at once, so that the caller sees the stream open; tells how many milliseconds to wait before reconnecting."""
 
-logger = logging.getLogger(__name__)
+KEEP_ALIVE = b": keep-alive\n\n"
 
-LastEventId: TypeAlias = Annotated[
+LastEventIdHeader: TypeAlias = Annotated[
     int | None,
     HeaderParameter(
         name="Last-Event-ID", description="Go on after this event; without it, only what happens from now on.", ge=0
     ),
+]
+LastEventId: TypeAlias = Annotated[
+    int | None,
+    QueryParameter(description="The same, for callers that can't set headers; the header goes before it.", ge=0),
+]
+CameraIds: TypeAlias = Annotated[
+    frozenset[str], QueryParameter(name="camera_id", description="Only of this camera; may be repeated.")
+]
+Types: TypeAlias = Annotated[
+    frozenset[EventType], QueryParameter(name="type", description="Only of this type; may be repeated.")
 ]
 
 
@@ -40,40 +43,38 @@ LastEventId: TypeAlias = Annotated[
     operation_id="stream_events",
     summary="Violations and changed grants as they happen",
     description="Server-sent events: `id` is the outbox number, `event` the type, `data` the event as JSON. "
-    "A comment every 15 s keeps the connection open.",
+    "A comment every 15 s keeps the connection open; an event `end` tells why the stream ends.",
     tags=["events"],
     responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY),
 )
-async def stream_events(services: Injected, last_event_id: LastEventId = None) -> Stream:
+async def stream_events(
+    services: Injected,
+    last_event_id_header: LastEventIdHeader = None,
+    last_event_id: LastEventId = None,
+    camera_ids: CameraIds = frozenset(),
+    types: Types = frozenset(),
+) -> Stream:
     """Replays what was missed, then goes on live without a gap."""
-    events = follow(services.store, services.bus, last_event_id)
+    after = last_event_id if last_event_id_header is None else last_event_id_header
+    items = stream(services.store, services.bus, after, EventFilter(camera_ids=camera_ids, types=types))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(server_sent(events, KEEP_ALIVE_S), media_type="text/event-stream", headers=headers)
+    return Stream(server_sent(items), media_type="text/event-stream", headers=headers)
 
 
-async def server_sent(events: AsyncIterator[Event], keep_alive_s: float) -> AsyncGenerator[bytes, None]:
-    """Write events for the wire, and a comment whenever none came for `keep_alive_s`.
-
-    Ends when `events` does or the database is away: the caller reconnects and resumes, as the format has it.
-    """
-    yield OPENING
-    upcoming = asyncio.ensure_future(anext(events, None))
-    try:
-        while True:
-            done, _ = await asyncio.wait({upcoming}, timeout=keep_alive_s)
-            if not done:
-                yield KEEP_ALIVE
-            elif event := upcoming.result():
-                yield encode(event)
-                upcoming = asyncio.ensure_future(anext(events, None))
-            else:
-                return
-    except DatabaseError as error:
-        logger.warning("event stream ended: %s", error)
-    finally:
-        upcoming.cancel()
+async def server_sent(items: AsyncIterator[Event | Signal]) -> AsyncGenerator[bytes, None]:
+    """Write a stream for the wire."""
+    async for item in items:
+        yield encode(item)
 
 
-def encode(event: Event) -> bytes:
-    """One event in the format of https://html.spec.whatwg.org/multipage/server-sent-events.html."""
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, event.type.encode(), msgspec.json.encode(event))
+def encode(item: Event | Signal) -> bytes:
+    """One item in the format of https://html.spec.whatwg.org/multipage/server-sent-events.html."""
+    match item:
+        case Event():
+            return b"id: %d\nevent: %s\ndata: %s\n\n" % (item.number, item.type.encode(), msgspec.json.encode(item))
+        case Signal.OPENED:
+            return OPENING
+        case Signal.KEEP_ALIVE:
+            return KEEP_ALIVE
+        case _:
+            return b"event: end\ndata: %s\n\n" % msgspec.json.encode({"reason": item})

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from litestar import Request
+from litestar.connection import ASGIConnection
 from litestar.exceptions import ClientException, PermissionDeniedException
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,7 +33,7 @@ async def refuse_cross_site(request: Request[Any, Any, Any]) -> None:
     """
     if request.method in SAFE_METHODS:
         return
-    if not _same_origin(request):
+    if not same_origin(request):
         raise PermissionDeniedException("changes are refused when another web site's page asks for them")
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     accepted: tuple[str, ...] = request.route_handler.opt.get(ACCEPTS, (JSON,))
@@ -40,8 +41,9 @@ async def refuse_cross_site(request: Request[Any, Any, Any]) -> None:
         raise UnsupportedMediaTypeException(f"send the body as Content-Type: {' or '.join(accepted)}")
 
 
-def _same_origin(request: Request[Any, Any, Any]) -> bool:
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+def same_origin(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether no browser sent it, or a page of this very origin."""
+    site, origin = connection.headers.get("sec-fetch-site"), connection.headers.get("origin")
     if site is not None:
         return site in ("same-origin", "none")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")

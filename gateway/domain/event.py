@@ -52,3 +52,21 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     camera_id: str
     at: dt.datetime
     payload: dict[str, Any]
+
+
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events somebody wants.
+
+    Attributes:
+        camera_ids: Only of these cameras; empty for all.
+        types: Only of these types; empty for all.
+    """
+
+    camera_ids: frozenset[str] = frozenset()
+    types: frozenset[EventType] = frozenset()
+
+    def matches(self, event: Event) -> bool:
+        """Whether an event is wanted."""
+        return (not self.camera_ids or event.camera_id in self.camera_ids) and (
+            not self.types or event.type in self.types
+        )
