@@ -113,7 +113,9 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         evidence=evidence,
         bus=bus,
         control=pipeline,
-        health=HealthCheck(store, pipeline, clock, release, vas=vas.ping if vas else None),
+        health=HealthCheck(
+            store, pipeline, clock, release, vas=vas.ping if vas else None, record_fault=lambda: drain.fault
+        ),
         metrics=metrics,
         runtime_token=settings.runtime_token,
         heartbeat_interval_s=settings.heartbeat_interval_s,

@@ -10,7 +10,7 @@ import msgspec
 from gateway.domain.clock import Clock
 from gateway.domain.ports import Control, Store
 from gateway.domain.runtime import RuntimeState, RuntimeStatus, Transport
-from gateway.errors import RuthError
+from gateway.errors import DatabaseError, RuthError
 from gateway.logs import SERVICE
 from gateway.masking import mask_secrets
 
@@ -123,6 +123,8 @@ class HealthCheck:
         version: Of this program.
         redis: Asks Redis, where one is configured; without its answer the gateway is degraded.
         vas: Asks the VAS, likewise.
+        record_fault: Why the database takes no violations now, empty while it does: a database on a full disk answers
+            questions and takes nothing.
         timeout_s: A part that hasn't answered by then is unhealthy.
     """
 
@@ -134,11 +136,13 @@ class HealthCheck:
         version: str,
         redis: Ping | None = None,
         vas: Ping | None = None,
+        record_fault: Callable[[], str] = lambda: "",
         timeout_s: float = 1.0,
     ) -> None:
         self._store = store
         self._redis = redis
         self._vas = vas
+        self._record_fault = record_fault
         self._control = control
         self._clock = clock
         self._version = version
@@ -148,7 +152,7 @@ class HealthCheck:
     async def report(self) -> HealthReport:
         """Ask everything; takes no longer than the time-out."""
         database, redis, vas = await asyncio.gather(
-            self._ask(self._store.ping), self._ask_if_any(self._redis), self._ask_if_any(self._vas)
+            self._ask(self._take_violations), self._ask_if_any(self._redis), self._ask_if_any(self._vas)
         )
         components = Components(
             database=database,
@@ -174,6 +178,11 @@ class HealthCheck:
             if components[name].status is HealthStatus.UNHEALTHY
         )
         return Readiness(ready=not reasons, reasons=reasons)
+
+    async def _take_violations(self) -> None:
+        await self._store.ping()
+        if fault := self._record_fault():
+            raise DatabaseError(fault)
 
     async def _ask_if_any(self, ping: Ping | None) -> ComponentHealth | msgspec.UnsetType:
         return await self._ask(ping) if ping else msgspec.UNSET

@@ -25,7 +25,7 @@ class DrainSettings:
 
     batch: int = 256
     first_pause_s: float = 0.1
-    longest_pause_s: float = 10.0
+    longest_pause_s: float = 5.0
 
 
 class Drain:
@@ -66,7 +66,7 @@ class Drain:
         self._work = asyncio.Event()
         self._lag = 0
         self._failures = 0
-        self._last_error = ""
+        self._fault = ""
 
     @property
     def lag(self) -> int:
@@ -79,9 +79,9 @@ class Drain:
         return self._failures == 0
 
     @property
-    def last_error(self) -> str:
-        """Why the last attempt that failed did; empty when none has."""
-        return self._last_error
+    def fault(self) -> str:
+        """Why records wait; empty from the next success on."""
+        return self._fault
 
     def wake(self) -> None:
         """Say that the spool has new records. Never blocks, and doesn't cut a pause after a failure short."""
@@ -103,7 +103,7 @@ class Drain:
         except StoreError as error:
             await self._pause(error)
             return False
-        self._failures = 0
+        self._failures, self._fault = 0, ""
         return moved == 0
 
     async def _move_batch(self) -> int:
@@ -128,7 +128,7 @@ class Drain:
 
     async def _pause(self, error: StoreError) -> None:
         self._failures += 1
-        self._last_error = str(error)
+        self._fault = str(error)
         longest = min(self._settings.longest_pause_s, self._settings.first_pause_s * 2 ** min(self._failures - 1, 32))
         logger.warning("%d violation records wait (attempt %d): %s", self._lag, self._failures, error)
         await self._sleep(longest * self._jitter())

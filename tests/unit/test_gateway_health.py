@@ -134,3 +134,10 @@ def test_a_ready_runtime_without_a_loaded_model_is_degraded() -> None:
     idle = msgspec.structs.replace(idle, capability=msgspec.structs.replace(idle.capability, supported_models=()))
     health = runtime_health([idle])
     assert (health.status, health.model_loaded, health.error) == (DEGRADED, False, "no model is loaded")
+
+
+async def test_a_database_that_answers_and_takes_no_violations_is_unhealthy() -> None:
+    readiness = await _check(_answers, record_fault=lambda: "the disk is full").readiness()
+
+    assert not readiness.ready
+    assert "database: the disk is full" in readiness.reasons
