@@ -98,9 +98,12 @@ def _still(content: bytes, content_type: str, size_wh: tuple[int, int] | None, t
 
 
 def _seconds(frame_time: dt.datetime | None) -> float:
-    """A camera whose sender states times keeps stating them: the two clocks aren't mixed on purpose."""
+    """A camera whose sender states times keeps stating them: the two clocks aren't mixed on purpose.
+
+    Without one it is the clock that never steps: a machine whose time is set must end no episode.
+    """
     if frame_time is None:
-        return SystemClock().utcnow().timestamp()
+        return SystemClock().monotonic()
     if frame_time.tzinfo is None:
         raise InvalidInputError("`Frame-Time` needs its offset from UTC, such as 2026-01-31T08:00:00.040Z")
     return frame_time.timestamp()
