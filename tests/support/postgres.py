@@ -58,14 +58,14 @@ class PrivatePostgres:
 
 
 @contextmanager
-def private_postgres() -> Iterator[PrivatePostgres]:
-    """A running server; the test is skipped where PostgreSQL isn't installed, except in CI."""
+def private_postgres(parent: Path | None = None) -> Iterator[PrivatePostgres]:
+    """A running server, in a folder or among temporary files; skipped where none is installed, except in CI."""
     if not BINARIES:
         message = "PostgreSQL's server binaries are not in /usr/lib/postgresql; install the package postgresql"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
-    with tempfile.TemporaryDirectory(prefix="ruth-pg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ruth-pg-", dir=parent) as folder:
         server = PrivatePostgres(Path(folder))
         server.start()
         try:

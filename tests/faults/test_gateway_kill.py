@@ -1,0 +1,97 @@
+"""kill -9 of the gateway between any two steps: nothing acknowledged is lost, nothing is there twice."""
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.failpoints import FAILPOINTS
+from tests.support.history import stored_in
+from tests.support.scripted_gateway import MODEL, ScriptedGateway, scripted_gateway
+from tests.support.scripted_model import publish_scripted
+from tests.support.triton_server import running_triton
+
+SEED = int(os.environ.get("RUTH_FAULTS_SEED", "20260301"))
+SCALE = float(os.environ.get("RUTH_FAULTS_SCALE", "1"))
+KILLS = round(200 * SCALE)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    publish_scripted(folder, MODEL)
+    return folder
+
+
+@pytest.fixture
+def gateway(repository: Path, tmp_path: Path) -> Iterator[ScriptedGateway]:
+    with (
+        scripted_gateway(tmp_path / "gateway") as gateway,
+        running_triton(repository, gateway=gateway.url),
+    ):
+        yield gateway
+
+
+def one_round(gateway: ScriptedGateway, moments: random.Random, point: str) -> float:
+    """Start, show new and old episodes, and die; seconds until it was ready again."""
+    gateway.start(point, passing=moments.randint(1, 3))
+    ready_s = gateway.wait_ready()
+    die_s = time.monotonic() + moments.uniform(0.0, 0.3)
+    while gateway.alive and (point or time.monotonic() < die_s):
+        known = sorted(gateway.history.all_shown())
+        if known and moments.random() < 0.3:
+            gateway.show(moments.choice(known))
+        try:
+            episode = gateway.new_episode()
+        except AssertionError:  # it died while the camera was made
+            break
+        gateway.show(episode)
+        time.sleep(moments.uniform(0.0, 0.05))
+    gateway.kill()
+    return ready_s
+
+
+def test_the_checker_sees_through_a_spool_that_promises_too_early(gateway: ScriptedGateway) -> None:
+    gateway.start(broken=True)
+    gateway.wait_ready()
+    episode = gateway.new_episode()
+    assert gateway.show_until_acknowledged(episode)
+    gateway.kill()
+
+    gateway.start()
+    gateway.wait_ready()
+
+    found = gateway.settle(lambda: stored_in(gateway.data_dir / "ruth.db"), timeout_s=5)
+    assert any(fault.startswith("lost") for fault in found), found
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_no_violation_is_lost_doubled_split_or_merged_by_kill_9(
+    gateway: ScriptedGateway, kills: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moments = random.Random(SEED)
+    ready_s = [one_round(gateway, moments, point) for _, point in zip(range(kills), _points(moments), strict=False)]
+    gateway.start()
+    gateway.wait_ready()
+    wrong = gateway.settle(lambda: stored_in(gateway.data_dir / "ruth.db"))
+
+    shown, acknowledged = gateway.history.all_shown(), gateway.history.all_acknowledged()
+    with capsys.disabled():
+        print(
+            f"\nseed {SEED}: {kills} kills, {len(shown)} episodes shown, {len(acknowledged)} acknowledged; "
+            f"ready again after {statistics.median(ready_s):.2f} s (median), {max(ready_s):.2f} s (longest)"
+        )
+    assert wrong == []
+    assert acknowledged
+
+
+def _points(moments: random.Random) -> Iterator[str]:
+    """Each failpoint in turn, and between two of them a moment at random."""
+    while True:
+        for point in moments.sample(FAILPOINTS, len(FAILPOINTS)):
+            yield point
+            yield ""
