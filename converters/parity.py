@@ -71,11 +71,11 @@ class Judge:
     tolerance: Tolerance
     score_threshold: float
 
-    def compare(self, expected: Rows, found: Rows, *, frames_per_row: int = 1) -> Difference:
-        """Compare lists of pictures; `found` may go round `expected` `frames_per_row` times."""
+    def compare(self, expected: Rows, found: Rows) -> Difference:
+        """Compare the rows of pictures, one by one."""
         total = Difference()
-        for index, rows in enumerate(found):
-            total = total.merged(self._one(expected[index // frames_per_row], rows))
+        for one, other in zip(expected, found, strict=True):
+            total = total.merged(self._one(one, other))
         return total
 
     def _one(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> Difference:

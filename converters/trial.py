@@ -18,7 +18,7 @@ from converters.pictures import PictureSet
 from converters.repository import CONFIG_FILE
 from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, SCORES_NAME, Task, Tolerance
 from converters.triton_server import TrialServer, trial_server
-from converters.verify import at_threshold, enough_rows, frames_of, onnx_runner
+from converters.verify import above, at_threshold, enough_rows, frames_of, onnx_runner
 
 _PROBE_SUFFIX = "_probe"
 
@@ -40,20 +40,17 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
     text = (root / name / CONFIG_FILE).read_text(encoding="utf-8")
     config = triton_config.parse(text)
     spec = triton_config.spec_of(config)
-    model = (root / name / str(version) / triton_config.MODEL_FILE).read_bytes()
+    model = root / name / str(version) / triton_config.MODEL_FILE
     frames = frames_of(pictures, spec)
-    graph = onnx.load_model_from_string(model)
-
-    def rows_at(threshold: float) -> Rows:
-        return onnx_runner(at_threshold(graph, threshold).SerializeToString())(frames)
-
-    threshold, many = enough_rows(rows_at, spec)
+    threshold, many = enough_rows(lambda floor: onnx_runner(_at_threshold(model, floor))(frames), spec)
+    few = many if spec.task is Task.CLASSIFY else above(many, spec.score_threshold)
     probe = name + _PROBE_SUFFIX
-    _add_probe(root, probe, version, triton_config.renamed(config, probe), at_threshold(graph, threshold))
+    _add_probe(root, probe, version, triton_config.renamed(config, probe), _at_threshold(model, threshold))
     judge = Judge(spec, Tolerance(), spec.score_threshold)
     batch = int(config["max_batch_size"])
-    with trial_server(root, (name, probe)) as server:
-        own = _ask(server, name, frames, onnx_runner(model)(frames), judge, batch)
+    with trial_server(root, (name, probe), loaded=(name,)) as server:
+        own = _ask(server, name, frames, few, judge, batch)
+        server.exchange(name, probe)  # never both: of a large model each takes hundreds of megabytes
         low = _ask(server, probe, frames, many, replace(judge, score_threshold=threshold), batch)
     difference = own.merged(low)
     if not difference.within(judge.tolerance):
@@ -78,11 +75,15 @@ def _rows(server: TrialServer, name: str, frames: NDArray[np.uint8], judge: Judg
     return rows_of(detections, counts)
 
 
-def _add_probe(root: Path, probe: str, version: int, config: str, model: onnx.ModelProto) -> None:
+def _at_threshold(model: Path, score_threshold: float) -> bytes:
+    return at_threshold(onnx.load(str(model)), score_threshold).SerializeToString()
+
+
+def _add_probe(root: Path, probe: str, version: int, config: str, model: bytes) -> None:
     folder = root / probe / str(version)
     try:
         folder.mkdir(parents=True)
-        (folder / triton_config.MODEL_FILE).write_bytes(model.SerializeToString())
+        (folder / triton_config.MODEL_FILE).write_bytes(model)
         (root / probe / CONFIG_FILE).write_text(config, encoding="utf-8")
     except OSError as error:
         raise ModelError(f"{root} can't be written ({error.strerror}); free some space there") from error

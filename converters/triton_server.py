@@ -63,6 +63,19 @@ class TrialServer:
                 raise ModelError(f"Triton loaded {name} but can't run it: {error.message()}") from error
         return tuple(answer.as_numpy(output) for output in outputs)
 
+    def exchange(self, old: str, new: str) -> None:
+        """Unload one model and load another.
+
+        Raises:
+            ModelError: Triton can't load it; the message holds its reason.
+        """
+        with triton.InferenceServerClient(self.grpc_url) as client:
+            try:
+                client.unload_model(old, client_timeout=INFER_TIMEOUT_S)
+                client.load_model(new, client_timeout=READY_TIMEOUT_S)
+            except triton.InferenceServerException as error:
+                raise ModelError(f"Triton can't load {new}: {error.message()}") from error
+
 
 def _tensor(name: str, value: NDArray[Any]) -> triton.InferInput:
     tensor = triton.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
@@ -71,20 +84,28 @@ def _tensor(name: str, value: NDArray[Any]) -> triton.InferInput:
 
 
 @contextmanager
-def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServer]:
+def trial_server(
+    repository: Path, names: Sequence[str], *, loaded: Sequence[str] | None = None
+) -> Generator[TrialServer]:
     """Serve models of a folder by a Triton of its own, on free loopback ports; without a GPU here, all on the CPU.
+
+    Args:
+        repository: The folder.
+        names: The models that are to be served.
+        loaded: Those of them that are loaded to begin with; all, where absent.
 
     Raises:
         MissingError: There is no `ruth-triton`, or no tritonserver for it.
         ModelError: Triton can't load one of them; the message holds its reason.
     """
+    loaded = names if loaded is None else loaded
     http, grpc, metrics = _free_ports(3)
     environment = {key: value for key, value in os.environ.items() if key != _GATEWAY_VARIABLE} | _LOG
     with TemporaryFile() as log, servable_here(repository, names) as served:
         # It ends with us by --end-with. By preexec_fn, Ctrl-C would be lost: Python drops what a signal handler raises
         # in the hooks that it then runs around the fork.
         process = subprocess.Popen(
-            _serve_command(served, names, http, grpc, metrics),
+            _serve_command(served, loaded, http, grpc, metrics),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -93,7 +114,7 @@ def trial_server(repository: Path, names: Sequence[str]) -> Generator[TrialServe
         )
         try:
             deadline = time.monotonic() + READY_TIMEOUT_S
-            for name in names:
+            for name in loaded:
                 _wait_until_ready(process, f"http://127.0.0.1:{http}/v2/models/{name}/ready", log, deadline)
             yield TrialServer(f"127.0.0.1:{grpc}")
         finally:

@@ -1,6 +1,6 @@
 """Does the fused graph say what the original says? On every picture, at several batch sizes, at every index."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -29,6 +29,11 @@ BATCH_SIZES = (1, 2, 3, 5)
 PROBE_THRESHOLDS = (0.1, 0.03, 0.01, 0.003)
 """Lower thresholds to try, in turn, until the pictures yield rows enough to compare."""
 ENOUGH_ROWS = 20
+SCORE_COLUMN = 4
+
+LARGE_BYTES = 32 << 20
+"""Of a model above this each frame is compared once in each batch size, at whatever index; of a smaller one
+each frame at every index."""
 
 Runner = Callable[[NDArray[np.uint8]], Rows]
 """NV12 frames uint8 `[b, H * 3 / 2, W]` in, the rows of each frame out."""
@@ -69,11 +74,14 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
     """
     frames = frames_of(pictures, built.spec)
     threshold, expected = enough_rows(lambda floor: built.reference(frames, floor), built.spec)
-    run = onnx_runner(at_threshold(built.model, threshold).SerializeToString())
+    model = at_threshold(built.model, threshold).SerializeToString()
+    run = onnx_runner(model)
     judge = Judge(built.spec, built.tolerance, threshold)
+    every_index = len(model) <= LARGE_BYTES
     same_pixels = Difference()
     for batch in BATCH_SIZES:
-        difference = judge.compare(expected, _at_every_index(run, frames, batch), frames_per_row=batch)
+        asked, answers = _at_indices(run, frames, batch, every_index=every_index)
+        difference = judge.compare([expected[frame] for frame in asked], answers)
         if not difference.within(built.tolerance):
             hint = "; if the original has a fixed batch size, export it with a dynamic one" if batch > 1 else ""
             raise ModelError(
@@ -125,27 +133,41 @@ def onnx_runner(model: bytes) -> Runner:
 
 
 def enough_rows(rows_at: Callable[[float], Rows], spec: ModelSpec) -> tuple[float, Rows]:
-    """Lower a detector's threshold until the pictures yield rows enough to compare; return it and the rows."""
-    score_threshold = spec.score_threshold
-    rows = rows_at(score_threshold)
+    """Lower a detector's threshold until the pictures yield rows enough to compare; return it and the rows.
+
+    The network runs once: what is above a threshold is what the lowest threshold leaves of it, because a row is
+    suppressed by better ones alone.
+    """
     if spec.task is Task.CLASSIFY:
-        return score_threshold, rows
-    for lower in (probe for probe in PROBE_THRESHOLDS if probe < score_threshold):
+        return spec.score_threshold, rows_at(spec.score_threshold)
+    thresholds = (spec.score_threshold, *(probe for probe in PROBE_THRESHOLDS if probe < spec.score_threshold))
+    every = rows_at(thresholds[-1])
+    for threshold in thresholds:
+        rows = above(every, threshold)
         if sum(map(len, rows)) >= ENOUGH_ROWS:
-            break
-        score_threshold, rows = lower, rows_at(lower)
-    return score_threshold, rows
+            return threshold, rows
+    return thresholds[-1], every
 
 
-def _at_every_index(run: Runner, frames: NDArray[np.uint8], batch: int) -> Rows:
-    """Run each frame at each index of a batch; returns `batch` answers for each frame in turn."""
-    count = len(frames)
-    answers: list[list[NDArray[np.float32]]] = [[] for _ in range(count)]
-    for start in range(count):
-        members = [(start + offset) % count for offset in range(batch)]
-        for member, rows in zip(members, run(frames[members]), strict=True):
-            answers[member].append(rows)
-    return [rows for answer in answers for rows in answer]
+def above(rows: Rows, score_threshold: float) -> Rows:
+    """Return the rows that a higher threshold leaves."""
+    return [table[table[:, SCORE_COLUMN] > score_threshold] for table in rows]
+
+
+def _batches(count: int, batch: int, *, every_index: bool) -> Iterator[NDArray[np.int64]]:
+    """Yield which frames make up each batch: each frame at each index, or once, at whatever index it falls on."""
+    for start in range(0, count, 1 if every_index else batch):
+        yield np.arange(start, start + batch) % count
+
+
+def _at_indices(run: Runner, frames: NDArray[np.uint8], batch: int, *, every_index: bool) -> tuple[list[int], Rows]:
+    """Run frames in batches; returns the frame of each answer, and the answers."""
+    asked: list[int] = []
+    answers: Rows = []
+    for members in _batches(len(frames), batch, every_index=every_index):
+        asked += members.tolist()
+        answers += run(frames[members])
+    return asked, answers
 
 
 def _from_rgb(built: BuiltModel, pictures: PictureSet, frames: NDArray[np.uint8]) -> Difference | None:

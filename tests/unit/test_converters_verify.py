@@ -142,15 +142,21 @@ def test_a_moved_box_and_a_changed_score_are_measured():
     assert not difference.within(JUDGE.tolerance)
 
 
-def test_the_threshold_is_lowered_until_there_are_rows_enough():
+def test_the_threshold_is_lowered_until_there_are_rows_enough_and_the_network_runs_once():
     asked = []
+    scores = np.linspace(0.9, 0.004, 90, dtype=np.float32)
 
     def rows_at(threshold):
         asked.append(threshold)
-        return [np.zeros((int(1 / threshold), 6), dtype=np.float32)]
+        table = np.zeros((len(scores), 6), dtype=np.float32)
+        table[:, 4] = scores
+        return [table[scores > threshold]]
 
-    threshold, found = enough_rows(rows_at, SPEC)
-    assert (threshold, len(found[0]), asked) == (0.03, 33, [0.3, 0.1, 0.03])
+    for sure, expected in ((0.3, 0.3), (0.8, 0.1)):
+        threshold, found = enough_rows(rows_at, replace(SPEC, score_threshold=sure))
+        assert threshold == expected
+        assert len(found[0]) == (scores > threshold).sum() >= 20
+    assert asked == [0.003, 0.003]
 
 
 def test_pictures_are_placed_and_padded_as_the_spec_says():
