@@ -59,7 +59,6 @@ def read_model(model: Path, example: str | None, pictures: Path | None, report: 
         return replace(exported, name=factory, origin=(("factory", factory), ("example", example), *exported.origin))
     if example is not None:
         raise UsageError(f"--example belongs to package.module:factory; {model} says itself what it takes")
-    report(f"read {model.name}")
     data = read_bytes(model)
     if pytorch_file(data) is not PyTorchFile.PROGRAM:
         return onnx_of(model.name, data)

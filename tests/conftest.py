@@ -4,9 +4,14 @@ import fcntl
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from converters.cli import main as convert
+
+# How long an example takes is no property of the code: machines are shared.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
 

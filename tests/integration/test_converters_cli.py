@@ -159,7 +159,7 @@ def test_a_disk_that_is_full_ends_with_one_message_and_nothing_half_written(conv
     status, result = convert("onnx", tiny, "--name", "tiny", "--repository", repository)
     assert status == 1
     assert "No space left on device" in result["error"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "tiny.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.onnx"]
     assert snapshot(repository) == {}
 
 
@@ -226,7 +226,7 @@ def test_a_conversion_stopped_while_triton_loads_publishes_nothing_and_leaves_no
     assert snapshot(repository) == {}
     gone_within(server, 30.0)
     if signum is not signal.SIGKILL:
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "tiny.onnx"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.onnx"]
 
 
 def first_child(pid: int, timeout_s: float = 10.0) -> int:

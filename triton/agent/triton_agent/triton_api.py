@@ -100,14 +100,18 @@ class TritonApi:
         """What each loaded model has done, by name and version.
 
         Raises:
-            UnreachableError: Triton does not answer.
+            UnreachableError: Triton does not answer, or what answers isn't Triton.
         """
-        return {
-            (entry["name"], entry["version"]): Statistics(
-                int(entry.get("inference_count", 0)), int(entry.get("last_inference", 0)) / 1000
-            )
-            for entry in self._asked(f"{self.url}/v2/models/stats")["model_stats"]
-        }
+        url = f"{self.url}/v2/models/stats"
+        try:
+            return {
+                (entry["name"], entry["version"]): Statistics(
+                    int(entry.get("inference_count", 0)), int(entry.get("last_inference", 0)) / 1000
+                )
+                for entry in self._asked(url)["model_stats"]
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreachableError(f"{url}: these are no statistics of Triton's") from error
 
     def register_shared_memory(self, region: str, byte_size: int) -> bool:
         """Make the region `/region` known under its name; False where the server refuses.
