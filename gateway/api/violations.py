@@ -12,6 +12,7 @@ from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
 
 from gateway.api.page import Page, ViolationId
 from gateway.api.problems import documented
+from gateway.api.ranges import part_of
 from gateway.api.services import Injected, Services
 from gateway.domain.violation import AuditEntry, Evidence, Violation, ViolationPatch, ViolationQuery, ViolationStatus
 from gateway.errors import InvalidInputError, NotFoundError
@@ -33,6 +34,8 @@ Limit: TypeAlias = Annotated[int, QueryParameter(description="Length of the page
 IfNoneMatch: TypeAlias = Annotated[
     str | None, HeaderParameter(name="If-None-Match", description="ETags that the caller has.")
 ]
+
+Range: TypeAlias = Annotated[str | None, HeaderParameter(name="Range", description="Part of the file, as `bytes=0-`.")]
 
 
 class ViolationPage(Page, frozen=True, kw_only=True):
@@ -130,7 +133,7 @@ class ViolationController(Controller):
     ) -> Response[bytes]:
         """The file as it was hashed."""
         violation = await services.store.violation(violation_id)
-        return await _picture(violation_id, violation.evidence, services, if_none_match)
+        return await _file(violation_id, "picture", violation.evidence, services, if_none_match)
 
     @get(
         "/{violation_id:str}/clean.jpg",
@@ -145,18 +148,46 @@ class ViolationController(Controller):
     ) -> Response[bytes]:
         """The file as it was hashed."""
         violation = await services.store.violation(violation_id)
-        return await _picture(violation_id, violation.clean_evidence, services, if_none_match)
+        return await _file(violation_id, "picture", violation.clean_evidence, services, if_none_match)
+
+    @get(
+        "/{violation_id:str}/clip.mp4",
+        media_type="video/mp4",
+        operation_id="get_violation_clip",
+        summary="What the camera showed around the beginning of a violation",
+        description="Its ETag is the file's sha256. 404 tells why where there is none, or not yet.",
+        responses={
+            HTTPStatus.PARTIAL_CONTENT: ResponseSpec(None, description="The range that was asked for"),
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: ResponseSpec(None, description="The file is shorter"),
+        }
+        | FILE_PROBLEMS,
+    )
+    async def get_clip(
+        self,
+        violation_id: ViolationId,
+        services: Injected,
+        if_none_match: IfNoneMatch = None,
+        wanted: Range = None,
+    ) -> Response[bytes]:
+        """The file as it was hashed, or a part of it."""
+        violation = await services.store.violation(violation_id)
+        return await _file(violation_id, "clip", violation.clip, services, if_none_match, wanted)
 
 
-async def _picture(
-    violation_id: str, evidence: Evidence, services: Services, if_none_match: str | None
+async def _file(
+    violation_id: str,
+    noun: str,
+    evidence: Evidence,
+    services: Services,
+    if_none_match: str | None,
+    wanted: str | None = None,
 ) -> Response[bytes]:
     if not evidence.name:
-        raise NotFoundError(f"violation {violation_id} has no picture: {evidence.missing_reason or 'none was kept'}")
+        raise NotFoundError(f"violation {violation_id} has no {noun}: {evidence.missing_reason or 'none was kept'}")
     headers = {"ETag": f'"{evidence.sha256}"', "Cache-Control": REVALIDATED}
     if evidence.sha256 in (if_none_match or ""):
         return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(await services.evidence.get(evidence.name), headers=headers)
+    return part_of(await services.evidence.get(evidence.name), wanted, headers)
 
 
 def paginate(violations: list[Violation], limit: int) -> ViolationPage:

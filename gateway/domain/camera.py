@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+ClipSeconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
+
 
 class CameraState(StrEnum):
     """What a camera's source is doing."""
@@ -28,6 +30,8 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         model: The model its frames go to.
         fps: Frames per second wanted; what is granted depends on the runtimes.
         priority: Its part where frames are short, in proportion to the others' priorities.
+        clip_before_s: A violation's clip begins so many seconds before it; with `clip_after_s` 0, too, there is none.
+        clip_after_s: And goes on for so many after it was detected.
         enabled: False keeps the camera on record without opening it.
     """
 
@@ -36,6 +40,8 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     model: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,64}$")]
     fps: Annotated[float, msgspec.Meta(gt=0, le=120)] = 5.0
     priority: Annotated[int, msgspec.Meta(ge=1, le=10)] = 5
+    clip_before_s: ClipSeconds = 5.0
+    clip_after_s: ClipSeconds = 5.0
     enabled: bool = True
 
 

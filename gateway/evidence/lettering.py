@@ -32,9 +32,13 @@ def text_coverage(text: str, size_px: int) -> UInt8Array:
     """
     font = _font_for(text, size_px)
     _, _, right, _ = font.getbbox(text)
-    picture = Image.new("L", (max(1, round(right)), round(size_px * 1.2)))
+    return np.asarray(_draw(text, font, (max(1, round(right)), round(size_px * 1.2))), np.uint8)
+
+
+def _draw(text: str, font: _Font, size_wh: tuple[int, int]) -> Image.Image:
+    picture = Image.new("L", size_wh)
     ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font)
-    return np.asarray(picture, np.uint8)
+    return picture
 
 
 def _font_for(text: str, size_px: int) -> _Font:
@@ -62,4 +66,4 @@ def _has_all(font: _Font, text: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _has(font: _Font, letter: str) -> bool:
-    return bytes(font.getmask(letter)) != bytes(font.getmask(_NO_LETTER))
+    return _draw(letter, font, (64, 64)).tobytes() != _draw(_NO_LETTER, font, (64, 64)).tobytes()

@@ -32,6 +32,7 @@ from gateway.pipeline.running import RunningCamera
 from gateway.rules import TRACKS
 from gateway.scheduler import Grant, Scheduler
 from gateway.sources import CameraReader
+from gateway.sources.packets import PacketSource
 from gateway.sources.reader import Listener
 from gateway.sources.turnstile import TurnGate, Turnstile
 
@@ -265,9 +266,15 @@ class Pipeline:
             state=lambda state, reason: _call(loop, self._camera_state, running, state, reason),
             crash=lambda error: _call(loop, self._reader_crashed, running, error),
         )
-        make = self._make_source
+
+        def open_source() -> Source:
+            source = self._make_source(settings.url)
+            if isinstance(source, PacketSource):
+                source.keep_packets(running.ring)
+            return source
+
         gate = TurnGate(settings.fps, self._turnstile)
-        return CameraReader(running.camera.id, lambda: make(settings.url), gate, listener, self._clock)
+        return CameraReader(running.camera.id, open_source, gate, listener, self._clock)
 
     async def _stop(self, running: RunningCamera) -> None:
         """Stop reading; the states of the camera's rules are kept, so that it can go on."""
@@ -276,6 +283,7 @@ class Pipeline:
         self._cameras.pop(running.camera.id, None)
         running.reader.stop()
         await asyncio.to_thread(running.reader.join)
+        running.ring.settle()
         async with running.order:
             states = running.judge.states()
         self._states.setdefault(running.camera.id, {}).update(states)
@@ -312,6 +320,8 @@ class Pipeline:
         if self._cameras.get(running.camera.id) is running and (running.over or state is CameraState.LIVE):
             self._subscribe(running)  # one that was refused may come back
             self._granting.settle_soon()
+        if running.over:
+            running.ring.settle()
         self._frames.ended(running)
 
     def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:
@@ -385,6 +395,7 @@ class Pipeline:
             running.reader.stop()
         for running in self._cameras.values():
             await asyncio.to_thread(running.reader.join)
+            running.ring.settle()
 
     async def _shut_down(self) -> None:
         self._frames.stop()

@@ -3,6 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+
+import msgspec
 
 from gateway.domain.camera import CameraState
 from gateway.domain.clock import Clock
@@ -18,6 +21,7 @@ from gateway.errors import (
     RuntimeUnavailableError,
 )
 from gateway.metrics import Metrics
+from gateway.pipeline.clips import Clips
 from gateway.pipeline.judge import Seen, Verdict
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.registry import RuntimeRegistry
@@ -69,6 +73,7 @@ class FrameLoop:
         self._clock = clock
         self._spawn = spawn
         self._on_recorded = on_recorded
+        self._clips = Clips(recorder, clock, spawn, on_recorded)
         self._retries = RetryBudget()
         self._wake: asyncio.TimerHandle | None = None
 
@@ -112,11 +117,20 @@ class FrameLoop:
     async def record(self, running: RunningCamera, verdict: Verdict, seen: Seen | None = None) -> None:
         """Make a verdict durable together with the states of the camera's rules."""
         states = {(running.camera.id, rule_id): s for rule_id, s in running.judge.take_changed_states().items()}
-        for violation in await self._recorder.record(verdict, seen, states):
+        for violation in await self._recorder.record(self._with_clips(running, verdict, seen), seen, states):
+            if seen is not None:
+                self._clips.take(violation, running.camera.settings, running.ring, seen.frame.time_s)
             self._metrics.violation_created(violation.camera_id, violation.type)
             _log_created(violation, running.camera.settings.name)
         if verdict:
             self._on_recorded()
+
+    def _with_clips(self, running: RunningCamera, verdict: Verdict, seen: Seen | None) -> Verdict:
+        """Have new violations say what becomes of their clips."""
+        if seen is None or not verdict.opened:
+            return verdict
+        clip = self._clips.expected(running.camera.settings, running.ring, seen.frame.time_s)
+        return replace(verdict, opened=tuple(msgspec.structs.replace(v, clip=clip) for v in verdict.opened))
 
     def ended(self, running: RunningCamera) -> None:
         """A camera's stream is over: its open episodes end once its last frame has its verdict."""

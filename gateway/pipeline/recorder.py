@@ -66,6 +66,14 @@ class Recorder:
             _log_closed(closed)
         return opened
 
+    async def keep(self, records: Sequence[ViolationRecord]) -> None:
+        """Make records durable that no rule's state belongs to."""
+        await self._commit(records, {})
+
+    async def keep_file(self, name: str, content: bytes) -> str:
+        """Keep a file of evidence; returns its sha256 (hex). Raises `StoreError`."""
+        return await self._evidence.put(name, content)
+
     async def _commit(self, records: Sequence[ViolationRecord], states: Mapping[tuple[str, str], bytes]) -> None:
         """Commit, and try again until it is durable: what was detected isn't lost while the process lives."""
         retry_s = RETRY_FIRST_S

@@ -8,9 +8,11 @@ from dataclasses import InitVar, dataclass, field
 from gateway.domain.camera import Camera, CameraState, CameraStatus
 from gateway.domain.clock import from_unix
 from gateway.pipeline.blindness import Blindness
+from gateway.pipeline.clips import ring_for
 from gateway.pipeline.judge import Judge
 from gateway.scheduler import Grant, SubscriptionKey
 from gateway.sources import CameraReader
+from gateway.sources.packets import PacketRing
 
 RATE_WINDOW_S = 5.0
 NO_FRAMES = "no_frames"
@@ -24,6 +26,7 @@ class RunningCamera:
     Attributes:
         camera: Its settings.
         judge: Its rules and how far each has come.
+        ring: What its stream brought last.
         reader: The thread that reads it.
         state: What its source is doing.
         reason: Why, in words for a person.
@@ -37,6 +40,7 @@ class RunningCamera:
     camera: Camera
     judge: Judge
     make_reader: InitVar[Callable[["RunningCamera"], CameraReader]]
+    ring: PacketRing = field(init=False)
     reader: CameraReader = field(init=False)
     state: CameraState = CameraState.CONNECTING
     reason: str = ""
@@ -51,6 +55,7 @@ class RunningCamera:
 
     def __post_init__(self, make_reader: Callable[["RunningCamera"], CameraReader]) -> None:
         """Make the reader, which tells this camera what it does."""
+        self.ring = ring_for(self.camera.settings)
         self.reader = make_reader(self)
 
     @property

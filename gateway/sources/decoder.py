@@ -9,6 +9,7 @@ import av.error
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from gateway.domain.clip import EncodedPacket
 from gateway.domain.frame import Frame
 from gateway.domain.ports import Gate
 from gateway.errors import SourceFormatError
@@ -44,6 +45,7 @@ class StreamDecoder:
         timeline: Places pictures in frame time.
         name: What to call the stream in errors.
         index: Number of its first picture.
+        tap: Gets every packet with its frame time, decoded or not.
 
     Attributes:
         index: Number of the next picture.
@@ -57,6 +59,7 @@ class StreamDecoder:
         timeline: Timeline,
         name: str,
         index: int = 0,
+        tap: Callable[[EncodedPacket], None] | None = None,
     ) -> None:
         # One thread a camera: FFmpeg's own threads cost a third more CPU and twice the memory.
         context.thread_count = 1
@@ -70,6 +73,7 @@ class StreamDecoder:
         self._policy = SkipPolicy(fps)
         self._gap = False
         self._broken = 0
+        self._tap = tap
         self.index = index
         self._decoded = False
 
@@ -86,6 +90,8 @@ class StreamDecoder:
         Raises:
             SourceFormatError: Packet after packet can't be decoded.
         """
+        if packet.size and self._tap is not None:
+            self._hand_on(packet, self._tap)
         if packet.size and not self._all_keys and not self._choose(packet, gate):
             return
         if packet.size and (self._all_keys or self._policy.skipping is Skipping.NON_KEY):
@@ -114,6 +120,13 @@ class StreamDecoder:
     def lost(self) -> None:
         """Packets were left out before the next one: go on at the next key picture."""
         self._gap = True
+
+    def _hand_on(self, packet: VideoPacket, tap: Callable[[EncodedPacket], None]) -> None:
+        """Give the tap a packet, unless it refers to one that was lost."""
+        pts_s = self._seconds(packet.dts if packet.pts is None else packet.pts)
+        if pts_s is None or (self._gap and not packet.is_keyframe):
+            return
+        tap(EncodedPacket(bytes(packet), pts_s, self._timeline.at(pts_s), packet.is_keyframe))
 
     def _choose(self, packet: VideoPacket, gate: Gate | None) -> bool:
         """At a key picture choose what to skip; otherwise tell whether the packet is worth decoding."""

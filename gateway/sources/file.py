@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ from gateway.errors import InvalidInputError, SourceFormatError, SourceUnavailab
 from gateway.sources.decoder import StreamDecoder, VideoPacket
 from gateway.sources.media import MediaSettings
 from gateway.sources.pacing import Pacer
+from gateway.sources.packets import PacketRing, stream_format
 from gateway.sources.timeline import Timeline
 from gateway.sources.urls import CameraUrl, Pace, check_options, pace_option
 
@@ -50,6 +52,7 @@ class FileSource:
         self._frames: Iterator[Frame] = iter(())
         self._timeline = Timeline(0.0, 1 / DEFAULT_FPS)
         self._decoder: StreamDecoder | None = None
+        self._ring: PacketRing | None = None
 
     @classmethod
     def from_url(cls, url: CameraUrl, clock: Clock, media: MediaSettings) -> "FileSource":
@@ -65,6 +68,10 @@ class FileSource:
         if not url.path.startswith("/"):
             raise InvalidInputError(f"a file URL has an absolute path: file:///… , not {url.path!r}")
         return cls(Path(url.path), loop=loop == "1", pace=pace_option(url), clock=clock, media=media)
+
+    def keep_packets(self, ring: PacketRing) -> None:
+        """Feed a ring with every packet."""
+        self._ring = ring
 
     def open(self, anchor_s: float) -> None:
         """Open the clip and find its picture stream."""
@@ -125,8 +132,9 @@ class FileSource:
         if anchor_s is not None:
             self._timeline = Timeline(anchor_s, 1 / fps)
         index = 0 if self._decoder is None else self._decoder.index
+        tap = partial(self._ring.put, stream_format(stream)) if self._ring else None
         self._decoder = StreamDecoder(
-            stream.codec_context, stream.time_base, fps, self._timeline, self._path.name, index
+            stream.codec_context, stream.time_base, fps, self._timeline, self._path.name, index, tap
         )
         self._container, self._packets = container, container.demux(stream)
 

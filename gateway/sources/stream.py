@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import av
 import av.error
@@ -19,6 +20,7 @@ from gateway.errors import (
 )
 from gateway.sources.decoder import MAX_PIXELS, StreamDecoder, VideoPacket
 from gateway.sources.feed import Feed, Patience
+from gateway.sources.packets import PacketRing, stream_format
 from gateway.sources.picture import MEGAPIXELS
 from gateway.sources.timeline import LiveTimeline
 
@@ -57,6 +59,7 @@ class StreamConnection:
         self.time_base = self.stream.time_base
         self.fps = min(FASTEST_FPS, float(self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS))
         self.context = context
+        self.format = stream_format(self.stream)
 
     def items(self) -> Iterator[tuple[VideoPacket, int]]:
         """Packets of the picture stream."""
@@ -97,6 +100,11 @@ class StreamSource:
         self._decoder: StreamDecoder | None = None
         self._ready: deque[Frame] = deque()
         self._picture_at_s = 0.0
+        self._ring: PacketRing | None = None
+
+    def keep_packets(self, ring: PacketRing) -> None:
+        """Feed a ring with every packet."""
+        self._ring = ring
 
     def open(self, anchor_s: float) -> None:
         """Connect and find the picture stream."""
@@ -105,7 +113,8 @@ class StreamSource:
         if self._feed.closed or made is None:
             return
         timeline = LiveTimeline(anchor_s, 1 / made.fps, self._clock)
-        self._decoder = StreamDecoder(made.context, made.time_base, made.fps, timeline, self._where)
+        tap = partial(self._ring.put, made.format) if self._ring else None
+        self._decoder = StreamDecoder(made.context, made.time_base, made.fps, timeline, self._where, tap=tap)
         self._picture_at_s = self._clock.monotonic()
 
     def read(self, gate: Gate | None = None) -> Frame | None:

@@ -45,6 +45,10 @@ class Timeline:
             self._pts_s = max(self._pts_s, pts_s - self._first_pts_s, 0.0)
         return self._pts_s, self._anchor_s + self._pts_s
 
+    def at(self, pts_s: float) -> float:
+        """The frame time that a picture of this presentation time has, as things stand; nothing is placed."""
+        return self._anchor_s + (0.0 if self._first_pts_s is None else max(0.0, pts_s - self._first_pts_s))
+
     def restart(self) -> None:
         """The stream begins again (a loop): its next frame follows the last one after one frame's time."""
         self._anchor_s += self._pts_s + self._frame_s

@@ -16,7 +16,7 @@ Row = dict[str, Any]
 Changes = dict[Column | str, Any]
 
 _VIOLATION_JSON = ("box", "resolution_wh", "zone", "evidence", "clean_evidence", "clip")
-_CAMERA_SETTINGS = ("name", "url", "model", "fps", "priority", "enabled")
+_CAMERA_SETTINGS = ("name", "url", "model", "fps", "priority", "clip_before_s", "clip_after_s", "enabled")
 _RULE_SETTINGS = ("name", "definition", "severity", "enabled")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 

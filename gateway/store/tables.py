@@ -33,6 +33,8 @@ class CameraRow(Table, tablename="camera"):
     model = Text()
     fps = DoublePrecision()
     priority = Integer(default=5)
+    clip_before_s = DoublePrecision(default=5.0)
+    clip_after_s = DoublePrecision(default=5.0)
     enabled = Boolean(default=True)
     created_at = Timestamptz()
     updated_at = Timestamptz()

@@ -1,10 +1,12 @@
 """From a model file and a clip to stored violations, all parts real."""
 
+import io
 import json
 import subprocess
 import sys
 import urllib.request
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -92,11 +94,18 @@ def test_a_camera_leads_to_a_violation_with_a_picture_that_opens(people_reposito
         violation = gateway.get("/api/v1/violations")["items"][0]
         picture = gateway.fetch(f"/api/v1/violations/{violation['id']}/evidence.jpg")
         health = gateway.get("/api/v1/health")
+        address = f"/api/v1/violations/{violation['id']}"
+        eventually(lambda: gateway.get(address)["clip"]["name"], 30)
+        film = gateway.fetch(f"{address}/clip.mp4")
+        audited = [entry["action"] for entry in gateway.get(f"{address}/audit")["items"]]
 
     assert violation["label"] == "person"
     assert violation["model"] == "people"
     assert violation["model_sha256"]
     assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (432, 768, 3)
+    with av.open(io.BytesIO(film)) as shown:
+        assert len(list(shown.decode(video=0))) >= 50, "5 s at 10 pictures a second before and after"
+    assert audited == ["created"]
     assert health["status"] == "healthy"
     assert set(health["components"]["ai_runtime"]["transport"].values()) == {"system_shared_memory"}
 

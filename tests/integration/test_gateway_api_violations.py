@@ -156,3 +156,33 @@ async def test_the_audit_names_people_or_where_they_called_from(api: Api) -> Non
     ]
     assert (await api.http.get(f"{PATH}/none/audit")).status_code == 404
     assert (await api.http.patch(path, json={"by": "Ana"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "part", "content_range"),
+    [
+        (None, 200, slice(0, 10), None),
+        ("bytes=0-", 206, slice(0, 10), "bytes 0-9/10"),
+        ("bytes=2-4", 206, slice(2, 5), "bytes 2-4/10"),
+        ("bytes=-3", 206, slice(7, 10), "bytes 7-9/10"),
+        ("bytes=-30", 206, slice(0, 10), "bytes 0-9/10"),
+        ("bytes=8-90", 206, slice(8, 10), "bytes 8-9/10"),
+        ("bytes=10-", 416, slice(0, 0), "bytes */10"),
+        ("bytes=-0", 416, slice(0, 0), "bytes */10"),
+        ("bytes=4-2", 416, slice(0, 0), "bytes */10"),
+        ("bytes=0-1,3-4", 200, slice(0, 10), None),
+        ("lines=1-2", 200, slice(0, 10), None),
+    ],
+)
+async def test_players_may_ask_for_parts_of_a_clip(
+    api: Api, wanted: str | None, status: int, part: slice, content_range: str | None
+) -> None:
+    film = b"0123456789"
+    sha256 = await api.evidence.put("gate/clip.mp4", film)
+    violation = a_violation(clip=Evidence(name="gate/clip.mp4", sha256=sha256))
+    await api.record(violation)
+    headers = {"Range": wanted} if wanted else {}
+    answer = await api.http.get(f"{PATH}/{violation.id}/clip.mp4", headers=headers)
+    assert (answer.status_code, answer.content) == (status, film[part])
+    assert answer.headers.get("content-range") == content_range
+    assert answer.headers["content-type"] == "video/mp4"

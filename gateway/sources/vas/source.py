@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 import av
@@ -14,6 +15,7 @@ from gateway.domain.ports import Gate
 from gateway.errors import InvalidInputError, SourceError, SourceFormatError, SourceStalledError, SourceUnavailableError
 from gateway.sources.decoder import StreamDecoder
 from gateway.sources.pacing import Pacer
+from gateway.sources.packets import PacketRing, stream_format
 from gateway.sources.timeline import Timeline
 from gateway.sources.urls import CameraUrl, Pace, check_options
 from gateway.sources.vas import rest
@@ -48,6 +50,7 @@ class VasSource:
         self._index = 0
         self._stream_id = ""
         self._next: int | None = None
+        self._ring: PacketRing | None = None
 
     @classmethod
     def from_url(cls, url: CameraUrl, session: VasSession | None, clock: Clock) -> "VasSource":
@@ -63,6 +66,10 @@ class VasSource:
         if not camera_id or url.path.strip("/"):
             raise InvalidInputError("a VAS camera is vas://CAMERA-ID")
         return cls(camera_id, session, clock)
+
+    def keep_packets(self, ring: PacketRing) -> None:
+        """Feed a ring with every packet."""
+        self._ring = ring
 
     def open(self, anchor_s: float) -> None:
         """Find the camera's live stream."""
@@ -136,7 +143,10 @@ class VasSource:
                     raise SourceFormatError(f"{name} has no pictures")
                 stream = container.streams.video[0]
                 fps = float(stream.average_rate or DEFAULT_FPS)
-                decoder = StreamDecoder(stream.codec_context, stream.time_base, fps, self._timeline, name, self._index)
+                tap = partial(self._ring.put, stream_format(stream)) if self._ring else None
+                decoder = StreamDecoder(
+                    stream.codec_context, stream.time_base, fps, self._timeline, name, self._index, tap
+                )
                 for packet in container.demux(stream):
                     for frame in decoder.frames(packet, self._gate, self._pacer.wait):
                         self._index = decoder.index

@@ -1,0 +1,72 @@
+"""A stretch of a camera's stream as an MP4 file that browsers play: the camera's own pictures, not encoded again."""
+
+import io
+import tempfile
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import av.error
+from av.container import OutputContainer
+from av.stream import Stream
+
+from gateway.domain.clip import EncodedPacket, Excerpt
+
+PLAYABLE = frozenset({"h264", "hevc"})
+"""What browsers play from MP4; `hevc` where the machine decodes it."""
+
+TIME_BASE = Fraction(1, 90_000)
+MEDIA_TYPE = "video/mp4"
+
+
+def remux(excerpt: Excerpt) -> bytes:
+    """Write packets into an MP4 file whose index comes first.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: Browsers play no such stream, or the packets make no file; the message says which.
+    """
+    codec = excerpt.format.codec
+    if codec not in PLAYABLE:
+        raise ValueError(f"the camera sends {codec}, which browsers don't play")
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:  # FFmpeg reads it again to move the index to its front
+        try:
+            with av.open(file.name, "w", format="mp4", options={"movflags": "faststart"}) as container:
+                stream = _add_stream(container, excerpt)
+                for packet in _packets(excerpt.packets, stream):
+                    container.mux_one(packet)
+        except av.error.FFmpegError as error:
+            raise ValueError(f"the camera's packets make no clip: {error.strerror}") from error
+        return file.read()
+
+
+def _add_stream(container: OutputContainer, excerpt: Excerpt) -> Stream:
+    stream_format = excerpt.format
+    if stream_format.header:
+        with av.open(io.BytesIO(stream_format.header)) as header:
+            return container.add_stream_from_template(header.streams.video[0])
+    width, height = stream_format.resolution_wh
+    return container.add_mux_stream(stream_format.codec, width=width, height=height, time_base=TIME_BASE)
+
+
+def _packets(packets: Sequence[EncodedPacket], stream: Stream) -> "Sequence[av.Packet[Stream]]":
+    """As FFmpeg wants them: with decoding times, which network cameras don't send.
+
+    Decoding times are presentation times in their order, as much earlier as it takes for none to be after its own.
+    """
+    pts = [round((packet.pts_s - packets[0].pts_s) / TIME_BASE) for packet in packets]
+    in_order = sorted(pts)
+    delay = max(early - late for early, late in zip(in_order, pts, strict=True))
+    made: list[av.Packet[Stream]] = []
+    last_dts = in_order[0] - delay - 1
+    for i, each in enumerate(packets):
+        packet: av.Packet[Stream] = av.Packet(each.data)
+        packet.stream = stream
+        packet.time_base = TIME_BASE
+        last_dts = packet.dts = max(last_dts + 1, in_order[i] - delay)
+        packet.pts = max(packet.dts, pts[i])
+        packet.is_keyframe = each.is_key
+        made.append(packet)
+    return made

@@ -1,0 +1,104 @@
+"""Clips of what happened: asked for when a violation opens, on record once they are complete."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+
+from gateway.domain.camera import CameraSettings
+from gateway.domain.clip import Excerpt
+from gateway.domain.clock import Clock, from_unix
+from gateway.domain.violation import ClipTaken, Evidence, Violation, evidence_folder
+from gateway.errors import StoreError
+from gateway.evidence import remux
+from gateway.pipeline.recorder import Recorder
+from gateway.sources.packets import PacketRing
+
+_logger = logging.getLogger(__name__)
+
+RING_BYTES = 16 << 20
+RING_EXTRA_S = 20.0
+"""Kept beside what a clip shows: the time for which a rule waits before it opens a violation."""
+
+LATE_S = 10.0
+"""A clip whose last pictures are later than this goes without them."""
+
+NO_STREAM = "the camera sends single pictures, no stream that a clip could be cut from"
+SWITCHED_OFF = "clips of this camera are switched off"
+NOTHING_KEPT = "no picture that decoding could begin with was kept"
+
+
+def ring_for(settings: CameraSettings) -> PacketRing:
+    """A ring that holds what the clips of a camera need."""
+    return PacketRing(settings.clip_before_s + settings.clip_after_s + RING_EXTRA_S, RING_BYTES)
+
+
+class Clips:
+    """Cuts clips out of the cameras' rings, in tasks of their own: nothing waits for them.
+
+    Args:
+        recorder: Keeps files and records.
+        clock: For records.
+        spawn: Starts a task that the pipeline owns.
+        on_recorded: Called when the spool has something new.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        clock: Clock,
+        spawn: Callable[[Coroutine[None, None, None], str], object],
+        on_recorded: Callable[[], None],
+    ) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._spawn = spawn
+        self._on_recorded = on_recorded
+
+    def expected(self, settings: CameraSettings, ring: PacketRing, opened_s: float) -> Evidence:
+        """What a violation that opens at this frame time can say of its clip."""
+        if settings.clip_before_s + settings.clip_after_s == 0:
+            return Evidence(missing_reason=SWITCHED_OFF)
+        if ring.empty:
+            return Evidence(missing_reason=NO_STREAM)
+        end = from_unix(opened_s + settings.clip_after_s)
+        return Evidence(missing_reason=f"being recorded until {end:%H:%M:%S} UTC; lost if the gateway is killed before")
+
+    def take(self, violation: Violation, settings: CameraSettings, ring: PacketRing, opened_s: float) -> None:
+        """Take the clip of a violation that is on record, unless it said that there will be none."""
+        if violation.clip.missing_reason not in (NO_STREAM, SWITCHED_OFF):
+            self._spawn(self._take(violation, settings, ring, opened_s), "clip")
+
+    async def _take(self, violation: Violation, settings: CameraSettings, ring: PacketRing, opened_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        cut: asyncio.Future[Excerpt | None] = loop.create_future()
+        from_s, to_s = violation.started_at.timestamp() - settings.clip_before_s, opened_s + settings.clip_after_s
+        ring.request(from_s, to_s, lambda excerpt: _settle(loop, cut, excerpt))
+        late = loop.call_later(settings.clip_after_s + LATE_S, ring.settle)
+        excerpt = await cut
+        late.cancel()
+        clip = await self._keep(violation.id, excerpt)
+        await self._recorder.keep([ClipTaken(id=violation.id, clip=clip, at=self._clock.utcnow())])
+        self._on_recorded()
+
+    async def _keep(self, violation_id: str, excerpt: Excerpt | None) -> Evidence:
+        if excerpt is None:
+            return Evidence(missing_reason=NOTHING_KEPT)
+        name = f"{evidence_folder(violation_id)}/clip.mp4"
+        try:
+            content = await asyncio.to_thread(remux, excerpt)
+            sha256 = await self._recorder.keep_file(name, content)
+        except (ValueError, StoreError) as error:
+            _logger.warning("no clip", extra={"violation_id": violation_id, "reason": str(error)})
+            return Evidence(missing_reason=str(error))
+        return Evidence(name=name, sha256=sha256, missing_reason=excerpt.missing_reason)
+
+
+def _settle(loop: asyncio.AbstractEventLoop, cut: "asyncio.Future[Excerpt | None]", excerpt: Excerpt | None) -> None:
+    """Hand an excerpt over from a camera's thread."""
+
+    def settle() -> None:
+        if not cut.done():
+            cut.set_result(excerpt)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(settle)
