@@ -5,8 +5,15 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from litestar import Response
+from litestar.exceptions import ClientException
 
 _ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class RangeNotSatisfiableException(ClientException):
+    """The file is shorter than what is asked for."""
+
+    status_code = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 
 
 def part_of(content: bytes, wanted: str | None, headers: Mapping[str, str]) -> Response[bytes]:
@@ -16,6 +23,9 @@ def part_of(content: bytes, wanted: str | None, headers: Mapping[str, str]) -> R
         content: The file.
         wanted: `Range` of the request.
         headers: Of the answer.
+
+    Raises:
+        RangeNotSatisfiableException: Nothing of the file lies in the range.
     """
     size = len(content)
     given = {**headers, "Accept-Ranges": "bytes"}
@@ -26,7 +36,6 @@ def part_of(content: bytes, wanted: str | None, headers: Mapping[str, str]) -> R
     start = int(first) if first else max(0, size - int(last))
     end = min(size - 1, int(last)) if first and last else size - 1
     if start > end:
-        unsatisfied = given | {"Content-Range": f"bytes */{size}"}
-        return Response(b"", status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=unsatisfied)
+        raise RangeNotSatisfiableException(f"the file has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
     partial = given | {"Content-Range": f"bytes {start}-{end}/{size}"}
     return Response(content[start : end + 1], status_code=HTTPStatus.PARTIAL_CONTENT, headers=partial)

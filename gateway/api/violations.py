@@ -158,8 +158,8 @@ class ViolationController(Controller):
         description="Its ETag is the file's sha256. 404 tells why where there is none, or not yet.",
         responses={
             HTTPStatus.PARTIAL_CONTENT: ResponseSpec(None, description="The range that was asked for"),
-            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: ResponseSpec(None, description="The file is shorter"),
         }
+        | documented(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
         | FILE_PROBLEMS,
     )
     async def get_clip(

@@ -183,6 +183,7 @@ async def test_players_may_ask_for_parts_of_a_clip(
     await api.record(violation)
     headers = {"Range": wanted} if wanted else {}
     answer = await api.http.get(f"{PATH}/{violation.id}/clip.mp4", headers=headers)
-    assert (answer.status_code, answer.content) == (status, film[part])
+    assert answer.status_code == status
     assert answer.headers.get("content-range") == content_range
-    assert answer.headers["content-type"] == "video/mp4"
+    if status != 416:
+        assert (answer.content, answer.headers["content-type"]) == (film[part], "video/mp4")

@@ -40,7 +40,7 @@ def a_camera() -> RunningCamera:
     rule = Rule(
         id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence())
     )
-    judge = Judge([rule], {}, lambda: "violation-1", lambda: NOON)
+    judge = Judge([rule], {}, lambda: "019c0000-0000-7000-8000-000000000001", lambda: NOON)
     return RunningCamera(camera, judge, lambda _: SimpleNamespace(frame_left=lambda: None))  # type: ignore[arg-type, return-value]
 
 
