@@ -36,6 +36,7 @@ from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.retention import Retention
 from gateway.store.spool import SqliteSpool
 
 _logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Parts:
     bus: MemoryEventBus
     drain: Drain
     grants: GrantAnnouncer
+    retention: Retention
     pipeline: Pipeline
     services: Services
 
@@ -121,7 +123,16 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         heartbeat_interval_s=settings.heartbeat_interval_s,
         version=release,
     )
-    return Parts(store, spool, bus, drain, grants, pipeline, services)
+    retention = Retention(
+        store,
+        evidence,
+        bus,
+        clock,
+        settings.retention,
+        on_deleted=metrics.evidence_deleted,
+        on_trimmed=metrics.events_trimmed,
+    )
+    return Parts(store, spool, bus, drain, grants, retention, pipeline, services)
 
 
 def _vas_session(settings: Settings, clock: Clock, metrics: Metrics) -> VasSession | None:
@@ -166,7 +177,8 @@ async def _run(settings: Settings, parts: Parts) -> int:
     drain = asyncio.create_task(parts.drain.run(), name="drain")
     grants = asyncio.create_task(parts.grants.run(), name="grants")
     sockets = asyncio.create_task(_serve_model_sockets(settings, parts), name="model sockets")
-    for stage in (pipeline, drain, grants, sockets):
+    retention = asyncio.create_task(parts.retention.run(), name="retention")
+    for stage in (pipeline, drain, grants, sockets, retention):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -177,11 +189,11 @@ async def _run(settings: Settings, parts: Parts) -> int:
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
-        for stage in (grants, sockets):
+        for stage in (grants, sockets, retention):
             stage.cancel()
-        await asyncio.wait({grants, sockets})
+        await asyncio.wait({grants, sockets, retention})
         await _stop(parts, pipeline, drain)
-    return _report_crashes(pipeline, drain, grants, sockets)
+    return _report_crashes(pipeline, drain, grants, sockets, retention)
 
 
 async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:

@@ -56,6 +56,8 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
+        self._evidence_deleted = self._counter("evidence_deleted", "Violations whose evidence was deleted.", "reason")
+        self._events_trimmed = self._counter("events_trimmed", "Events that can't be replayed any more.")
         self._spool = Gauge(
             "ruth_ai_spool_depth", "Records that the database doesn't have yet.", registry=self.registry
         )
@@ -105,6 +107,14 @@ class Metrics:
         """The VAS answered with a status, or could not be reached."""
         self._vas_requests.labels(endpoint, status).inc()
         self._vas_latency.labels(endpoint).observe(latency_s)
+
+    def evidence_deleted(self, reason: str, violations: int) -> None:
+        """Evidence went; `reason` is `age`, `count` or `disk`."""
+        self._evidence_deleted.labels(reason).inc(violations)
+
+    def events_trimmed(self, events: int) -> None:
+        """Old events left the outbox."""
+        self._events_trimmed.inc(events)
 
     def watch_spool(self, depth: Callable[[], int]) -> None:
         """Ask `depth`, at each scrape, how many records wait for the database."""

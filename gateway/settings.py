@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 
 from gateway.domain.capability import DEFAULT_ADAPTATION, AdaptationRow, AdaptationTable, HardwareType
 from gateway.domain.media import HardwareDecoding
+from gateway.domain.retention import Days, RetentionPolicy
 from gateway.errors import ConfigurationError
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -57,6 +58,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         vas_client_id: Who the gateway is to the VAS.
         vas_client_secret: Proves it.
         vas_token_refresh_margin_s: A token is renewed so long before it expires.
+        acknowledged_days: Age at which the evidence of acknowledged violations goes; None to keep it.
+        resolved_days: Of resolved ones.
+        dismissed_days: Of dismissed ones.
+        evidence_per_camera: So many violations of a camera keep their evidence; None for all.
+        evidence_disk_share: The oldest evidence goes while more of its disk is used.
+        event_days: Events can be replayed for so long.
         adaptation: Limits per declared kind of hardware.
     """
 
@@ -81,7 +88,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     vas_client_id: str | None = None
     vas_client_secret: str | None = None
     vas_token_refresh_margin_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
+    acknowledged_days: Days | None = None
+    resolved_days: Days | None = None
+    dismissed_days: Days | None = None
+    evidence_per_camera: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    evidence_disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
+    event_days: Days = 30.0
     adaptation: AdaptationTable = {}
+
+    @property
+    def retention(self) -> RetentionPolicy:
+        """How long evidence and events are kept."""
+        return RetentionPolicy(
+            acknowledged_days=self.acknowledged_days,
+            resolved_days=self.resolved_days,
+            dismissed_days=self.dismissed_days,
+            per_camera=self.evidence_per_camera,
+            disk_share=self.evidence_disk_share,
+            event_days=self.event_days,
+        )
 
 
 VARIABLES: Mapping[str, str] = {
@@ -102,6 +127,12 @@ VARIABLES: Mapping[str, str] = {
     "workers": "RUTH_AI_SCALE_WORKERS",
     "media_dir": "RUTH_AI_MEDIA_DIR",
     "hardware_decoding": "RUTH_AI_HARDWARE_DECODING",
+    "acknowledged_days": "RUTH_AI_ACKNOWLEDGED_DAYS",
+    "resolved_days": "RUTH_AI_RESOLVED_DAYS",
+    "dismissed_days": "RUTH_AI_DISMISSED_DAYS",
+    "evidence_per_camera": "RUTH_AI_EVIDENCE_PER_CAMERA",
+    "evidence_disk_share": "RUTH_AI_EVIDENCE_DISK_SHARE",
+    "event_days": "RUTH_AI_EVENT_DAYS",
     "vas_base_url": "VAS_BASE_URL",
     "vas_client_id": "VAS_CLIENT_ID",
     "vas_client_secret": "VAS_CLIENT_SECRET",

@@ -1,5 +1,6 @@
 """What the pipeline needs from the adapters, as Protocols. Each has one contract suite in `tests/contract/`."""
 
+import datetime as dt
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from gateway.domain.capability import Capability
 from gateway.domain.event import Event, GrantChanged
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
+from gateway.domain.retention import EvidenceQuery
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.runtime import ModelStatus, RuntimeStatus
 from gateway.domain.still import Still
@@ -174,6 +176,22 @@ class Store(Protocol):
         """Number of violations in each status that occurs."""
         ...
 
+    async def evidence_kept(self, query: EvidenceQuery) -> Sequence[Violation]:
+        """Violations whose evidence may go: handled by somebody and over, oldest first."""
+        ...
+
+    async def cameras_with_evidence(self) -> Sequence[str]:
+        """Ids of the cameras, still there or not, that have violations with evidence."""
+        ...
+
+    async def forget_evidence(self, violation_ids: Sequence[str], reason: str) -> Sequence[Event]:
+        """Note that evidence was deleted, and why; the events, in order."""
+        ...
+
+    async def trim_events(self, before: dt.datetime, limit: int) -> int:
+        """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many."""
+        ...
+
     async def events_after(self, number: int, limit: int) -> Sequence[Event]:
         """Outbox events with a greater number, oldest first."""
         ...
@@ -188,7 +206,7 @@ class Store(Protocol):
 
 
 class EvidenceStore(Protocol):
-    """Where pictures of violations are kept."""
+    """Where pictures and clips of violations are kept."""
 
     async def put(self, name: str, content: bytes) -> str:
         """Keep a file under a name, durably and all or nothing; returns its sha256 (hex).
@@ -200,6 +218,18 @@ class EvidenceStore(Protocol):
 
     async def get(self, name: str) -> bytes:
         """Read a file; `NotFoundError` if there is none."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Delete a file, or a folder with all that is in it; nothing happens where there is neither.
+
+        Raises:
+            StoreError: It can't be deleted.
+        """
+        ...
+
+    async def used_share(self) -> float:
+        """How much of the disk it lies on is used, by whatever, 0..1; 0 where nothing bounds it."""
         ...
 
 

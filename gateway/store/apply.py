@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
-from piccolo.columns import Or, Where
+from piccolo.columns import And, Or, Where
 
 from gateway.domain.event import Event, EventType
 from gateway.domain.violation import (
@@ -73,14 +73,14 @@ async def _change(record: ViolationRecord) -> Violation | None:
                 "blind_seconds": record.blind_seconds,
                 "updated_at": record.at,
             }
-            is_new: Where | Or = ViolationRow.ended_at.is_null()
+            is_new: Where | And | Or = ViolationRow.ended_at.is_null()
         case ViolationUpdated():
             columns = update_columns(record)
             is_new = ViolationRow.frame_at.is_null() | (ViolationRow.frame_at < record.frame_at)
         case ClipTaken():
             clip = json_text(record.clip)
             columns = {"clip": clip, "updated_at": record.at}
-            is_new = ViolationRow.clip != clip
+            is_new = (ViolationRow.clip != clip) & ViolationRow.evidence_deleted_at.is_null()
     update = ViolationRow.update(columns).where((ViolationRow.id == record.id) & is_new)
     rows = await update.returning(*ViolationRow.all_columns())
     return violation_of(rows[0]) if rows else None

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import re
+import shutil
 import uuid
 from pathlib import Path
 
@@ -65,6 +66,24 @@ class EvidenceFolder:
         except OSError as error:
             raise StoreError(f"evidence {name} can't be read: {error.strerror}") from error
 
+    async def delete(self, name: str) -> None:
+        """Delete a file, or a folder with all that is in it; nothing happens where there is neither.
+
+        Raises:
+            InvalidInputError: The name is no plain relative path.
+            StoreError: It can't be deleted.
+        """
+        path = self._path(name)
+        try:
+            await asyncio.to_thread(_remove, path)
+        except OSError as error:
+            raise StoreError(f"evidence {name} can't be deleted: {error.strerror}") from error
+
+    async def used_share(self) -> float:
+        """How much of the disk it lies on is used, by whatever, 0..1."""
+        disk = await asyncio.to_thread(os.statvfs, self._root)
+        return 1 - disk.f_bavail / disk.f_blocks
+
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise InvalidInputError(
@@ -94,6 +113,13 @@ class EvidenceFolder:
         self._make_folders(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The database behind one object."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Self
 
@@ -8,9 +9,10 @@ from piccolo.querystring import QueryString
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.event import Event, GrantChanged
+from gateway.domain.retention import EvidenceQuery
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import AuditEntry, Violation, ViolationPatch, ViolationQuery, ViolationRecord
-from gateway.store import audit, cameras, outbox, violations
+from gateway.store import audit, cameras, disposal, outbox, violations
 from gateway.store.apply import apply_records
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, bind_tables
@@ -114,6 +116,22 @@ class PiccoloStore:
     async def count_by_status(self) -> Mapping[str, int]:
         """Number of violations in each status that occurs."""
         return await violations.count_by_status()
+
+    async def evidence_kept(self, query: EvidenceQuery) -> Sequence[Violation]:
+        """Violations whose evidence may go: handled by somebody and over, oldest first."""
+        return await disposal.evidence_kept(query)
+
+    async def cameras_with_evidence(self) -> Sequence[str]:
+        """Ids of the cameras, still there or not, that have violations with evidence."""
+        return await disposal.cameras_with_evidence()
+
+    async def forget_evidence(self, violation_ids: Sequence[str], reason: str) -> Sequence[Event]:
+        """Note that evidence was deleted, and why; the events, in order."""
+        return await disposal.forget_evidence(self._engine, violation_ids, reason, self._clock.utcnow())
+
+    async def trim_events(self, before: dt.datetime, limit: int) -> int:
+        """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many."""
+        return await disposal.trim_events(before, limit)
 
     async def events_after(self, number: int, limit: int) -> Sequence[Event]:
         """Outbox events with a greater number, oldest first."""

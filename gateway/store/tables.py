@@ -83,6 +83,7 @@ class ViolationRow(Table, tablename="violation"):
     evidence = JSON()
     clean_evidence = Text(default=_NO_EVIDENCE)  # JSON, as `clip`; text, as PostgreSQL compares no JSON
     clip = Text(default=_NO_EVIDENCE)
+    evidence_deleted_at = Timestamptz(null=True, default=None)
     note = Text()
     created_at = Timestamptz()
     updated_at = Timestamptz()

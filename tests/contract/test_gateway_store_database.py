@@ -16,6 +16,7 @@ from gateway.domain.clock import SystemClock
 from gateway.domain.definitions import ZonePresence
 from gateway.domain.event import EventType
 from gateway.domain.ports import Store
+from gateway.domain.retention import EvidenceQuery
 from gateway.domain.rule import RuleSettings, Severity
 from gateway.domain.violation import ViolationOpened, ViolationPatch, ViolationQuery, ViolationStatus
 from gateway.errors import NotFoundError
@@ -368,6 +369,65 @@ async def test_events_are_read_back_as_they_were_given_out(store: Store) -> None
     assert list(await store.events_after(written[-1].number, 10)) == []
     assert await store.last_event_number() == written[-1].number
     assert written[0].payload == msgspec.json.decode(msgspec.json.encode(record.violation))
+
+
+async def test_old_events_are_trimmed_in_steps_and_the_newest_stays(store: Store) -> None:
+    written = await store.apply([opened() for _ in range(10)])
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+
+    assert await store.trim_events(NOON - dt.timedelta(days=3650), 100) == 0
+    assert await store.trim_events(later, 4) == 4
+    assert list(await store.events_after(0, 100)) == list(written[4:])
+    assert await store.trim_events(later, 100) == 5
+    assert await store.trim_events(later, 100) == 0
+    assert list(await store.events_after(0, 100)) == [written[-1]]
+    (after,) = await store.apply([opened()])
+    assert after.number > written[-1].number
+
+
+HANDLED = ViolationStatus.RESOLVED
+
+
+async def test_only_evidence_of_violations_that_are_handled_and_over_may_go(store: Store) -> None:
+    over = {"ended_at": NOON + dt.timedelta(seconds=3)}
+    records = [
+        opened(**over, status=HANDLED),
+        opened(**over),
+        opened(status=HANDLED),
+        opened(**over, status=HANDLED, camera_id="b", created_at=NOON + dt.timedelta(days=2)),
+        opened(**over, status=ViolationStatus.DISMISSED),
+    ]
+    await store.apply(records)
+
+    async def kept(**asked: object) -> list[int]:
+        found = await store.evidence_kept(EvidenceQuery(**asked))  # type: ignore[arg-type]
+        return [[record.violation.id for record in records].index(violation.id) for violation in found]
+
+    assert await kept() == [0, 3, 4]
+    assert await kept(limit=1) == [0]
+    assert await kept(status=ViolationStatus.DISMISSED) == [4]
+    assert await kept(camera_id="b") == [3]
+    assert await kept(created_before=NOON + dt.timedelta(days=1)) == [0, 4]
+    assert await kept(beyond_newest=1) == [3, 0]
+    assert list(await store.cameras_with_evidence()) == ["b", "camera-1"]
+
+
+async def test_evidence_that_went_is_said_once_in_row_audit_and_event(store: Store) -> None:
+    record = opened(ended_at=NOON, status=HANDLED)
+    await store.apply([record])
+
+    (event,) = await store.forget_evidence([record.violation.id], "it was a test")
+    assert list(await store.forget_evidence([record.violation.id], "again")) == []
+    assert list(await store.apply([clip_taken(record.violation)])) == [], "a clip that comes late is gone, too"
+
+    violation = await store.violation(record.violation.id)
+    for gone in (violation.evidence, violation.clean_evidence, violation.clip):
+        assert gone.name == ""
+        assert "it was a test" in gone.missing_reason
+    assert event.type is EventType.VIOLATION_UPDATED
+    assert [entry.action.value for entry in await store.audit(violation.id)] == ["created", "evidence_deleted"]
+    assert list(await store.evidence_kept(EvidenceQuery())) == []
+    assert list(await store.cameras_with_evidence()) == []
 
 
 async def test_writers_at_once_number_their_events_without_a_double(store: Store) -> None:

@@ -59,3 +59,21 @@ async def test_a_name_that_is_no_plain_path_is_refused(evidence: EvidenceStore, 
         await evidence.put(name, b"x")
     with pytest.raises(InvalidInputError):
         await evidence.get(name)
+
+
+async def test_a_file_or_a_whole_folder_can_be_deleted_and_again(evidence: EvidenceStore) -> None:
+    for name in ("day/one/1.jpg", "day/one/2.jpg", "day/two/1.jpg", "day/two/2.jpg"):
+        await evidence.put(name, b"x")
+    for _ in range(2):
+        await evidence.delete("day/one")
+        await evidence.delete("day/two/1.jpg")
+    assert await evidence.get("day/two/2.jpg") == b"x"
+    for name in ("day/one/1.jpg", "day/one/2.jpg", "day/two/1.jpg"):
+        with pytest.raises(NotFoundError):
+            await evidence.get(name)
+    with pytest.raises(InvalidInputError):
+        await evidence.delete("../day")
+
+
+async def test_the_share_of_the_disk_that_is_used_is_a_share(evidence: EvidenceStore) -> None:
+    assert 0 <= await evidence.used_share() <= 1

@@ -64,3 +64,9 @@ class MemoryEvidence:
         if name not in self.files:
             raise NotFoundError(f"there is no evidence {name}")
         return self.files[name]
+
+    async def delete(self, name: str) -> None:
+        self.files = {kept: content for kept, content in self.files.items() if not f"{kept}/".startswith(f"{name}/")}
+
+    async def used_share(self) -> float:
+        return 0.0

@@ -1,0 +1,81 @@
+"""Letting go of evidence and events on record; what is deleted is said."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from piccolo.query.functions import Max
+
+from gateway.domain.event import Event, EventType
+from gateway.domain.retention import EvidenceQuery
+from gateway.domain.violation import AuditAction, AuditEntry, Evidence, Violation, ViolationStatus
+from gateway.store.audit import GATEWAY, write_audit
+from gateway.store.database_errors import database_call
+from gateway.store.engine import DatabaseEngine
+from gateway.store.outbox import OutboxEntry, write_events
+from gateway.store.rows import Changes, json_text, violation_of
+from gateway.store.tables import OutboxRow, ViolationRow
+
+
+@database_call
+async def evidence_kept(query: EvidenceQuery) -> Sequence[Violation]:
+    """Violations whose evidence may go."""
+    newest_first = query.beyond_newest > 0
+    select = ViolationRow.select().order_by(ViolationRow.id, ascending=not newest_first).limit(query.limit)
+    select = select.where(
+        ViolationRow.evidence_deleted_at.is_null(),
+        ViolationRow.ended_at.is_not_null(),
+        ViolationRow.status != ViolationStatus.OPEN.value,
+    )
+    if query.status is not None:
+        select = select.where(ViolationRow.status == query.status.value)
+    if query.camera_id is not None:
+        select = select.where(ViolationRow.camera_id == query.camera_id)
+    if query.created_before is not None:
+        select = select.where(ViolationRow.created_at < query.created_before)
+    if newest_first:
+        select = select.offset(query.beyond_newest)
+    return [violation_of(row) for row in await select]
+
+
+@database_call
+async def cameras_with_evidence() -> Sequence[str]:
+    """Ids of the cameras, still there or not, that have violations with evidence."""
+    select = ViolationRow.select(ViolationRow.camera_id).where(ViolationRow.evidence_deleted_at.is_null())
+    return [row["camera_id"] for row in await select.group_by(ViolationRow.camera_id).order_by(ViolationRow.camera_id)]
+
+
+@database_call
+async def forget_evidence(
+    engine: DatabaseEngine, violation_ids: Sequence[str], reason: str, now: dt.datetime
+) -> Sequence[Event]:
+    """Note that evidence was deleted, and why; the events, in order. One that was noted already gives none."""
+    gone = json_text(Evidence(missing_reason=f"deleted on {now:%Y-%m-%d}: {reason}"))
+    changes: Changes = {
+        "evidence": gone,
+        "clean_evidence": gone,
+        "clip": gone,
+        "evidence_deleted_at": now,
+        "updated_at": now,
+    }
+    entry = AuditEntry(at=now, actor=GATEWAY, action=AuditAction.EVIDENCE_DELETED, note=reason)
+    events: list[Event] = []
+    async with engine.transaction():
+        update = ViolationRow.update(changes).where(
+            ViolationRow.id.is_in([*violation_ids]) & ViolationRow.evidence_deleted_at.is_null()
+        )
+        forgotten = [violation_of(row) for row in await update.returning(*ViolationRow.all_columns())]
+        await write_audit({violation.id: [entry] for violation in forgotten})
+        entries = [OutboxEntry(EventType.VIOLATION_UPDATED, v.camera_id, v) for v in forgotten]
+        events += await write_events(engine, entries, now)
+    return events
+
+
+@database_call
+async def trim_events(before: dt.datetime, limit: int) -> int:
+    """Delete the oldest events of before a time, `limit` at most; how many. The newest one stays, whatever its age."""
+    (newest,) = await OutboxRow.select(Max(OutboxRow.number))
+    oldest = await OutboxRow.select(OutboxRow.number, OutboxRow.at).order_by(OutboxRow.number).limit(limit)
+    numbers = [row["number"] for row in oldest if row["at"] < before and row["number"] != newest["max"]]
+    if numbers:
+        await OutboxRow.delete().where(OutboxRow.number <= numbers[-1])
+    return len(numbers)

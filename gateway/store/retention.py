@@ -1,0 +1,118 @@
+"""Keeps the evidence within what the operator allows: by age, number and disk."""
+
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import Callable, Sequence
+
+from gateway.domain.clock import Clock
+from gateway.domain.ports import EventBus, EvidenceStore, Store
+from gateway.domain.retention import EvidenceQuery, RetentionPolicy
+from gateway.domain.violation import Violation, evidence_folder
+from gateway.errors import StoreError
+
+_logger = logging.getLogger(__name__)
+
+EVERY_S = 60.0
+STEP = 100
+EVENTS_STEP = 5000
+
+
+class Retention:
+    """Deletes evidence that is too old or too much, some at a time; the files first, then what refers to them.
+
+    Deleting is safe to break off anywhere and to repeat: what was deleted and isn't noted is deleted again.
+
+    Args:
+        store: Holds violations and events.
+        evidence: Holds the files.
+        bus: Is told of what changed.
+        clock: Gives ages.
+        policy: What goes.
+        on_deleted: Called with the reason, `age`, `count` or `disk`, and for how many violations; for counting.
+        on_trimmed: Called with how many events were trimmed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        evidence: EvidenceStore,
+        bus: EventBus,
+        clock: Clock,
+        policy: RetentionPolicy,
+        *,
+        on_deleted: Callable[[str, int], None] = lambda _, __: None,
+        on_trimmed: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._evidence = evidence
+        self._bus = bus
+        self._clock = clock
+        self._policy = policy
+        self._on_deleted = on_deleted
+        self._on_trimmed = on_trimmed
+
+    async def run(self) -> None:
+        """Look every minute, until cancelled."""
+        while True:
+            try:
+                while await self.step():
+                    pass  # each step waits for the database
+            except StoreError as error:
+                _logger.warning("retention has to wait", extra={"reason": str(error)})
+            await asyncio.sleep(EVERY_S)
+
+    async def step(self) -> bool:
+        """Let go of a bounded number of things; whether there may be more.
+
+        Raises:
+            StoreError: Database or evidence store are away.
+        """
+        now = self._clock.utcnow()
+        trimmed = await self._store.trim_events(now - dt.timedelta(days=self._policy.event_days), EVENTS_STEP)
+        if trimmed:
+            self._on_trimmed(trimmed)
+            _logger.info("events trimmed", extra={"events": trimmed})
+        old = await self._step_age(now)
+        return await self._step_disk() or await self._step_count() or old or trimmed == EVENTS_STEP
+
+    async def _step_age(self, now: dt.datetime) -> bool:
+        for status, before in self._policy.limits(now):
+            query = EvidenceQuery(status=status, created_before=before, limit=STEP)
+            found = await self._store.evidence_kept(query)
+            if found:
+                await self._delete(found, "age", f"{status} violations of before {before:%Y-%m-%d} keep none")
+                return True
+        return False
+
+    async def _step_count(self) -> bool:
+        if self._policy.per_camera is None:
+            return False
+        for camera_id in await self._store.cameras_with_evidence():
+            query = EvidenceQuery(camera_id=camera_id, beyond_newest=self._policy.per_camera, limit=STEP)
+            found = await self._store.evidence_kept(query)
+            if found:
+                await self._delete(found, "count", f"the newest {self._policy.per_camera} of a camera are kept")
+                return True
+        return False
+
+    async def _step_disk(self) -> bool:
+        if await self._evidence.used_share() <= self._policy.disk_share:
+            return False
+        found = await self._store.evidence_kept(EvidenceQuery(limit=STEP // 10))
+        if not found:
+            _logger.warning("the evidence's disk is fuller than allowed, and what is left belongs to open violations")
+            return False
+        await self._delete(found, "disk", f"more than {self._policy.disk_share:.0%} of the disk was used")
+        return True
+
+    async def _delete(self, violations: Sequence[Violation], kind: str, reason: str) -> None:
+        for violation in violations:
+            for kept in (violation.evidence, violation.clean_evidence, violation.clip):
+                if kept.name:
+                    await self._evidence.delete(kept.name)
+            await self._evidence.delete(evidence_folder(violation.id))
+        events = await self._store.forget_evidence([violation.id for violation in violations], reason)
+        self._bus.publish(events)
+        self._on_deleted(kind, len(violations))
+        _logger.info("evidence deleted", extra={"violations": len(violations), "reason": reason})

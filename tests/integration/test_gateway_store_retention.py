@@ -1,0 +1,137 @@
+"""Evidence is kept within what the operator allows, on a real folder and database."""
+
+import asyncio
+import datetime as dt
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.clock import SystemClock
+from gateway.domain.retention import RetentionPolicy
+from gateway.domain.violation import Evidence, Violation, ViolationOpened, ViolationStatus, evidence_folder
+from gateway.events.bus import MemoryEventBus
+from gateway.store.engine import make_engine
+from gateway.store.evidence import EvidenceFolder
+from gateway.store.migrate import migrate
+from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.retention import Retention
+from tests.support.violations import a_violation
+
+NOW = dt.datetime.now(dt.UTC)
+RESOLVED = ViolationStatus.RESOLVED
+
+
+class Disk(EvidenceFolder):
+    """A folder on a disk whose use the test decides."""
+
+    used: Callable[[], float] | None = None
+
+    async def used_share(self) -> float:
+        return self.used() if self.used else await super().used_share()
+
+
+@dataclass
+class Keeper:
+    store: PiccoloStore
+    evidence: Disk
+    deleted: Counter[str]
+
+    async def record(self, days: float = 0.0, **changes: object) -> Violation:
+        """Put a violation that is over on record, with two pictures of which one is superseded."""
+        created_at = NOW - dt.timedelta(days=days)
+        blank = a_violation()
+        folder = evidence_folder(blank.id)
+        names = [f"{folder}/{number}.jpg" for number in (1, 2)]
+        hashes = [await self.evidence.put(name, b"picture") for name in names]
+        fields = {"id": blank.id, "created_at": created_at, "ended_at": created_at, "status": RESOLVED}
+        evidence = Evidence(name=names[1], sha256=hashes[1])
+        violation = a_violation(**(fields | {"evidence": evidence, "clean_evidence": Evidence()} | changes))
+        await self.store.apply([ViolationOpened(violation=violation)])
+        return violation
+
+    async def enforce(self, policy: RetentionPolicy) -> None:
+        clock = SystemClock()
+        retention = Retention(
+            self.store,
+            self.evidence,
+            MemoryEventBus(),
+            clock,
+            policy,
+            on_deleted=lambda kind, number: self.deleted.update({kind: number}),
+        )
+        while await retention.step():
+            pass
+
+    def has_files(self, violation: Violation) -> bool:
+        return (self.evidence._root / evidence_folder(violation.id)).exists()
+
+
+@pytest.fixture
+async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
+    engine = make_engine(None, tmp_path)
+    await migrate(engine)
+    store = await PiccoloStore.open(engine, SystemClock())
+    yield Keeper(store, Disk(tmp_path / "evidence"), Counter())
+    await store.close()
+
+
+async def test_age_counts_by_status_and_an_open_violation_keeps_its_evidence(keeper: Keeper):
+    old = await keeper.record(days=40)
+    young = await keeper.record(days=20)
+    dismissed = await keeper.record(days=20, status=ViolationStatus.DISMISSED)
+    acknowledged = await keeper.record(days=400, status=ViolationStatus.ACKNOWLEDGED)
+    unseen = await keeper.record(days=400, status=ViolationStatus.OPEN)
+    going_on = await keeper.record(days=400, ended_at=None)
+
+    await keeper.enforce(RetentionPolicy(resolved_days=30, dismissed_days=7, disk_share=1.0))
+
+    kept = {v.id: keeper.has_files(v) for v in (old, young, dismissed, acknowledged, unseen, going_on)}
+    assert list(kept.values()) == [False, True, False, True, True, True]
+    assert keeper.deleted == {"age": 2}
+    gone = await keeper.store.violation(old.id)
+    assert gone.evidence.name == ""
+    assert "resolved violations of before" in gone.evidence.missing_reason
+
+
+async def test_the_newest_of_each_camera_are_kept(keeper: Keeper):
+    recorded = {camera: [await keeper.record(camera_id=camera) for _ in range(4)] for camera in ("a", "b")}
+    await keeper.record(camera_id="a", status=ViolationStatus.OPEN)
+
+    await keeper.enforce(RetentionPolicy(per_camera=3, disk_share=1.0))
+
+    for violations in recorded.values():
+        assert [keeper.has_files(violation) for violation in violations] == [False, True, True, True]
+    assert keeper.deleted == {"count": 2}
+
+
+async def test_a_disk_that_is_too_full_loses_its_oldest_evidence_until_it_is_not(keeper: Keeper):
+    violations = [await keeper.record() for _ in range(25)]
+    unseen = await keeper.record(status=ViolationStatus.OPEN)
+    keeper.evidence.used = lambda: 0.8 + 0.01 * sum(keeper.has_files(violation) for violation in violations)
+
+    await keeper.enforce(RetentionPolicy(disk_share=0.96))
+
+    assert [keeper.has_files(violation) for violation in violations] == [False] * 10 + [True] * 15
+    assert keeper.has_files(unseen)
+
+
+async def test_a_full_disk_of_open_violations_ends_in_a_warning_not_in_a_loop(keeper: Keeper):
+    unseen = await keeper.record(status=ViolationStatus.OPEN)
+    keeper.evidence.used = lambda: 1.0
+
+    async with asyncio.timeout(30):
+        await keeper.enforce(RetentionPolicy(disk_share=0.5))
+
+    assert keeper.has_files(unseen)
+
+
+async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_run(keeper: Keeper):
+    old = await keeper.record(days=40)
+    await keeper.evidence.delete(evidence_folder(old.id))
+
+    await keeper.enforce(RetentionPolicy(resolved_days=30, disk_share=1.0))
+
+    assert (await keeper.store.violation(old.id)).evidence.name == ""
