@@ -1,7 +1,9 @@
 """One graph from bytes to rows: NV12 in front of a network, its decoded head and suppression behind it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, version_converter
 
@@ -45,10 +47,24 @@ def fuse(model: onnx.ModelProto, spec: ModelSpec, preprocess: Preprocess, decode
     if isinstance(head, ClassScores):
         back.op("Identity", head.scores, out=SCORES_NAME)
     else:
-        append_nms(back, head, spec)
+        append_nms(back, _on_canvas(back, head, spec, preprocess), spec)
     nodes = [*front.nodes, *network.graph.node, *back.nodes]
     initializers = [*network.graph.initializer, *front.initializers, *back.initializers]
     return assemble(nodes, initializers, spec, opset_imports=list(network.opset_import), ir=network.ir_version)
+
+
+def _on_canvas(graph: GraphBuilder, head: Candidates, spec: ModelSpec, preprocess: Preprocess) -> Candidates:
+    """Stretch pixels of a network that is smaller than its canvas to those of the canvas."""
+    if preprocess.size is None:
+        return head
+    rows, columns = preprocess.size
+    x, y = spec.width / columns, spec.height / rows
+    stretch = graph.constant(np.array([x, y, x, y], dtype=np.float32))
+    boxes, extras = graph.op("Mul", head.boxes, stretch), head.extras
+    if extras is not None:
+        points = np.array([x, y, 1] * len(spec.keypoints), dtype=np.float32)
+        extras = graph.op("Mul", extras, graph.constant(points))
+    return replace(head, boxes=boxes, extras=extras)
 
 
 def assemble(

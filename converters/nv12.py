@@ -37,9 +37,9 @@ def append_planes(graph: GraphBuilder, frames: str, *, height: int, width: int, 
     levels = _levels(graph, frames, height, width, preprocess.order)
     rows, columns = preprocess.size or (height, width)
     if rows != height:
-        levels = graph.slice(levels, 0, rows, axis=2)
+        levels = _one_less(graph, levels, rows, axis=2)
     if columns != width:
-        levels = graph.slice(levels, 0, columns, axis=3)
+        levels = _one_less(graph, levels, columns, axis=3)
     values = _as_element(graph, _normalised(graph, levels, preprocess), preprocess)
     if preprocess.layout is Layout.NHWC:
         return graph.op("Transpose", values, perm=[0, 2, 3, 1])
@@ -71,6 +71,17 @@ def _levels(graph: GraphBuilder, frames: str, height: int, width: int, order: Ch
     levels = graph.op("Floor", graph.op("Add", luma, colour))
     levels = graph.op("Clip", levels, graph.scalar(0), graph.scalar(255))
     return _grey(graph, levels) if order is ChannelOrder.GREY else levels
+
+
+def _one_less(graph: GraphBuilder, levels: str, size: int, *, axis: int) -> str:
+    """Append a linear interpolation from `size + 1` samples to `size` along an axis, pixel centres in the middle.
+
+    Sample i lies at (i + 0.5) (size + 1) / size - 0.5, which is (i + 0.5) / size behind the old sample i.
+    """
+    near, far = (graph.slice(levels, start, start + size, axis=axis) for start in (0, 1))
+    share = (np.arange(size, dtype=np.float32) + 0.5) / size
+    between = graph.op("Mul", graph.op("Sub", far, near), graph.constant(share[:, None] if axis == 2 else share))
+    return graph.op("Add", near, between)
 
 
 def _grey(graph: GraphBuilder, levels: str) -> str:

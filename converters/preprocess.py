@@ -42,8 +42,8 @@ class Preprocess:
         element: Type of the network's numbers.
         scale: Of an integer input: the value that one step stands for. `q = round(value / scale) + zero_point`.
         zero_point: Of an integer input: what stands for 0.
-        size: Height and width of the network where they differ from the canvas: an odd size lies at the top left of
-            the next even canvas. None for the canvas itself.
+        size: Height and width of the network where they differ from the canvas: the next even one is scaled down to an
+            odd size. None for the canvas itself.
 
     Raises:
         UsageError: The numbers of values don't fit the planes, or the quantisation doesn't fit the type.

@@ -59,7 +59,9 @@ def network_input(picture: NDArray[np.uint8], preprocess: Preprocess) -> NDArray
     code = {ChannelOrder.RGB: cv2.COLOR_BGR2RGB, ChannelOrder.GREY: cv2.COLOR_BGR2GRAY}.get(preprocess.order)
     levels = picture if code is None else np.asarray(cv2.cvtColor(picture, code), dtype=np.uint8)
     rows, columns = preprocess.size or picture.shape[:2]
-    levels = levels.reshape(*picture.shape[:2], preprocess.planes)[:rows, :columns]
+    if levels.shape[:2] != (rows, columns):
+        levels = np.asarray(cv2.resize(levels.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR))
+    levels = levels.reshape(rows, columns, preprocess.planes)
     mean, gain = (np.array(values, dtype=np.float32) for values in (preprocess.mean, preprocess.gain))
     values = (levels.astype(np.float32) - mean) * gain
     planes = values.transpose(2, 0, 1) if preprocess.layout is Layout.NCHW else values
@@ -113,8 +115,12 @@ class OriginalClassifier:
 class OriginalDetector:
     """The original as the reference of a detector's fused graph."""
 
-    def __init__(self, original: Original, spec: ModelSpec, decode: DecodeHead) -> None:
+    def __init__(
+        self, original: Original, spec: ModelSpec, decode: DecodeHead, stretch: tuple[float, float] = (1, 1)
+    ) -> None:
+        """Take what `decode` finds, `stretch` times as far right and down, for pixels of the canvas."""
         self._original = original
+        self._stretch = np.array(stretch, dtype=np.float32)
         self._spec = spec
         self._decode = decode
 
@@ -128,11 +134,14 @@ class OriginalDetector:
 
     def _rows(self, picture: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
         rows = self._decode(self._original.outputs(picture))
+        extras = rows.extras
+        if extras is not None:
+            extras = (extras.reshape(len(extras), -1, 3) * [*self._stretch, 1]).reshape(extras.shape).astype(np.float32)
         return suppressed(
-            rows.boxes,
+            rows.boxes * np.tile(self._stretch, 2),
             rows.scores,
             rows.classes,
-            extras=rows.extras,
+            extras=extras,
             score_threshold=score_threshold,
             nms_iou=self._spec.nms_iou,
             max_detections=self._spec.max_detections,

@@ -195,7 +195,8 @@ def source_of(file: OnnxFile, options: BuildOptions, family: str, recognition: R
 
 def original_detector(file: OnnxFile, spec: ModelSpec, preprocess: Preprocess, decode: DecodeHead) -> OriginalDetector:
     """Return the unchanged file as the reference of its fused graph."""
-    return OriginalDetector(_original(file, preprocess), spec, decode)
+    rows, columns = preprocess.size or (spec.height, spec.width)
+    return OriginalDetector(_original(file, preprocess), spec, decode, (spec.width / columns, spec.height / rows))
 
 
 def original_classifier(file: OnnxFile, preprocess: Preprocess, decode: DecodeScores) -> OriginalClassifier:

@@ -98,7 +98,12 @@ def _posenet(outputs: Outputs, _score_threshold: float) -> np.ndarray:
     for index in range(17):
         y, x = divmod(int(heat[:, :, index].argmax()), 17)
         keypoints.append([x * 16 + offset[y, x, 17 + index], y * 16 + offset[y, x, index], heat[y, x, index]])
-    return np.array(keypoints)
+    return np.array(keypoints) * [258 / 257, 258 / 257, 1]
+
+
+def _posenet_input(bgr: np.ndarray) -> np.ndarray:
+    """All of a canvas of 258 pixels on the network's 257."""
+    return cv2.resize(bgr.astype(np.float32), (257, 257), interpolation=cv2.INTER_LINEAR)[:, :, ::-1] / 127.5 - 1
 
 
 def _corners(x: float, y: float, w: float, h: float) -> list[float]:
@@ -129,5 +134,5 @@ V5_LAYOUT = PlainModel(
     "yolox_nano_v5layout_416", 416, lambda bgr: _planes_first(bgr[:, :, ::-1] / 255), _decoded, top_left=True
 )
 FASTESTDET = PlainModel("fastestdet_coco_352", 352, lambda bgr: _planes_first(bgr / 255), _fastestdet)
-POSENET = PlainModel("posenet_mbv1_257_s16_fp32", 258, lambda bgr: bgr[:257, :257, ::-1] / 127.5 - 1, _posenet)
+POSENET = PlainModel("posenet_mbv1_257_s16_fp32", 258, _posenet_input, _posenet)
 WAKE_WORDS = PlainModel("vww_person_96_float", 96, lambda bgr: bgr[:, :, ::-1] / 255, lambda out, _: out["Identity"])
