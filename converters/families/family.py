@@ -196,13 +196,14 @@ def source_of(file: OnnxFile, options: BuildOptions, family: str, recognition: R
 def original_detector(file: OnnxFile, spec: ModelSpec, preprocess: Preprocess, decode: DecodeHead) -> OriginalDetector:
     """Return the unchanged file as the reference of its fused graph."""
     rows, columns = preprocess.size or (spec.height, spec.width)
-    return OriginalDetector(_original(file, preprocess), spec, decode, (spec.width / columns, spec.height / rows))
+    return OriginalDetector(original_of(file, preprocess), spec, decode, (spec.width / columns, spec.height / rows))
 
 
 def original_classifier(file: OnnxFile, preprocess: Preprocess, decode: DecodeScores) -> OriginalClassifier:
     """Return the unchanged file as the reference of its fused graph."""
-    return OriginalClassifier(_original(file, preprocess), decode)
+    return OriginalClassifier(original_of(file, preprocess), decode)
 
 
-def _original(file: OnnxFile, preprocess: Preprocess) -> Original:
+def original_of(file: OnnxFile, preprocess: Preprocess) -> Original:
+    """Return the unchanged file, to be asked about pictures."""
     return Original(file.data, preprocess, batch=fixed_batch(file.model, file.inputs[0].name) or 1)

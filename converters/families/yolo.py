@@ -5,8 +5,13 @@ All take RGB from 0 to 1 on a canvas with the picture in the middle and grey 114
 Ultralytics documents and exports them.
 """
 
-from converters.families.family import Misfit, PictureInput, picture_input, sole_output
-from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from converters.families.family import BuildOptions, Misfit, PictureInput, original_of, picture_input, sole_output
+from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily, build_planned
 from converters.families.heads.yolo import EndToEndHead, YoloHead
 from converters.families.ultralytics import Metadata, keypoint_names, metadata_of
 from converters.families.yolo_graph import (
@@ -19,11 +24,13 @@ from converters.families.yolo_graph import (
     width_of_maximum,
 )
 from converters.onnx_file import OnnxFile, TensorInfo
-from converters.spec import Letterbox
+from converters.spec import BuiltModel, Letterbox
 
 SCORE_THRESHOLD = 0.25
 """Ultralytics' default for prediction."""
 MAX_END_TO_END_ROWS = 3000
+_MAX_FRACTION = 2.0
+"""A box told in fractions of the picture may reach beyond it; hundreds of rows in pixels never all lie so near 0."""
 _ARITHMETIC = {"Add", "Div", "Mul", "Pow", "ScatterND", "Sub"}
 
 
@@ -147,6 +154,26 @@ class Yolov10(PlannedFamily):
             f", {head.keypoints} keypoints" if head.keypoints else ""
         )
         return _centred(picture, head, metadata, why, nms_iou=NO_SUPPRESSION, classes=_classes_of(file, metadata))
+
+    def build(self, file: OnnxFile, options: BuildOptions) -> BuiltModel:
+        """Fuse a recognised model; whether its boxes are pixels or fractions is seen by running it, no graph shows it.
+
+        Raises:
+            ModelError: The labels don't fit the number of classes.
+        """
+        plan = self.plan(file)
+        height, width = plan.picture.canvas
+        noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        head = cast("EndToEndHead", plan.head)
+        places = original_of(file, plan.preprocess).outputs(noise)[head.output][:, :4]
+        if 0 < np.abs(places).max() <= _MAX_FRACTION:
+            unit_px = (plan.picture.width, plan.picture.height)
+            plan = replace(
+                plan,
+                head=replace(head, unit_px=unit_px),
+                why=f"{plan.why}; run on noise, its boxes lie between 0 and 1",
+            )
+        return build_planned(file, self.name, plan, options)
 
 
 def _centred(

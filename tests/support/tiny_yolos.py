@@ -47,9 +47,11 @@ class TinyYolo:
         self.nodes.append(helper.make_node("Concat", self.column_parts(), ["output0"], axis=1))
         return self.model([self.tensor("output0", [1, 4 + self.classes + 3 * self.keypoints, self.cells])])
 
-    def end_to_end(self, rows: int = 40) -> onnx.ModelProto:
-        """YOLOv10: `[1, rows, 6]`, chosen twice by TopK."""
+    def end_to_end(self, rows: int = 40, *, fractions: bool = False) -> onnx.ModelProto:
+        """YOLOv10: `[1, rows, 6]`, chosen twice by TopK; boxes in pixels or in fractions of the picture."""
         box, scores = self.column_parts(corners=True)[:2]
+        if fractions:
+            box = self.op("Div", box, np.array([WIDTH, HEIGHT, WIDTH, HEIGHT]).reshape(1, 4, 1))
         box, scores = (self.node("Transpose", [part], perm=[0, 2, 1]) for part in (box, scores))
         best = self.node("ReduceMax", [scores], axes=[2], keepdims=0)
         _, order = self.nodes_of("TopK", [best, self.integers([rows])], 2, axis=1)

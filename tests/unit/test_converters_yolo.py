@@ -75,6 +75,21 @@ def test_a_pose_carries_its_keypoints_and_people():
     assert ((rows[:, 8::3] >= 0) & (rows[:, 8::3] <= 1)).all()
 
 
+def test_finished_rows_in_fractions_of_the_picture_are_seen_and_published_in_pixels():
+    options = BuildOptions(score_threshold=0.6, max_detections=20)
+    built = []
+    for fractions in (False, True):
+        file = read(TinyYolo().end_to_end(fractions=fractions))
+        chosen, _ = families.choose(file)
+        assert chosen.name == "yolov10"
+        built.append(chosen.build(file, options))
+        assert verify(built[-1], PICTURES).same_pixels.rows > 50
+        assert ("between 0 and 1" in built[-1].source.why) is fractions
+    pixels, fractions = (onnx_runner(one.model.SerializeToString())(frames_of(PICTURES, one.spec)) for one in built)
+    for wanted, found in zip(pixels, fractions, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
 def test_queries_of_two_classes_in_one_table_are_not_taken_for_finished_rows():
     verdicts = families.recognise(read(sketch_of("rtdetr", classes=2).query_rows()))
     assert not [name for name, verdict in verdicts.items() if verdict.fits]

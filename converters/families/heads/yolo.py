@@ -99,21 +99,26 @@ class YoloHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndToEndHead:
-    """A table `[b, n, 6 + 3K]` of finished rows: x1, y1, x2, y2 (pixels), score, class, then x, y, score of keypoints.
+    """A table `[b, n, 6 + 3K]` of finished rows: x1, y1, x2, y2, score, class, then x, y, score of keypoints.
 
     Attributes:
         output: Its name in the graph.
         rows: Of the table.
         keypoints: Of a row; 0 for a plain detector.
+        unit_px: Pixels that 1 stands for in x and in y: width and height of the picture where places go from 0 to 1.
     """
 
     output: str
     rows: int
     keypoints: int = 0
+    unit_px: tuple[int, int] = (1, 1)
 
     def append(self, graph: GraphBuilder) -> Candidates:
         """Take the columns apart."""
         table = network_tensor(self.output)
+        if self.unit_px != (1, 1):
+            units = [*self.unit_px * 2, 1, 1, *(*self.unit_px, 1) * self.keypoints]
+            table = graph.op("Mul", table, graph.constant(np.array(units, dtype=np.float32)))
         classes = graph.op("Cast", graph.slice(table, 5, 6, axis=2), to=TensorProto.INT64)
         return Candidates(
             boxes=graph.slice(table, 0, 4, axis=2),
@@ -125,5 +130,8 @@ class EndToEndHead:
 
     def decode(self, outputs: Arrays) -> HeadRows:
         """Take the table of one picture apart by hand."""
-        boxes, scores, classes, extras = np.split(outputs[self.output], [4, 5, 6], axis=1)
+        boxes, scores, classes, extras = np.split(outputs[self.output].copy(), [4, 5, 6], axis=1)
+        for axis, pixels in enumerate(self.unit_px):
+            boxes[:, axis::2] *= pixels
+            extras[:, axis::3] *= pixels
         return head_rows(boxes, scores[:, 0], classes[:, 0].astype(np.int64), extras if self.keypoints else None)
