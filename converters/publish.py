@@ -100,6 +100,7 @@ def convert_onnx(
         ConvertError: It can't be used, or something needed is missing; nothing was published.
     """
     checked_name(request.name)
+    report(f"read {model.name}")
     file = at_size(read_model(model, request.example, request.pictures, report), options.size)
     chosen, recognition = families.choose(file, family, options.description)
     report(f"fuse as {chosen.name}: {recognition.why}")

@@ -23,6 +23,7 @@ def publish_raw(model: Path, licence: str | None, request: Request, report: Repo
         ConvertError: It can't be used, Triton can't run it, or there is no Triton; nothing was published.
     """
     name = checked_name(request.name)
+    report(f"read {model.name}")
     file = read_model(model, request.example, request.pictures, report)
     report("run it with random tensors, singly and in a batch")
     raw = raw_model(file)
