@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from gateway.domain.definitions import Polygon
+
 ClipSeconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 
 
@@ -32,6 +34,7 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         priority: Its part where frames are short, in proportion to the others' priorities.
         clip_before_s: A violation's clip begins so many seconds before it; with `clip_after_s` 0, too, there is none.
         clip_after_s: And goes on for so many after it was detected.
+        masks: Parts of the picture, in fractions of it, that are black in all that is stored; rules see them.
         enabled: False keeps the camera on record without opening it.
     """
 
@@ -42,6 +45,7 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     priority: Annotated[int, msgspec.Meta(ge=1, le=10)] = 5
     clip_before_s: ClipSeconds = 5.0
     clip_after_s: ClipSeconds = 5.0
+    masks: Annotated[tuple[Polygon, ...], msgspec.Meta(max_length=50)] = ()
     enabled: bool = True
 
 

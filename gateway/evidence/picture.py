@@ -55,13 +55,15 @@ class Pictures:
     clean: bytes
 
 
-def take_pictures(frame: Frame, drawing: Drawing) -> Pictures:
-    """Make both pictures of a frame.
+def take_pictures(frame: Frame, drawing: Drawing, masks: Sequence[Sequence[Point]] = ()) -> Pictures:
+    """Make both pictures of a frame, black where a mask (corners in fractions of the picture) lies.
 
     Raises:
         ValueError: The picture can't be encoded.
     """
     picture = _to_bgr(frame)
+    for mask in masks:
+        cv2.fillPoly(picture, [to_pixels(mask, frame.resolution_wh)], (0, 0, 0))
     clean = _encode(picture)
     height, width = picture.shape[:2]
     thickness = max(1, round(min(width, height) / 360))

@@ -24,6 +24,7 @@ LATE_S = 10.0
 
 NO_STREAM = "the camera sends single pictures, no stream that a clip could be cut from"
 SWITCHED_OFF = "clips of this camera are switched off"
+MASKED = "parts of the picture are masked, and the camera's own stream shows them"
 NOTHING_KEPT = "no picture that decoding could begin with was kept"
 
 
@@ -58,17 +59,31 @@ class Clips:
         """What a violation that opens at this frame time can say of its clip."""
         if settings.clip_before_s + settings.clip_after_s == 0:
             return Evidence(missing_reason=SWITCHED_OFF)
+        if settings.masks:
+            return Evidence(missing_reason=MASKED)
         if ring.empty:
             return Evidence(missing_reason=NO_STREAM)
         end = from_unix(opened_s + settings.clip_after_s)
         return Evidence(missing_reason=f"being recorded until {end:%H:%M:%S} UTC; lost if the gateway is killed before")
 
-    def take(self, violation: Violation, settings: CameraSettings, ring: PacketRing, opened_s: float) -> None:
-        """Take the clip of a violation that is on record, unless it said that there will be none."""
-        if violation.clip.missing_reason not in (NO_STREAM, SWITCHED_OFF):
+    def take(
+        self, violation: Violation, settings: Callable[[], CameraSettings], ring: PacketRing, opened_s: float
+    ) -> None:
+        """Take the clip of a violation that is on record, unless it said that there will be none.
+
+        Args:
+            violation: As it was recorded.
+            settings: Gives the camera's settings as they are now: a mask may be drawn while a clip is waited for.
+            ring: The camera's.
+            opened_s: Frame time of the frame that opened the violation.
+        """
+        if violation.clip.missing_reason not in (NO_STREAM, SWITCHED_OFF, MASKED):
             self._spawn(self._take(violation, settings, ring, opened_s), "clip")
 
-    async def _take(self, violation: Violation, settings: CameraSettings, ring: PacketRing, opened_s: float) -> None:
+    async def _take(
+        self, violation: Violation, current: Callable[[], CameraSettings], ring: PacketRing, opened_s: float
+    ) -> None:
+        settings = current()
         loop = asyncio.get_running_loop()
         cut: asyncio.Future[Excerpt | None] = loop.create_future()
         from_s, to_s = violation.started_at.timestamp() - settings.clip_before_s, opened_s + settings.clip_after_s
@@ -76,7 +91,8 @@ class Clips:
         late = loop.call_later(settings.clip_after_s + LATE_S, ring.settle)
         excerpt = await cut
         late.cancel()
-        clip = await self._keep(violation.id, excerpt)
+        masked = Evidence(missing_reason=MASKED)
+        clip = masked if current().masks else await self._keep(violation.id, excerpt)
         await self._recorder.keep([ClipTaken(id=violation.id, clip=clip, at=self._clock.utcnow())])
         self._on_recorded()
 

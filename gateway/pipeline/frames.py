@@ -117,9 +117,10 @@ class FrameLoop:
     async def record(self, running: RunningCamera, verdict: Verdict, seen: Seen | None = None) -> None:
         """Make a verdict durable together with the states of the camera's rules."""
         states = {(running.camera.id, rule_id): s for rule_id, s in running.judge.take_changed_states().items()}
-        for violation in await self._recorder.record(self._with_clips(running, verdict, seen), seen, states):
+        verdict = self._with_clips(running, verdict, seen)
+        for violation in await self._recorder.record(verdict, seen, states, running.camera.settings.masks):
             if seen is not None:
-                self._clips.take(violation, running.camera.settings, running.ring, seen.frame.time_s)
+                self._clips.take(violation, lambda: running.camera.settings, running.ring, seen.frame.time_s)
             self._metrics.violation_created(violation.camera_id, violation.type)
             _log_created(violation, running.camera.settings.name)
         if verdict:

@@ -44,20 +44,34 @@ class Recorder:
         self.fault = ""
 
     async def record(
-        self, verdict: Verdict, seen: Seen | None, states: Mapping[tuple[str, str], bytes]
+        self,
+        verdict: Verdict,
+        seen: Seen | None,
+        states: Mapping[tuple[str, str], bytes],
+        masks: Sequence[Sequence[Point]] = (),
     ) -> Sequence[Violation]:
-        """Keep what a verdict says and the rule states behind it; returns the new violations, with their evidence."""
+        """Keep what a verdict says and the rule states behind it.
+
+        Args:
+            verdict: What is to be kept.
+            seen: The frame that shows it; None where none does.
+            states: The rules' states, by camera and rule.
+            masks: What of the frame mustn't be kept.
+
+        Returns:
+            The new violations, with their evidence.
+        """
         opened: list[Violation] = []
         updated: list[ViolationUpdated] = []
         if seen is not None:
             for violation in verdict.opened:
                 drawing = _drawing(seen, violation.rule_name, violation.zone, violation.box)
-                pictures = await self._take_pictures(violation.id, seen.frame, drawing)
+                pictures = await self._take_pictures(violation.id, seen.frame, drawing, masks)
                 opened.append(replace(violation, **pictures))
             for better in verdict.updated:
                 settings = better.rule.settings
                 drawing = _drawing(seen, settings.name, settings.definition.outline(), better.record.box)
-                pictures = await self._take_pictures(better.record.id, seen.frame, drawing)
+                pictures = await self._take_pictures(better.record.id, seen.frame, drawing, masks)
                 updated.append(replace(better.record, **pictures))
         records: list[ViolationRecord] = [*verdict.closed, *updated, *(ViolationOpened(violation=v) for v in opened)]
         if records or states:
@@ -92,12 +106,14 @@ class Recorder:
                 self.fault = ""
                 return
 
-    async def _take_pictures(self, violation_id: str, frame: Frame, drawing: Drawing) -> dict[str, Evidence]:
+    async def _take_pictures(
+        self, violation_id: str, frame: Frame, drawing: Drawing, masks: Sequence[Sequence[Point]]
+    ) -> dict[str, Evidence]:
         """Keep both pictures of a frame; by the attributes of a record that refer to them."""
         stem = f"{evidence_folder(violation_id)}/{frame.index}"
         names = {"evidence": f"{stem}.jpg", "clean_evidence": f"{stem}-clean.jpg"}
         try:
-            pictures = await asyncio.to_thread(take_pictures, frame, drawing)
+            pictures = await asyncio.to_thread(take_pictures, frame, drawing, masks)
         except ValueError as error:
             _logger.warning("no evidence picture", extra={"violation_id": violation_id, "reason": str(error)})
             return dict.fromkeys(names, Evidence(missing_reason=str(error)))

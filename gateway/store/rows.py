@@ -16,20 +16,21 @@ Row = dict[str, Any]
 Changes = dict[Column | str, Any]
 
 _VIOLATION_JSON = ("box", "resolution_wh", "zone", "evidence", "clean_evidence", "clip")
-_CAMERA_SETTINGS = ("name", "url", "model", "fps", "priority", "clip_before_s", "clip_after_s", "enabled")
+_CAMERA_SETTINGS = ("name", "url", "model", "fps", "priority", "clip_before_s", "clip_after_s", "masks", "enabled")
 _RULE_SETTINGS = ("name", "definition", "severity", "enabled")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def camera_columns(settings: CameraSettings) -> Row:
     """The columns of a camera that its settings decide."""
-    return msgspec.structs.asdict(settings)
+    return msgspec.structs.asdict(settings) | {"masks": json_text(settings.masks)}
 
 
 def camera_of(row: Row) -> Camera:
     """The camera of a row."""
-    settings = CameraSettings(**{name: row[name] for name in _CAMERA_SETTINGS})
-    return Camera(id=row["id"], settings=settings, created_at=row["created_at"], updated_at=row["updated_at"])
+    settings = {name: row[name] for name in _CAMERA_SETTINGS} | {"masks": msgspec.json.decode(row["masks"])}
+    kept = msgspec.convert(settings, CameraSettings)
+    return Camera(id=row["id"], settings=kept, created_at=row["created_at"], updated_at=row["updated_at"])
 
 
 def rule_columns(settings: RuleSettings) -> Row:

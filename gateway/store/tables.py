@@ -35,6 +35,7 @@ class CameraRow(Table, tablename="camera"):
     priority = Integer(default=5)
     clip_before_s = DoublePrecision(default=5.0)
     clip_after_s = DoublePrecision(default=5.0)
+    masks = JSON(default="[]")
     enabled = Boolean(default=True)
     created_at = Timestamptz()
     updated_at = Timestamptz()

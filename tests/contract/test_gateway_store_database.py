@@ -27,7 +27,14 @@ from tests.support.events import a_grant
 from tests.support.postgres import PrivatePostgres, private_postgres
 from tests.support.violations import NOON, a_violation, clip_taken, closed, opened, updated
 
-YARD = CameraSettings(name="Yard", url="rtsp://10.0.0.1/main", model="people", fps=2.5)
+YARD = CameraSettings(
+    name="Yard",
+    url="rtsp://10.0.0.1/main",
+    model="people",
+    fps=2.5,
+    clip_after_s=12.0,
+    masks=(((0.0, 0.0), (0.5, 0.0), (0.0, 0.25)),),
+)
 RULE = RuleSettings(
     name="Nobody in the yard",
     definition=ZonePresence(zone=((0.1, 0.2), (0.9, 0.2), (0.5, 0.95)), min_duration_s=1.5),

@@ -93,3 +93,12 @@ def test_letters_that_are_no_ascii_are_written():
     assert len(set(written.values())) == len(written)
     assert text_coverage("Größe", 24).max() == 255
     assert text_coverage("", 24).max() == 0
+
+
+def test_what_is_masked_is_black_in_both_pictures_whatever_is_drawn():
+    frame = a_frame(resolution_wh=(640, 480), luma=200)
+    mask = ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5), (0.5, 0.5))
+    pictures = take_pictures(frame, Drawing(WHOLE_PICTURE, [], ""), [mask])
+    for picture in (decoded(pictures.clean), decoded(pictures.annotated)):
+        assert picture[0:236, 324:640].max() <= 8
+        assert picture[300:400].min() > 150

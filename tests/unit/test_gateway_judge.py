@@ -205,6 +205,14 @@ async def test_the_picture_shows_the_frame_with_the_object_that_violates(spool, 
     assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == (48, 64, 3)
 
 
+async def test_masks_are_applied_before_anything_is_kept(spool, evidence):
+    verdict, frame = an_opening()
+    everything = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    (violation,) = await Recorder(spool, evidence).record(verdict, frame, {}, [everything])
+    clean = np.frombuffer(evidence.files[violation.clean_evidence.name], np.uint8)
+    assert cv2.imdecode(clean, cv2.IMREAD_COLOR).max() == 0
+
+
 async def test_a_better_frame_is_kept_beside_the_first_one(spool, evidence):
     judge = a_judge(a_rule(min_duration_s=0))
     for after_s, score in ((0, 0.5), (2, 0.9)):

@@ -9,6 +9,7 @@ from gateway.domain.definitions.base import (
     GroundPoint,
     ObjectDefinition,
     Point,
+    Polygon,
     Schedule,
     ZoneDefinition,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "ObjectDefinition",
     "Occupancy",
     "Point",
+    "Polygon",
     "PostureDefinition",
     "Proximity",
     "RuleDefinition",

@@ -1,0 +1,90 @@
+"""What a violation says of its clip, and what becomes of it."""
+
+import asyncio
+from collections.abc import Coroutine
+
+import msgspec
+import pytest
+
+from gateway.domain.camera import CameraSettings
+from gateway.domain.clip import EncodedPacket, StreamFormat
+from gateway.domain.clock import SystemClock
+from gateway.domain.violation import ClipTaken, Evidence
+from gateway.pipeline import clips
+from gateway.pipeline.clips import Clips, ring_for
+from gateway.pipeline.recorder import Recorder
+from gateway.sources.packets import PacketRing
+from tests.support.records import MemoryEvidence, MemorySpool
+from tests.support.violations import NOON, a_violation
+
+SETTINGS = CameraSettings(name="yard", url="push:", model="people", clip_before_s=1, clip_after_s=1)
+MASKS = (((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)),)
+OPENED_S = NOON.timestamp()
+MJPEG = StreamFormat("mjpeg", (64, 48))
+
+
+def feed(ring: PacketRing, seconds: float) -> None:
+    for number in range(round(seconds * 10)):
+        time_s = number / 10
+        ring.put(MJPEG, EncodedPacket(b"x", time_s, OPENED_S - 2 + time_s, is_key=True))
+
+
+async def recorded(
+    settings: CameraSettings, ring: PacketRing, *, later: CameraSettings | None = None, after_s: float = 4
+) -> list[Evidence]:
+    """What a violation says of its clip at first, and, where it changes, at last."""
+    spool = MemorySpool([])
+    current = [settings]
+    async with asyncio.TaskGroup() as tasks:
+
+        def spawn(work: Coroutine[None, None, None], name: str) -> None:
+            tasks.create_task(work, name=name)
+
+        taker = Clips(Recorder(spool, MemoryEvidence([])), SystemClock(), spawn, lambda: None)
+        expected = taker.expected(settings, ring, OPENED_S)
+        taker.take(a_violation(clip=expected), lambda: current[0], ring, OPENED_S)
+        await asyncio.sleep(0)
+        current[0] = later or settings
+        feed(ring, after_s)
+    return [expected, *(record.clip for record in spool.records if isinstance(record, ClipTaken))]
+
+
+async def test_it_is_said_that_a_clip_is_being_recorded_and_then_why_there_is_none():
+    ring = ring_for(SETTINGS)
+    feed(ring, 1)
+    first, last = await recorded(SETTINGS, ring)
+    assert first.missing_reason.startswith("being recorded until 12:00:01 UTC")
+    assert last == Evidence(missing_reason="the camera sends mjpeg, which browsers don't play")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fed_s", "reason"),
+    [
+        ({"masks": MASKS}, 1, clips.MASKED),
+        ({"clip_before_s": 0, "clip_after_s": 0}, 1, clips.SWITCHED_OFF),
+        ({}, 0, clips.NO_STREAM),
+    ],
+)
+async def test_where_there_will_be_none_the_violation_says_so_from_the_start(
+    changes: dict[str, object], fed_s: float, reason: str
+):
+    settings = msgspec.structs.replace(SETTINGS, **changes)
+    ring = ring_for(settings)
+    feed(ring, fed_s)
+    assert await recorded(settings, ring) == [Evidence(missing_reason=reason)]
+
+
+async def test_a_mask_that_is_drawn_while_a_clip_is_waited_for_discards_it():
+    ring = ring_for(SETTINGS)
+    feed(ring, 1)
+    masked = msgspec.structs.replace(SETTINGS, masks=MASKS)
+    _, last = await recorded(SETTINGS, ring, later=masked)
+    assert last == Evidence(missing_reason=clips.MASKED)
+
+
+async def test_a_stream_that_stops_gives_what_it_brought(monkeypatch: pytest.MonkeyPatch):
+    ring = ring_for(SETTINGS)
+    monkeypatch.setattr(clips, "LATE_S", -0.9)
+    feed(ring, 1)
+    _, last = await recorded(SETTINGS, ring, after_s=0)
+    assert "mjpeg" in last.missing_reason
