@@ -17,6 +17,9 @@ import uvicorn
 from gateway.api.application import build_app
 from gateway.api.services import Services
 from gateway.api.websocket import LARGEST_MESSAGE_BYTES
+from gateway.delivery.addresses import parse_networks
+from gateway.delivery.post import Poster
+from gateway.delivery.webhooks import WebhookSender
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.event import Event
 from gateway.errors import ConfigurationError, RuthError
@@ -38,6 +41,7 @@ from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.retention import Retention
 from gateway.store.spool import SqliteSpool
+from gateway.store.webhooks import PiccoloWebhooks
 
 _logger = logging.getLogger(__name__)
 
@@ -54,6 +58,7 @@ class Parts:
     bus: MemoryEventBus
     drain: Drain
     grants: GrantAnnouncer
+    sender: WebhookSender
     retention: Retention
     pipeline: Pipeline
     services: Services
@@ -80,10 +85,11 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
             _logger.info("database migrated", extra={"migration": migration})
         store = await PiccoloStore.open(engine, clock)
         spool = await stack.enter_async_context(await SqliteSpool.open(settings.data_dir / "spool.db", clock=clock))
-        yield _wire(settings, clock, store, spool)
+        poster = await stack.enter_async_context(Poster(parse_networks(settings.webhook_networks), clock))
+        yield _wire(settings, clock, store, spool, poster)
 
 
-def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool) -> Parts:
+def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool, poster: Poster) -> Parts:
     metrics, bus = Metrics(), MemoryEventBus()
     evidence = EvidenceFolder(settings.data_dir / "evidence")
     media = MediaSettings(settings.media_dir, settings.hardware_decoding)
@@ -109,6 +115,10 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         workers=settings.workers,
         direct_timeout_s=settings.runtime_timeout_ms / 1000,
     )
+    webhooks = PiccoloWebhooks(store.engine, clock)
+    sender = WebhookSender(
+        store, webhooks, bus, poster, clock, holder=f"{socket.gethostname()}{settings.data_dir.resolve()}"
+    )
     release = version("ruth-ai")
     services = Services(
         store=store,
@@ -119,6 +129,8 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
             store, pipeline, clock, release, vas=vas.ping if vas else None, record_fault=lambda: drain.fault
         ),
         metrics=metrics,
+        webhooks=webhooks,
+        sender=sender,
         runtime_token=settings.runtime_token,
         heartbeat_interval_s=settings.heartbeat_interval_s,
         version=release,
@@ -132,7 +144,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         on_deleted=metrics.evidence_deleted,
         on_trimmed=metrics.events_trimmed,
     )
-    return Parts(store, spool, bus, drain, grants, retention, pipeline, services)
+    return Parts(store, spool, bus, drain, grants, sender, retention, pipeline, services)
 
 
 def _vas_session(settings: Settings, clock: Clock, metrics: Metrics) -> VasSession | None:
@@ -176,9 +188,10 @@ async def _run(settings: Settings, parts: Parts) -> int:
     pipeline = asyncio.create_task(parts.pipeline.run(started), name="pipeline")
     drain = asyncio.create_task(parts.drain.run(), name="drain")
     grants = asyncio.create_task(parts.grants.run(), name="grants")
+    sender = asyncio.create_task(parts.sender.run(), name="webhooks")
     sockets = asyncio.create_task(_serve_model_sockets(settings, parts), name="model sockets")
     retention = asyncio.create_task(parts.retention.run(), name="retention")
-    for stage in (pipeline, drain, grants, sockets, retention):
+    for stage in (pipeline, drain, grants, sender, sockets, retention):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -189,11 +202,11 @@ async def _run(settings: Settings, parts: Parts) -> int:
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
-        for stage in (grants, sockets, retention):
+        for stage in (grants, sender, sockets, retention):
             stage.cancel()
-        await asyncio.wait({grants, sockets, retention})
+        await asyncio.wait({grants, sender, sockets, retention})
         await _stop(parts, pipeline, drain)
-    return _report_crashes(pipeline, drain, grants, sockets, retention)
+    return _report_crashes(pipeline, drain, grants, sender, sockets, retention)
 
 
 async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:

@@ -17,12 +17,15 @@
     │   ├── InferenceTimeoutError   no answer before the frame's deadline
     │   ├── InferenceRejectedError  the server refused this request
     │   └── ModelContractError      the model can be called, but not scheduled
+    ├── DeliveryError               a receiver did not take an event
+    │   └── DeliveryRefusedError    it refuses this event; trying again rarely helps
     └── StoreError                  a record can't be kept or read
         ├── SpoolError              not durable: detection must stop until this is mended
         │   └── SpoolInUseError     another process has it
         └── DatabaseError           the database is away or refuses
 
-Foreign exceptions are mapped to these in the adapters (`sources`, `inference`, `store`), with `raise … from`.
+Foreign exceptions are mapped to these in the adapters (`sources`, `inference`, `store`, `delivery`), with
+`raise … from`.
 """
 
 
@@ -92,6 +95,14 @@ class InferenceRejectedError(InferenceError):
 
 class ModelContractError(InferenceError):
     """The model doesn't declare the contract that scheduling needs."""
+
+
+class DeliveryError(RuthError):
+    """A receiver can't be reached, didn't take an event in time, or is at a place that isn't allowed."""
+
+
+class DeliveryRefusedError(DeliveryError):
+    """The receiver refuses this event; trying again rarely helps."""
 
 
 class StoreError(RuthError):

@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         evidence_per_camera: So many violations of a camera keep their evidence; None for all.
         evidence_disk_share: The oldest evidence goes while more of its disk is used.
         event_days: Events can be replayed for so long.
+        webhook_networks: Networks that webhooks may lead to though they aren't public, separated by commas.
         adaptation: Limits per declared kind of hardware.
     """
 
@@ -94,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     evidence_per_camera: Annotated[int, msgspec.Meta(ge=1)] | None = None
     evidence_disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
     event_days: Days = 30.0
+    webhook_networks: str = ""
     adaptation: AdaptationTable = {}
 
     @property
@@ -137,6 +139,7 @@ VARIABLES: Mapping[str, str] = {
     "vas_client_id": "VAS_CLIENT_ID",
     "vas_client_secret": "VAS_CLIENT_SECRET",
     "vas_token_refresh_margin_s": "VAS_TOKEN_REFRESH_MARGIN_SEC",
+    "webhook_networks": "RUTH_AI_WEBHOOK_NETWORKS",
 }
 
 _PRODUCTION: Mapping[str, Any] = {

@@ -23,6 +23,7 @@ from gateway.api.runtimes import RuntimeController, RuntimeRegistrationControlle
 from gateway.api.services import Services
 from gateway.api.tracing import TraceMiddleware
 from gateway.api.violations import ViolationController
+from gateway.api.webhooks import WebhookController
 from gateway.api.websocket import stream_websocket
 from gateway.errors import RuthError
 
@@ -34,6 +35,7 @@ TAGS = (
     Tag("rules", "What counts as a violation."),
     Tag("violations", "What was seen."),
     Tag("events", "What happens, as it happens."),
+    Tag("webhooks", "Who is sent events."),
     Tag("models", "What runtimes can run."),
     Tag("runtimes", "Where models run."),
     Tag("health", "Whether everything is well."),
@@ -92,6 +94,7 @@ def _public_handlers() -> list[ControllerRouterHandler]:
         ViolationController,
         stream_events,
         stream_websocket,
+        WebhookController,
     ]
 
 

@@ -10,6 +10,7 @@ ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 CameraId: TypeAlias = Annotated[str, PathParameter(description="The camera's id.", pattern=ID_PATTERN)]
 RuleId: TypeAlias = Annotated[str, PathParameter(description="The rule's id.", pattern=ID_PATTERN)]
 ViolationId: TypeAlias = Annotated[str, PathParameter(description="The violation's id.", pattern=ID_PATTERN)]
+WebhookId: TypeAlias = Annotated[str, PathParameter(description="The webhook's id.", pattern=ID_PATTERN)]
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

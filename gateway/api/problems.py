@@ -88,6 +88,8 @@ PROBLEMS: Mapping[type[errors.RuthError], ProblemKind] = {
     errors.InferenceTimeoutError: ProblemKind(HTTPStatus.GATEWAY_TIMEOUT, "inference-late", "No answer in time"),
     errors.InferenceRejectedError: ProblemKind(HTTPStatus.BAD_GATEWAY, "inference-rejected", "The runtime refused"),
     errors.ModelContractError: ProblemKind(HTTPStatus.CONFLICT, "model-contract", "The model declares no contract"),
+    errors.DeliveryError: ProblemKind(HTTPStatus.BAD_GATEWAY, "not-delivered", "The receiver did not take it"),
+    errors.DeliveryRefusedError: ProblemKind(HTTPStatus.BAD_GATEWAY, "delivery-refused", "The receiver refused it"),
     errors.StoreError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "store-failed", "Records can't be kept or read"),
     errors.SpoolError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "spool-failed", "Records can't be made durable"),
     errors.SpoolInUseError: ProblemKind(

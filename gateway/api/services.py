@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from gateway.api.configuration import Configuration
-from gateway.domain.ports import Control, EventBus, EvidenceStore, Store
+from gateway.domain.ports import Control, EventBus, EvidenceStore, Store, WebhookControl, WebhookStore
 from gateway.health import HealthCheck
 from gateway.metrics import Metrics
 
@@ -23,6 +23,8 @@ class Services:
         control: The pipeline.
         health: How the parts are.
         metrics: What is counted.
+        webhooks: Webhooks on record.
+        sender: Sends to them.
         runtime_token: Bearer token that runtimes show when they register; None lets every caller register.
         heartbeat_interval_s: How often a runtime is to repeat its registration.
         version: Of this program.
@@ -34,6 +36,8 @@ class Services:
     control: Control
     health: HealthCheck
     metrics: Metrics
+    webhooks: WebhookStore
+    sender: WebhookControl
     runtime_token: str | None = None
     heartbeat_interval_s: float = 5.0
     version: str

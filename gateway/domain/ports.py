@@ -14,6 +14,7 @@ from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.runtime import ModelStatus, RuntimeStatus
 from gateway.domain.still import Still
 from gateway.domain.violation import AuditEntry, Violation, ViolationPatch, ViolationQuery, ViolationRecord
+from gateway.domain.webhook import DeadLetter, Webhook, WebhookSettings
 
 
 class Gate(Protocol):
@@ -202,6 +203,74 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class WebhookStore(Protocol):
+    """Webhooks on record. Every method may raise `DatabaseError`; `NotFoundError` where what is named isn't there."""
+
+    async def create(self, settings: WebhookSettings) -> Webhook:
+        """Put a webhook on record; it is sent what happens from now on."""
+        ...
+
+    async def update(self, webhook_id: str, settings: WebhookSettings) -> Webhook:
+        """Replace its settings."""
+        ...
+
+    async def delete(self, webhook_id: str) -> None:
+        """Remove it and its dead letters."""
+        ...
+
+    async def webhook(self, webhook_id: str) -> Webhook:
+        """One webhook."""
+        ...
+
+    async def webhooks(self) -> Sequence[Webhook]:
+        """All of them, oldest first."""
+        ...
+
+    async def hold(self, webhook_id: str, holder: str) -> bool:
+        """Take or keep the right to send for 30 s; False while another replica has it."""
+        ...
+
+    async def release(self, holder: str) -> None:
+        """Give up the right to send to any of them."""
+        ...
+
+    async def advance(self, webhook_id: str, cursor: int) -> None:
+        """Events up to this one are done with; a cursor never goes back."""
+        ...
+
+    async def note_failure(self, webhook_id: str, reason: str) -> None:
+        """Keep why an attempt failed."""
+        ...
+
+    async def bury(self, webhook_id: str, event: Event, attempts: int, reason: str) -> None:
+        """Give an event up: it becomes a dead letter and the cursor passes it, in one transaction."""
+        ...
+
+    async def dead_letters(self, webhook_id: str, after: int, limit: int) -> Sequence[DeadLetter]:
+        """Those with a greater number, oldest first."""
+        ...
+
+    async def dead_letter(self, webhook_id: str, number: int) -> DeadLetter:
+        """One of them."""
+        ...
+
+    async def drop_dead_letter(self, webhook_id: str, number: int) -> None:
+        """Remove one."""
+        ...
+
+
+class WebhookControl(Protocol):
+    """How the API steers the sending of webhooks."""
+
+    def changed(self) -> None:
+        """A webhook was added, changed or removed."""
+        ...
+
+    async def resend(self, webhook_id: str, number: int) -> None:
+        """Send a dead letter again, now, and drop it; `NotFoundError`, `DeliveryError`."""
         ...
 
 

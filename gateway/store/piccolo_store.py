@@ -40,6 +40,11 @@ class PiccoloStore:
             await engine.open()
         return cls(engine, clock or SystemClock())
 
+    @property
+    def engine(self) -> DatabaseEngine:
+        """What the tables are bound to."""
+        return self._engine
+
     @database_call
     async def ping(self) -> None:
         """Ask the database for an answer."""

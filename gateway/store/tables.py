@@ -111,4 +111,40 @@ class OutboxRow(Table, tablename="outbox"):
     payload = JSON()
 
 
-TABLES: tuple[type[Table], ...] = (CameraRow, RuleRow, ViolationRow, AuditRow, OutboxRow)
+class WebhookRow(Table, tablename="webhook"):
+    """Somebody who is sent events; `cursor` is the number of the last event that is done with."""
+
+    id = Varchar(length=ID_LENGTH, primary_key=True)
+    url = Text()
+    secret = Text(secret=True)
+    types = Text(default="[]")  # JSON
+    camera_ids = Text(default="[]")  # JSON
+    enabled = Boolean(default=True)
+    cursor = BigInt(default=0)
+    last_error = Text()
+    holder = Text()
+    held_until = Timestamptz(null=True, default=None)
+    created_at = Timestamptz()
+    updated_at = Timestamptz()
+
+
+class DeadLetterRow(Table, tablename="dead_letter"):
+    """An event that a webhook could not be told; goes when the webhook goes."""
+
+    number = BigSerial(primary_key=True)
+    webhook_id = ForeignKey(WebhookRow, on_delete=OnDelete.cascade, null=False, index=True)
+    event = Text()  # JSON
+    attempts = Integer()
+    reason = Text()
+    at = Timestamptz()
+
+
+TABLES: tuple[type[Table], ...] = (
+    CameraRow,
+    RuleRow,
+    ViolationRow,
+    AuditRow,
+    OutboxRow,
+    WebhookRow,
+    DeadLetterRow,
+)

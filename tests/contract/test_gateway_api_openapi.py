@@ -100,7 +100,8 @@ async def test_a_rule_is_described_with_its_type_and_limits(document: dict[str, 
 async def test_every_list_is_a_page_of_a_named_kind_of_item(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     pages = {name: schema for name, schema in schemas.items() if name.endswith("Page")}
-    assert pages.keys() == {"AuditPage", "CameraPage", "RulePage", "ViolationPage", "RuntimePage", "ModelPage"}
+    nouns = ("Audit", "Camera", "DeadLetter", "Model", "Rule", "Runtime", "Violation", "Webhook")
+    assert pages.keys() == {f"{noun}Page" for noun in nouns}
     assert all(schema["properties"].keys() == {"items", "next_cursor"} for schema in pages.values())
     assert all("$ref" in schema["properties"]["items"]["items"] for schema in pages.values())
 

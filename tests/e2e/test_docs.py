@@ -46,7 +46,11 @@ def stack(people_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     repository = Path(shutil.copytree(people_repository, folder / "model_repository"))
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
-    with running_triton(repository, gateway=url) as triton, running_gateway(folder / "data", port=port) as gateway:
+    env = {"RUTH_AI_WEBHOOK_NETWORKS": "127.0.0.0/8, ::1"}
+    with (
+        running_triton(repository, gateway=url) as triton,
+        running_gateway(folder / "data", port=port, env=env) as gateway,
+    ):
         eventually(lambda: gateway.send("GET", "/api/v1/health/ready")[0] == HTTPStatus.OK, READY_TIMEOUT_S)
         yield Stack(
             {GATEWAY: f"localhost:{port}", TRITON: triton.grpc_url.replace("127.0.0.1", "localhost")}, repository

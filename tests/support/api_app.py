@@ -13,6 +13,9 @@ from litestar import Litestar
 
 from gateway.api.application import build_app
 from gateway.api.services import Services
+from gateway.delivery.addresses import parse_networks
+from gateway.delivery.post import Poster
+from gateway.delivery.webhooks import RetrySettings, WebhookSender
 from gateway.domain.capability import Capability, HardwareType, SupportedModel
 from gateway.domain.clock import SystemClock
 from gateway.domain.definitions import WHOLE_PICTURE
@@ -25,6 +28,7 @@ from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.webhooks import PiccoloWebhooks
 from tests.support.fake_control import FakeControl
 
 NOON = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
@@ -41,6 +45,8 @@ class Api:
     bus: MemoryEventBus
     control: FakeControl
     metrics: Metrics
+    webhooks: PiccoloWebhooks
+    sender: WebhookSender
 
     async def record(self, violation: Violation) -> None:
         """Put a violation on record and tell the listeners, as the pipeline does."""
@@ -55,6 +61,10 @@ async def running_api(folder: Path, runtime_token: str | None = None) -> AsyncIt
     await migrate(engine)
     store = await PiccoloStore.open(engine, clock)
     evidence, bus, control, metrics = EvidenceFolder(folder / "evidence"), MemoryEventBus(), FakeControl(), Metrics()
+    webhooks = PiccoloWebhooks(engine, clock)
+    poster = Poster(parse_networks("127.0.0.0/8"), clock, timeout_s=0.5)
+    retries = RetrySettings(first_pause_s=0.05, refusals=2)
+    sender = WebhookSender(store, webhooks, bus, poster, clock, holder="test", settings=retries)
     app = build_app(
         Services(
             store=store,
@@ -63,14 +73,16 @@ async def running_api(folder: Path, runtime_token: str | None = None) -> AsyncIt
             control=control,
             health=HealthCheck(store, control, clock, version="0.0.1"),
             metrics=metrics,
+            webhooks=webhooks,
+            sender=sender,
             runtime_token=runtime_token,
             version="0.0.1",
         )
     )
     transport = httpx.ASGITransport(app)
     headers = {"Content-Type": "application/json"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://ruth", headers=headers) as http:
-        yield Api(app, http, store, evidence, bus, control, metrics)
+    async with poster, httpx.AsyncClient(transport=transport, base_url="http://ruth", headers=headers) as http:
+        yield Api(app, http, store, evidence, bus, control, metrics, webhooks, sender)
     bus.close()
     await store.close()
 

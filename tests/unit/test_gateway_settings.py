@@ -63,6 +63,13 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "vas_client_id": "ruth-ai",
         "vas_client_secret": SECRET,
         "vas_token_refresh_margin_s": "7.5",
+        "acknowledged_days": "30.0",
+        "resolved_days": "20.0",
+        "dismissed_days": "10.0",
+        "evidence_per_camera": "1000",
+        "evidence_disk_share": "0.5",
+        "event_days": "7.0",
+        "webhook_networks": "10.0.0.0/8",
     }
     assert values.keys() == VARIABLES.keys() == set(Settings.__struct_fields__) - {"adaptation"}
     settings = load({VARIABLES[name]: value for name, value in values.items()})

@@ -1,0 +1,1 @@
+"""Committed events, sent to those who don't ask for them."""

@@ -1,0 +1,55 @@
+"""Where webhooks may lead: nowhere inside, unless an operator allows it (server-side request forgery, OWASP)."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from gateway.errors import ConfigurationError, DeliveryError
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_CARRIES_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "2001::/32", "2002::/16", "::/96")))
+"""NAT64, Teredo, 6to4 and IPv4-compatible: public to look at, and may lead to any IPv4 address."""
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Read `10.0.0.0/8, 192.168.1.7`; `ConfigurationError` names the part that is no network."""
+    networks: list[Network] = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(part))
+        except ValueError as error:
+            raise ConfigurationError(f"RUTH_AI_WEBHOOK_NETWORKS: {error}; write it as in 10.1.0.0/16") from error
+    return tuple(networks)
+
+
+def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
+    """Whether a webhook may connect there: to the public internet and to what is allowed."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if any(address in network for network in allowed if network.version == address.version):
+        return True
+    if any(address in network for network in _CARRIES_IPV4 if network.version == address.version):
+        return False
+    return address.is_global and not address.is_multicast
+
+
+async def resolve(host: str, port: int, allowed: Sequence[Network]) -> Address:
+    """Find the address to connect to; it, not the name, is what is connected to, so that it can't change in between.
+
+    Raises:
+        DeliveryError: The name is unknown, or all its addresses are refused.
+    """
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise DeliveryError(f"the name {host} can't be found: {error}") from error
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    for address in addresses:
+        if is_allowed(address, allowed):
+            return address
+    refused = ", ".join(dict.fromkeys(map(str, addresses)))
+    raise DeliveryError(f"{host} is {refused}, which isn't public; RUTH_AI_WEBHOOK_NETWORKS can allow it")

@@ -1,0 +1,55 @@
+"""Addresses and signatures of webhooks."""
+
+import ipaddress
+
+import pytest
+
+from gateway.delivery.addresses import is_allowed, parse_networks, resolve
+from gateway.delivery.signature import signed_headers
+from gateway.errors import ConfigurationError, DeliveryError
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8",
+        "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1", "::7f00:1",
+    ],
+)  # fmt: skip
+def test_what_is_not_public_is_refused_unless_allowed(address: str) -> None:
+    ip = ipaddress.ip_address(address)
+    if address != "::ffff:8.8.8.8":
+        assert not is_allowed(ip, ())
+    assert is_allowed(ip, parse_networks("0.0.0.0/0, ::/0"))
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
+def test_what_is_public_is_allowed(address: str) -> None:
+    assert is_allowed(ipaddress.ip_address(address), ())
+
+
+def test_a_network_that_is_none_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"10\.0\.0\.1/8"):
+        parse_networks("192.168.0.0/16,10.0.0.1/8")
+
+
+async def test_a_name_is_refused_by_what_it_stands_for() -> None:
+    with pytest.raises(DeliveryError, match="isn't public"):
+        await resolve("localhost", 80, ())
+    assert (await resolve("localhost", 80, parse_networks("127.0.0.0/8,::1"))).is_loopback
+    with pytest.raises(DeliveryError, match="can't be found"):
+        await resolve("no-such-host.invalid", 80, ())
+
+
+def test_the_signature_is_that_of_the_standards_own_example() -> None:
+    # https://github.com/standard-webhooks/standard-webhooks, libraries/python/tests
+    headers = signed_headers(
+        "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}', "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    )
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_secret_in_plain_text_is_the_key() -> None:
+    plain = signed_headers("1", 1, b"{}", "whsec_not base64 at all!")
+    assert plain["webhook-signature"] != signed_headers("1", 1, b"{}", "another secret text")["webhook-signature"]
