@@ -5,10 +5,27 @@ asks, see `gateway.api.metrics`, so that it can't go stale.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+
+
+_Series = TypeVar("_Series", Counter, Gauge, Histogram)
+
+
+class _ByLabel(dict[str, _Series]):
+    """The series of a metric with one label, by its value; looked up once, as Prometheus' own look-up takes 4 µs."""
+
+    def __init__(self, metric: _Series) -> None:
+        super().__init__()
+        self._metric: _Series = metric
+
+    def __missing__(self, value: str) -> _Series:
+        series: _Series = self._metric.labels(value)
+        self[value] = series
+        return series
 
 
 class Metrics:
@@ -58,13 +75,17 @@ class Metrics:
         )
         self._evidence_deleted = self._counter("evidence_deleted", "Violations whose evidence was deleted.", "reason")
         self._events_trimmed = self._counter("events_trimmed", "Events that can't be replayed any more.")
+        self._dispatched_of = _ByLabel(self._frames_dispatched)
+        self._queue_of = _ByLabel(self._frame_queue)
+        self._requests_of = _ByLabel(self._requests)
+        self._latency_of = _ByLabel(self._latency)
         self._spool = Gauge(
             "ruth_ai_spool_depth", "Records that the database doesn't have yet.", registry=self.registry
         )
 
     def frame_dispatched(self, camera_id: str, model_id: str) -> None:
         """A frame went to a runtime."""
-        self._frames_dispatched.labels(camera_id).inc()
+        self._dispatched_of[camera_id].inc()
         self.inference_requested(model_id)
 
     def frame_dropped(self, camera_id: str, reason: str) -> None:
@@ -73,11 +94,11 @@ class Metrics:
 
     def frame_queue_depth(self, camera_id: str, frames: int) -> None:
         """So many frames of a camera wait now."""
-        self._frame_queue.labels(camera_id).set(frames)
+        self._queue_of[camera_id].set(frames)
 
     def inference_requested(self, model_id: str) -> None:
         """A picture, of a camera or not, goes to a model."""
-        self._requests.labels(model_id).inc()
+        self._requests_of[model_id].inc()
 
     def inference_retried(self, model_id: str) -> None:
         """A frame whose runtime went away is sent to another one."""
@@ -85,7 +106,7 @@ class Metrics:
 
     def inference_succeeded(self, model_id: str, latency_s: float) -> None:
         """Detections came back."""
-        self._latency.labels(model_id).observe(latency_s)
+        self._latency_of[model_id].observe(latency_s)
 
     def inference_failed(self, model_id: str, error: BaseException) -> None:
         """No detections came back; counted by the error's class."""
@@ -122,6 +143,8 @@ class Metrics:
 
     def forget_camera(self, camera_id: str) -> None:
         """Drop every series of a camera that is gone, so that their number doesn't grow for ever."""
+        self._dispatched_of.pop(camera_id, None)
+        self._queue_of.pop(camera_id, None)
         for metric in self._by_camera:
             metric.remove_by_labels({"camera_id": camera_id})
 

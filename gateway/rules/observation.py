@@ -17,6 +17,8 @@ from gateway.rules.tracker import NO_TRACK, Tracks
 
 BoolArray = npt.NDArray[np.bool_]
 
+_NO_ROWS = np.zeros(0, np.intp)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
@@ -57,12 +59,15 @@ class Observation:
 
     def of_class(self, labels: tuple[str, ...], min_score: float) -> BoolArray:
         """`(n,)`: which objects are of these classes, from this score on."""
-        of_class = np.isin(self.detections.class_id, _class_ids(labels, self.detections.labels))
-        return of_class & (self.detections.score >= np.float32(min_score))
+        detections = self.detections
+        wanted = _wanted(labels, detections.labels)[detections.class_id]
+        return wanted & (detections.score >= np.float32(min_score)) if min_score else wanted
 
 
 def counted(definition: ObjectDefinition, observation: Observation) -> npt.NDArray[np.intp]:
     """Rows of the objects that count: of its classes, sure enough to continue, and in its zone."""
+    if not len(observation.detections):
+        return _NO_ROWS
     floor = definition.min_score if definition.keep_score is None else min(definition.keep_score, definition.min_score)
     mask = observation.of_class(definition.labels, floor)
     if isinstance(definition, ZoneDefinition) and definition.zone != WHOLE_PICTURE and mask.any():
@@ -107,5 +112,6 @@ def polygon(zone: tuple[Point, ...]) -> shapely.Polygon:
 
 
 @lru_cache(maxsize=1024)
-def _class_ids(wanted: tuple[str, ...], labels: tuple[str, ...]) -> list[int]:
-    return [i for i, label in enumerate(labels) if label in wanted]
+def _wanted(wanted: tuple[str, ...], labels: tuple[str, ...]) -> BoolArray:
+    """`(classes,)`: which of a model's classes are wanted."""
+    return np.array([label in wanted for label in labels], np.bool_)
