@@ -18,7 +18,8 @@ class PooledPostgresEngine(PostgresEngine):
 
     def __init__(self, dsn: str, pool_size: int) -> None:
         self._pool_size = pool_size
-        super().__init__(config={"dsn": dsn, "timeout": CONNECT_TIMEOUT_S})
+        # No prepared statement outlives its transaction: a pooler may give the next one another connection.
+        super().__init__(config={"dsn": dsn, "timeout": CONNECT_TIMEOUT_S, "statement_cache_size": 0})
 
     async def check_version(self) -> None:
         """Nothing: Piccolo would connect here, in the constructor."""

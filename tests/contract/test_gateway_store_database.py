@@ -1,8 +1,10 @@
-"""What `Store` promises, on SQLite and on PostgreSQL."""
+"""What `Store` promises, on SQLite, on PostgreSQL, and on PostgreSQL behind PgBouncer in transaction mode."""
 
 import asyncio
+import contextlib
 import contextvars
 import datetime as dt
+import os
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from gateway.store.engine import make_engine
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from tests.support.events import a_grant
-from tests.support.postgres import PrivatePostgres, private_postgres
+from tests.support.postgres import PGBOUNCER, PrivatePostgres, private_postgres
 from tests.support.violations import NOON, a_violation, clip_taken, closed, opened, updated
 
 YARD = CameraSettings(
@@ -48,14 +50,30 @@ def postgres() -> Iterator[PrivatePostgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("pgbouncer", marks=pytest.mark.slow)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    url = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else None
-    engine = make_engine(url, tmp_path, pool_size=4)
-    await migrate(engine)
-    opened_store = await PiccoloStore.open(engine, SystemClock())
-    yield opened_store
-    await opened_store.close()
+    with _database(request) as url:
+        engine = make_engine(url, tmp_path, pool_size=4)
+        await migrate(engine)
+        opened_store = await PiccoloStore.open(engine, SystemClock())
+        yield opened_store
+        await opened_store.close()
+
+
+@contextlib.contextmanager
+def _database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """URL of a new database; None for SQLite's own."""
+    if request.param == "sqlite":
+        yield None
+        return
+    server: PrivatePostgres = request.getfixturevalue("postgres")
+    if request.param == "postgres":
+        yield server.new_database()
+        return
+    if not PGBOUNCER and not os.environ.get("CI"):
+        pytest.skip("PgBouncer isn't installed")
+    with server.pooled() as url:
+        yield url
 
 
 async def test_the_database_answers(store: Store) -> None:

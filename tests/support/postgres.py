@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.triton_server import eventually
+
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin") or ""
 
 
 class PrivatePostgres:
@@ -38,6 +42,36 @@ class PrivatePostgres:
     def stop(self) -> None:
         """Stop as a crash would."""
         self._run("pg_ctl", "-w", "-D", f"{self.folder}/data", "-m", "immediate", "stop")
+
+    @contextmanager
+    def pooled(self) -> Iterator[str]:
+        """Run PgBouncer in transaction mode during the block; gives the URL, through it, of a new, empty database.
+
+        Few connections to the server, and any of them for each transaction: what a client keeps in one is soon gone.
+        """
+        url = self.new_database()
+        socket = self.folder / "bouncer"
+        socket.mkdir(mode=0o777, exist_ok=True)
+        socket.chmod(0o777)
+        settings = self.folder / "bouncer.ini"
+        settings.write_text(
+            f"[databases]\n* = host={self.folder} user={self._user}\n[pgbouncer]\nlisten_addr=\n"
+            f"unix_socket_dir={socket}\nauth_type=any\npool_mode=transaction\ndefault_pool_size=3\n"
+            "max_client_conn=100\nserver_round_robin=1\n"
+        )
+        settings.chmod(0o644)
+        process = subprocess.Popen(
+            [PGBOUNCER, "-q", settings],
+            user=self._user if os.geteuid() == 0 else None,
+            cwd=self.folder,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            eventually((socket / ".s.PGSQL.6432").exists, 10)
+            yield url.replace(f"host={self.folder}", f"host={socket}&port=6432")
+        finally:
+            process.terminate()
+            process.wait(10)
 
     def new_database(self) -> str:
         """URL of a new, empty database."""
