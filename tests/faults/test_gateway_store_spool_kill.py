@@ -1,6 +1,7 @@
 """kill -9, a disk that fails to sync, and a disk without space: nothing acknowledged is lost."""
 
 import asyncio
+import itertools
 import os
 import random
 import shutil
@@ -39,6 +40,8 @@ asyncio.run(main())
 """
 ROUNDS = 10
 SEED = 20260301
+CALLS = 100
+DISK_CALLS = "pwrite64,fdatasync,fsync,ftruncate"
 
 
 def _start_writer(path: Path, *prefix: str) -> "subprocess.Popen[str]":
@@ -103,3 +106,27 @@ def test_a_commit_that_the_disk_fails_is_refused_and_the_next_is_kept(tmp_path: 
     assert set(_said(output, "kept")) <= set(kept)
     assert _said(output[:last_refused], "kept")
     assert len(kept) == len(set(kept))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't installed")
+def test_whichever_call_fails_nothing_acknowledged_is_lost_and_the_spool_goes_on(tmp_path: Path) -> None:
+    for number in range(1, CALLS + 1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        calls = ("-e", f"trace={DISK_CALLS}", "-e", f"inject={DISK_CALLS}:error=EIO:when={number}")
+        trace = ("strace", "-f", "--seccomp-bpf", "-o", str(folder / "trace"), *calls)
+        writer = _start_writer(folder / "spool.db", *trace)
+        assert writer.stdout is not None
+        # Enough to come to the call and beyond it; nothing at all where the spool couldn't be opened.
+        output = "".join(itertools.takewhile(bool, (writer.stdout.readline() for _ in range(5 * number))))
+        output += _kill(writer)
+        kept = _kept(folder / "spool.db")
+
+        assert "(INJECTED)" in (folder / "trace").read_text()
+        assert set(_said(output, "kept")) <= set(kept), f"call {number}: an acknowledged record is lost"
+        assert len(kept) == len(set(kept))
+        assert not list(folder.glob("*.damaged-*")), f"call {number}: a good spool was given up"
+        if refused := _said(output, "refused"):
+            assert _said(output[output.rindex(refused[-1]) :], "kept"), f"call {number}: it didn't go on"

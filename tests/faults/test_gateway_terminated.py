@@ -53,9 +53,10 @@ def terminate_under_load(
 ) -> set[Episode]:
     """Show episodes at once, and end the gateway meanwhile; those of which it accepted a picture."""
     accepted: set[Episode] = set()
+    ended = threading.Event()
 
     def show_on(episode: Episode) -> None:
-        while gateway.alive:
+        while not ended.is_set():
             if gateway.show(episode):
                 accepted.add(episode)
 
@@ -66,6 +67,7 @@ def terminate_under_load(
     began_s = time.monotonic()
     status = gateway.kill(signal.SIGTERM)
     exits_s.append(time.monotonic() - began_s)
+    ended.set()
     for each in showing:
         each.join()
 
