@@ -7,6 +7,7 @@ from converters.families.classifier import Classifier
 from converters.families.custom import Custom
 from converters.families.description import read_description
 from converters.families.detr import Detr, RtDetr
+from converters.families.end_to_end import Yolov10
 from converters.families.family import BuildOptions, Family, Recognition
 from converters.families.fastestdet import FastestDet
 from converters.families.nanodet import NanoDet
@@ -14,7 +15,7 @@ from converters.families.posenet import PoseNet
 from converters.families.retinaface import RetinaFace
 from converters.families.simcc import Simcc
 from converters.families.tf_detection import TfDetection
-from converters.families.yolo import Yolov5, Yolov8, Yolov8Pose, Yolov10, YoloxDecoded
+from converters.families.yolo import Yolov5, Yolov8, Yolov8Pose, YoloxDecoded
 from converters.families.yolox import Yolox
 from converters.onnx_file import OnnxFile
 

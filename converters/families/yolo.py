@@ -1,17 +1,12 @@
-"""The YOLO line, by the layout of what comes out: YOLOv5 to v7, YOLOv8 and later, their poses, and end-to-end heads.
+"""The YOLO line, by the layout of what comes out: YOLOv5 to v7, YOLOv8 and later, and their poses.
 
 All take RGB from 0 to 1 on a canvas with the picture in the middle and grey 114 around it; `yolox_decoded` is YOLOX as
 `export_onnx.py --decode_in_inference` writes it, which takes BGR levels with the picture at the top left. Layouts as
 Ultralytics documents and exports them.
 """
 
-from dataclasses import replace
-from typing import cast
-
-import numpy as np
-
-from converters.families.family import BuildOptions, Misfit, PictureInput, original_of, picture_input, sole_output
-from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily, build_planned
+from converters.families.family import Misfit, PictureInput, picture_input, sole_output
+from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.yolo import EndToEndHead, YoloHead
 from converters.families.ultralytics import Metadata, keypoint_names, metadata_of
 from converters.families.yolo_graph import (
@@ -21,16 +16,12 @@ from converters.families.yolo_graph import (
     operators_behind,
     rgb_from_zero_to_one,
     rows_per_cell,
-    width_of_maximum,
 )
 from converters.onnx_file import OnnxFile, TensorInfo
-from converters.spec import BuiltModel, Letterbox
+from converters.spec import Letterbox
 
 SCORE_THRESHOLD = 0.25
 """Ultralytics' default for prediction."""
-MAX_END_TO_END_ROWS = 3000
-_MAX_FRACTION = 2.0
-"""A box told in fractions of the picture may reach beyond it; hundreds of rows in pixels never all lie so near 0."""
 _ARITHMETIC = {"Add", "Div", "Mul", "Pow", "ScatterND", "Sub"}
 
 
@@ -46,9 +37,9 @@ class Yolov5(PlannedFamily):
             Misfit: It is of another.
         """
         picture, metadata = picture_input(file), metadata_of(file.model)
-        _check_task(metadata, "detect")
+        check_task(metadata, "detect")
         head, why = _decoded_rows(file, picture, (1, 3))
-        return _centred(picture, head, metadata, why, nms_iou=0.45)
+        return centred(picture, head, metadata, why, nms_iou=0.45)
 
 
 class YoloxDecoded(PlannedFamily):
@@ -89,14 +80,14 @@ class Yolov8(PlannedFamily):
             Misfit: It is of another.
         """
         picture, metadata = picture_input(file), metadata_of(file.model)
-        _check_task(metadata, "detect")
+        check_task(metadata, "detect")
         table, columns, rows = _columns_by_rows(file, picture)
         classes = _class_columns(file, table)
         if metadata.task != "detect" and classes not in (None, columns - 4):
             raise Misfit(f"only {classes} of its columns pass a Sigmoid behind the box; the rest are keypoints")
         head = YoloHead(output=table.name, rows=rows, classes=columns - 4, columns_first=True)
         why = f"{rows} columns are the cells of {_size(picture)}, each a decoded box and {columns - 4} classes"
-        return _centred(picture, head, metadata, why)
+        return centred(picture, head, metadata, why)
 
 
 class Yolov8Pose(PlannedFamily):
@@ -111,7 +102,7 @@ class Yolov8Pose(PlannedFamily):
             Misfit: It is of another.
         """
         picture, metadata = picture_input(file), metadata_of(file.model)
-        _check_task(metadata, "pose")
+        check_task(metadata, "pose")
         table, columns, rows = _columns_by_rows(file, picture)
         classes = _class_columns(file, table) or 1
         if metadata.kpt_shape is not None:
@@ -124,59 +115,10 @@ class Yolov8Pose(PlannedFamily):
             f"{rows} columns are the cells of {_size(picture)}, each a decoded box, {classes} classes and "
             f"{rest // 3} keypoints"
         )
-        return _centred(picture, head, metadata, why)
+        return centred(picture, head, metadata, why)
 
 
-class Yolov10(PlannedFamily):
-    """The family `yolov10`: finished rows `[b, 300, 6]`; YOLOv10, YOLO26 and other end-to-end exports."""
-
-    name = "yolov10"
-
-    def plan(self, file: OnnxFile) -> Plan:
-        """Return how to fuse a file of this family.
-
-        Raises:
-            Misfit: It is of another.
-        """
-        picture, metadata = picture_input(file), metadata_of(file.model)
-        _check_task(metadata, "detect", "pose")
-        table = sole_output(file, "FLOAT [N, rows, 6 + 3 x keypoints]", _finished_rows)
-        if not holds(file, "TopK", "NonMaxSuppression"):
-            raise Misfit("nothing in its graph chooses rows (TopK), as an end-to-end head does")
-        if "Sigmoid" in operators_behind(file, table.name):
-            raise Misfit(
-                "its columns come out of a Sigmoid: boxes from 0 to 1 and a score for each class, as RT-DETR gives "
-                "them, not box, score and class"
-            )
-        rows, columns = int(table.shape[1]), int(table.shape[2])
-        head = EndToEndHead(output=table.name, rows=rows, keypoints=(columns - 6) // 3)
-        why = f"its {rows} rows of {columns} columns are chosen by TopK: box, score, class" + (
-            f", {head.keypoints} keypoints" if head.keypoints else ""
-        )
-        return _centred(picture, head, metadata, why, nms_iou=NO_SUPPRESSION, classes=_classes_of(file, metadata))
-
-    def build(self, file: OnnxFile, options: BuildOptions) -> BuiltModel:
-        """Fuse a recognised model; whether its boxes are pixels or fractions is seen by running it, no graph shows it.
-
-        Raises:
-            ModelError: The labels don't fit the number of classes.
-        """
-        plan = self.plan(file)
-        height, width = plan.picture.canvas
-        noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        head = cast("EndToEndHead", plan.head)
-        places = original_of(file, plan.preprocess).outputs(noise)[head.output][:, :4]
-        if 0 < np.abs(places).max() <= _MAX_FRACTION:
-            unit_px = (plan.picture.width, plan.picture.height)
-            plan = replace(
-                plan,
-                head=replace(head, unit_px=unit_px),
-                why=f"{plan.why}; run on noise, its boxes lie between 0 and 1",
-            )
-        return build_planned(file, self.name, plan, options)
-
-
-def _centred(
+def centred(
     picture: PictureInput,
     head: YoloHead | EndToEndHead,
     metadata: Metadata,
@@ -185,7 +127,7 @@ def _centred(
     nms_iou: float = 0.7,
     classes: int | None = None,
 ) -> Plan:
-    """Return the plan that all but YOLOX share."""
+    """Return the plan that all but YOLOX share: RGB from 0 to 1, the picture in the middle."""
     count = head.classes if isinstance(head, YoloHead) else classes or 0
     labels = tuple(metadata.names[key] for key in sorted(metadata.names)) if metadata.names else None
     if labels is None and head.keypoints and count == 1:
@@ -204,7 +146,12 @@ def _centred(
     )
 
 
-def _check_task(metadata: Metadata, *tasks: str) -> None:
+def check_task(metadata: Metadata, *tasks: str) -> None:
+    """Refuse a network whose metadata names another task.
+
+    Raises:
+        Misfit: It does.
+    """
     if metadata.task and metadata.task not in tasks:
         raise Misfit(f"its metadata says that its task is {metadata.task}, not {' or '.join(tasks)}")
 
@@ -282,28 +229,6 @@ def _class_columns(file: OnnxFile, table: TensorInfo) -> int | None:
     while parts and parts[0][0] == "Sigmoid":
         classes += parts.pop(0)[1] or int(table.shape[1]) - 4 - classes
     return classes
-
-
-def _finished_rows(shape: tuple[int | str, ...]) -> bool:
-    match shape:
-        case (_, int(rows), int(columns)):
-            return 1 <= rows <= MAX_END_TO_END_ROWS and columns >= 6 and columns % 3 == 0
-        case _:
-            return False
-
-
-def _classes_of(file: OnnxFile, metadata: Metadata) -> int:
-    """Count the classes of an end-to-end head, whose rows hold only the best one's number.
-
-    Raises:
-        Misfit: Neither metadata nor the graph tells.
-    """
-    if metadata.names is not None:
-        return len(metadata.names)
-    counted = width_of_maximum(file)
-    if counted is None:
-        raise Misfit("its classes can't be counted: it has no metadata `names`, and no ReduceMax over class scores")
-    return counted
 
 
 def _size(picture: PictureInput) -> str:

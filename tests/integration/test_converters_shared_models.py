@@ -74,28 +74,35 @@ def test_a_detector_finds_what_the_second_hand_finds(server, repository, data_di
         found = rows[: int(count[0])]
         pairs += matched(expected[member], found)
         either += len(expected[member]) + len(found)
+    f1 = 2 * pairs / either
+    print(f"F1 {f1:.4f} of {pairs} pairs")
     assert pairs > 8 * sum(BATCH_SIZES)
-    assert 2 * pairs / either >= 0.99, f"F1 {2 * pairs / either:.4f} of {pairs} pairs"
+    assert f1 >= 0.99
 
 
 def test_a_pose_has_the_keypoints_that_the_second_hand_reads(server, data_dir, photographs):
     frames = np.stack([POSENET.frame(picture) for picture in photographs])
     expected = POSENET.answers(data_dir / "models", frames, 0)
-    people = 0
+    people, furthest = 0, np.zeros(3)
     for member, (rows, count) in at_every_index(server, "posenet", frames, ["detections", "num_detections"]):
         mean = expected[member][:, 2].mean()
         assert int(count[0]) == (mean > 0.3) or abs(mean - 0.3) < 0.002
         if count[0]:
             people += 1
             keypoints = rows[0, 6:].reshape(17, 3)
-            assert np.abs(keypoints - expected[member]).max(axis=0) == pytest.approx([0, 0, 0], abs=0.25)
+            furthest = np.maximum(furthest, np.abs(keypoints - expected[member]).max(axis=0))
             assert rows[0, 4] == pytest.approx(mean, abs=0.002)
+    print(f"furthest: x, y, score {furthest.round(5).tolist()} of {people} poses")
     assert people >= 5 * sum(BATCH_SIZES)
+    assert (furthest <= [0.25, 0.25, 0.002]).all()
 
 
 def test_a_classifier_says_what_the_second_hand_reads(server, data_dir, photographs):
     frames = np.stack([WAKE_WORDS.frame(picture) for picture in photographs])
     expected = WAKE_WORDS.answers(data_dir / "models", frames, 0)
     assert {scores.argmax() for scores in expected} == {0, 1}
+    furthest = 0.0
     for member, (scores,) in at_every_index(server, "wake_words", frames, ["scores"]):
-        assert scores == pytest.approx(expected[member], abs=0.002)
+        furthest = max(furthest, np.abs(scores - expected[member]).max())
+    print(f"furthest: {furthest:.6f}")
+    assert furthest <= 0.002

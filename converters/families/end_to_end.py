@@ -1,0 +1,93 @@
+"""End-to-end heads of the YOLO line (YOLOv10, YOLO26): finished rows, chosen by the network itself.
+
+Boxes are in pixels as Ultralytics exports them; other exporters tell them in fractions of the picture.
+"""
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from converters.families.family import BuildOptions, Misfit, original_of, picture_input, sole_output
+from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily, build_planned
+from converters.families.heads.yolo import EndToEndHead
+from converters.families.ultralytics import Metadata, metadata_of
+from converters.families.yolo import centred, check_task
+from converters.families.yolo_graph import holds, operators_behind, width_of_maximum
+from converters.onnx_file import OnnxFile
+from converters.spec import BuiltModel
+
+MAX_END_TO_END_ROWS = 3000
+_MAX_FRACTION = 2.0
+"""A box told in fractions of the picture may reach beyond it; hundreds of rows in pixels never all lie so near 0."""
+
+
+class Yolov10(PlannedFamily):
+    """The family `yolov10`: finished rows `[b, 300, 6]`; YOLOv10, YOLO26 and other end-to-end exports."""
+
+    name = "yolov10"
+
+    def plan(self, file: OnnxFile) -> Plan:
+        """Return how to fuse a file of this family.
+
+        Raises:
+            Misfit: It is of another.
+        """
+        picture, metadata = picture_input(file), metadata_of(file.model)
+        check_task(metadata, "detect", "pose")
+        table = sole_output(file, "FLOAT [N, rows, 6 + 3 x keypoints]", _finished_rows)
+        if not holds(file, "TopK", "NonMaxSuppression"):
+            raise Misfit("nothing in its graph chooses rows (TopK), as an end-to-end head does")
+        if "Sigmoid" in operators_behind(file, table.name):
+            raise Misfit(
+                "its columns come out of a Sigmoid: boxes from 0 to 1 and a score for each class, as RT-DETR gives "
+                "them, not box, score and class"
+            )
+        rows, columns = int(table.shape[1]), int(table.shape[2])
+        head = EndToEndHead(output=table.name, rows=rows, keypoints=(columns - 6) // 3)
+        why = f"its {rows} rows of {columns} columns are chosen by TopK: box, score, class" + (
+            f", {head.keypoints} keypoints" if head.keypoints else ""
+        )
+        return centred(picture, head, metadata, why, nms_iou=NO_SUPPRESSION, classes=_classes_of(file, metadata))
+
+    def build(self, file: OnnxFile, options: BuildOptions) -> BuiltModel:
+        """Fuse a recognised model; whether its boxes are pixels or fractions is seen by running it, no graph shows it.
+
+        Raises:
+            ModelError: The labels don't fit the number of classes.
+        """
+        plan = self.plan(file)
+        height, width = plan.picture.canvas
+        noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        head = cast("EndToEndHead", plan.head)
+        places = original_of(file, plan.preprocess).outputs(noise)[head.output][:, :4]
+        if 0 < np.abs(places).max() <= _MAX_FRACTION:
+            unit_px = (plan.picture.width, plan.picture.height)
+            plan = replace(
+                plan,
+                head=replace(head, unit_px=unit_px),
+                why=f"{plan.why}; run on noise, its boxes lie between 0 and 1",
+            )
+        return build_planned(file, self.name, plan, options)
+
+
+def _finished_rows(shape: tuple[int | str, ...]) -> bool:
+    match shape:
+        case (_, int(rows), int(columns)):
+            return 1 <= rows <= MAX_END_TO_END_ROWS and columns >= 6 and columns % 3 == 0
+        case _:
+            return False
+
+
+def _classes_of(file: OnnxFile, metadata: Metadata) -> int:
+    """Count the classes of an end-to-end head, whose rows hold only the best one's number.
+
+    Raises:
+        Misfit: Neither metadata nor the graph tells.
+    """
+    if metadata.names is not None:
+        return len(metadata.names)
+    counted = width_of_maximum(file)
+    if counted is None:
+        raise Misfit("its classes can't be counted: it has no metadata `names`, and no ReduceMax over class scores")
+    return counted
