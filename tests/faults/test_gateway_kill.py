@@ -55,6 +55,7 @@ def one_round(gateway: ScriptedGateway, moments: random.Random, point: str) -> f
     return ready_s
 
 
+@pytest.mark.slow
 def test_the_checker_sees_through_a_spool_that_promises_too_early(gateway: ScriptedGateway) -> None:
     gateway.start(broken=True)
     gateway.wait_ready()
@@ -69,7 +70,7 @@ def test_the_checker_sees_through_a_spool_that_promises_too_early(gateway: Scrip
     assert any(fault.startswith("lost") for fault in found), found
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("kills", [2, pytest.param(KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_no_violation_is_lost_doubled_split_or_merged_by_kill_9(
     gateway: ScriptedGateway, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

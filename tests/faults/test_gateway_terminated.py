@@ -20,10 +20,9 @@ ROUNDS = 30
 EXIT_S = 10.0
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(ROUNDS, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
-def test_nothing_accepted_is_dropped_by_sigterm(
-    tmp_path: Path, rounds: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_accepted_is_dropped_by_sigterm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     moments = random.Random(SEED)
     publish_scripted(tmp_path / "models", MODEL)
     with (
@@ -35,14 +34,14 @@ def test_nothing_accepted_is_dropped_by_sigterm(
         cameras = [gateway.new_camera() for _ in range(CAMERAS)]
         exits_s: list[float] = []
         accepted: set[Episode] = set()
-        for label in LABELS[:rounds]:
+        for label in LABELS[:ROUNDS]:
             accepted |= terminate_under_load(gateway, [(camera, label) for camera in cameras], moments, exits_s)
             gateway.start()
             gateway.wait_ready()
         wrong = gateway.settle(lambda: stored_in(gateway.data_dir / "ruth.db"))
 
     with capsys.disabled():
-        print(f"\nseed {SEED}: {rounds} SIGTERMs, {len(accepted)} episodes accepted, longest exit {max(exits_s):.2f} s")
+        print(f"\nseed {SEED}: {ROUNDS} SIGTERMs, {len(accepted)} episodes accepted, longest exit {max(exits_s):.2f} s")
     assert wrong == []
     assert accepted
     assert max(exits_s) <= EXIT_S
