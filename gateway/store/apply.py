@@ -17,6 +17,7 @@ from gateway.domain.violation import (
     ViolationUpdated,
 )
 from gateway.store.audit import GATEWAY, write_audit
+from gateway.store.bulk import insert_rows
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
 from gateway.store.outbox import OutboxEntry, write_events
@@ -40,20 +41,19 @@ async def apply_records(engine: DatabaseEngine, records: Sequence[ViolationRecor
     async with engine.transaction():
         for start in range(0, len(records), MAX_ROWS_PER_STATEMENT):
             chunk = records[start : start + MAX_ROWS_PER_STATEMENT]
-            opened = await _insert([record.violation for record in chunk if isinstance(record, ViolationOpened)])
+            opened = await _insert(
+                engine, [record.violation for record in chunk if isinstance(record, ViolationOpened)]
+            )
             changed = [await _change(record) for record in chunk]
             events += await write_events(engine, list(_entries(chunk, opened, changed)), now)
     return events
 
 
-async def _insert(violations: Sequence[Violation]) -> set[str]:
+async def _insert(engine: DatabaseEngine, violations: Sequence[Violation]) -> set[str]:
     """Insert what isn't there; the ids that were not."""
-    if not violations:
-        return set()
-    rows = [ViolationRow(**violation_columns(violation)) for violation in violations]
-    insert = ViolationRow.insert(*rows).on_conflict(target=ViolationRow.id, action="DO NOTHING")
-    inserted = {row["id"] for row in await insert.returning(ViolationRow.id)}
-    await write_audit({v.id: [_created(v)] for v in violations if v.id in inserted})
+    rows = [violation_columns(violation) for violation in violations]
+    inserted = set(await insert_rows(engine, ViolationRow, rows, ViolationRow.id, known=True))
+    await write_audit(engine, {v.id: [_created(v)] for v in violations if v.id in inserted})
     return inserted
 
 

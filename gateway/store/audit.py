@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from gateway.domain.violation import AUDIT_ACTIONS, AuditAction, AuditEntry, ViolationPatch
+from gateway.store.bulk import insert_rows
 from gateway.store.database_errors import database_call
+from gateway.store.engine import DatabaseEngine
 from gateway.store.rows import without_nul
 from gateway.store.tables import AuditRow
 
@@ -14,21 +16,20 @@ GATEWAY = "gateway"
 """The actor of what no person did."""
 
 
-async def write_audit(entries: Mapping[str, Sequence[AuditEntry]]) -> None:
+async def write_audit(engine: DatabaseEngine, entries: Mapping[str, Sequence[AuditEntry]]) -> None:
     """Add entries by violation id; to be called in a transaction."""
     rows = [
-        AuditRow(
-            violation_id=violation_id,
-            at=entry.at,
-            actor=without_nul(entry.actor),
-            action=entry.action.value,
-            note=without_nul(entry.note),
-        )
+        {
+            "violation_id": violation_id,
+            "at": entry.at,
+            "actor": without_nul(entry.actor),
+            "action": entry.action.value,
+            "note": without_nul(entry.note),
+        }
         for violation_id, entries_of_one in entries.items()
         for entry in entries_of_one
     ]
-    if rows:
-        await AuditRow.insert(*rows)
+    await insert_rows(engine, AuditRow, rows, AuditRow.number)
 
 
 def audit_of_patch(patch: ViolationPatch, now: dt.datetime) -> Iterator[AuditEntry]:

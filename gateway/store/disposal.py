@@ -64,7 +64,7 @@ async def forget_evidence(
             ViolationRow.id.is_in([*violation_ids]) & ViolationRow.evidence_deleted_at.is_null()
         )
         forgotten = [violation_of(row) for row in await update.returning(*ViolationRow.all_columns())]
-        await write_audit({violation.id: [entry] for violation in forgotten})
+        await write_audit(engine, {violation.id: [entry] for violation in forgotten})
         entries = [OutboxEntry(EventType.VIOLATION_UPDATED, v.camera_id, v) for v in forgotten]
         events += await write_events(engine, entries, now)
     return events

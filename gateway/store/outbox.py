@@ -9,6 +9,7 @@ from piccolo.query.functions import Max
 
 from gateway.domain.event import Event, EventType, GrantChanged
 from gateway.domain.violation import Violation
+from gateway.store.bulk import insert_rows
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, lock_until_commit
 from gateway.store.rows import event_of, json_text
@@ -40,11 +41,10 @@ async def write_events(engine: DatabaseEngine, entries: Sequence[OutboxEntry], n
     await lock_until_commit(engine, _OUTBOX_LOCK)
     payloads = [json_text(entry.payload) for entry in entries]
     rows = [
-        OutboxRow(type=entry.type.value, camera_id=entry.camera_id, at=now, payload=payload)
+        {"type": entry.type.value, "camera_id": entry.camera_id, "at": now, "payload": payload}
         for entry, payload in zip(entries, payloads, strict=True)
     ]
-    written = await OutboxRow.insert(*rows).returning(OutboxRow.number)
-    numbers = sorted(row["number"] for row in written)
+    numbers = sorted(await insert_rows(engine, OutboxRow, rows, OutboxRow.number))
     return [
         Event(
             number=number,

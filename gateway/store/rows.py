@@ -1,5 +1,6 @@
 """Domain values to table rows, and back."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ Changes = dict[Column | str, Any]
 _VIOLATION_JSON = ("box", "resolution_wh", "zone", "evidence", "clean_evidence", "clip")
 _CAMERA_SETTINGS = ("name", "url", "model", "fps", "priority", "clip_before_s", "clip_after_s", "masks", "enabled")
 _RULE_SETTINGS = ("name", "definition", "severity", "enabled")
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -95,8 +97,9 @@ def without_nul(text: str) -> str:
 
 
 def json_text(value: object) -> str:
-    """A value as JSON text."""
-    return msgspec.json.encode(value).decode()
+    """A value as JSON text that PostgreSQL can turn into text again: U+0000 becomes U+FFFD."""
+    text = msgspec.json.encode(value).decode()
+    return _ESCAPED_NUL.sub(r"\1\\ufffd", text) if r"\u0000" in text else text
 
 
 def only_row(rows: Sequence[Row], noun: str, row_id: str) -> Row:

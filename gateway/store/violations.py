@@ -33,7 +33,7 @@ async def patch_violation(
         update = ViolationRow.update(changes).where(ViolationRow.id == violation_id)
         rows = await update.returning(*ViolationRow.all_columns())
         patched = violation_of(only_row(rows, "violation", violation_id))
-        await write_audit({violation_id: list(audit_of_patch(patch, now))})
+        await write_audit(engine, {violation_id: list(audit_of_patch(patch, now))})
         entry = OutboxEntry(EventType.VIOLATION_UPDATED, patched.camera_id, patched)
         (event,) = await write_events(engine, [entry], now)
     return patched, event
