@@ -25,6 +25,7 @@ from gateway.domain.event import Event
 from gateway.errors import ConfigurationError, RuthError
 from gateway.events.bus import MemoryEventBus
 from gateway.events.grants import GrantAnnouncer
+from gateway.events.redis_bus import RedisEventBus
 from gateway.events.stream import KEEP_ALIVE_S
 from gateway.health import HealthCheck
 from gateway.inference.host import host_id
@@ -55,7 +56,7 @@ class Parts:
 
     store: PiccoloStore
     spool: SqliteSpool
-    bus: MemoryEventBus
+    bus: MemoryEventBus | RedisEventBus
     drain: Drain
     grants: GrantAnnouncer
     sender: WebhookSender
@@ -90,7 +91,8 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
 
 
 def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool, poster: Poster) -> Parts:
-    metrics, bus = Metrics(), MemoryEventBus()
+    metrics = Metrics()
+    bus = RedisEventBus(settings.redis_url, store) if settings.redis_url else MemoryEventBus()
     evidence = EvidenceFolder(settings.data_dir / "evidence")
     media = MediaSettings(settings.media_dir, settings.hardware_decoding)
     media.check_hardware()
@@ -126,7 +128,13 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         bus=bus,
         control=pipeline,
         health=HealthCheck(
-            store, pipeline, clock, release, vas=vas.ping if vas else None, record_fault=lambda: drain.fault
+            store,
+            pipeline,
+            clock,
+            release,
+            redis=bus.ping if isinstance(bus, RedisEventBus) else None,
+            vas=vas.ping if vas else None,
+            record_fault=lambda: drain.fault,
         ),
         metrics=metrics,
         webhooks=webhooks,
@@ -189,9 +197,10 @@ async def _run(settings: Settings, parts: Parts) -> int:
     drain = asyncio.create_task(parts.drain.run(), name="drain")
     grants = asyncio.create_task(parts.grants.run(), name="grants")
     sender = asyncio.create_task(parts.sender.run(), name="webhooks")
+    fan_out = asyncio.create_task(_fan_out(parts), name="fan-out")
     sockets = asyncio.create_task(_serve_model_sockets(settings, parts), name="model sockets")
     retention = asyncio.create_task(parts.retention.run(), name="retention")
-    for stage in (pipeline, drain, grants, sender, sockets, retention):
+    for stage in (pipeline, drain, grants, sender, fan_out, sockets, retention):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -202,11 +211,18 @@ async def _run(settings: Settings, parts: Parts) -> int:
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
-        for stage in (grants, sender, sockets, retention):
+        for stage in (grants, sender, fan_out, sockets, retention):
             stage.cancel()
-        await asyncio.wait({grants, sender, sockets, retention})
+        await asyncio.wait({grants, sender, fan_out, sockets, retention})
         await _stop(parts, pipeline, drain)
-    return _report_crashes(pipeline, drain, grants, sender, sockets, retention)
+    return _report_crashes(pipeline, drain, grants, sender, fan_out, sockets, retention)
+
+
+async def _fan_out(parts: Parts) -> None:
+    if isinstance(parts.bus, RedisEventBus):
+        await parts.bus.run()
+    else:
+        await asyncio.Event().wait()
 
 
 async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:
@@ -216,7 +232,7 @@ async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:
         await ModelSockets(settings.model_socket_dir, parts.pipeline).run()
 
 
-async def _serve_http(server: uvicorn.Server, bus: MemoryEventBus) -> None:
+async def _serve_http(server: uvicorn.Server, bus: MemoryEventBus | RedisEventBus) -> None:
     """Serve until a signal; listeners to events are let go first, or their connections would hold the server up."""
     closing = asyncio.create_task(_close_when_exiting(server, bus))
     try:
@@ -226,7 +242,7 @@ async def _serve_http(server: uvicorn.Server, bus: MemoryEventBus) -> None:
         bus.close()
 
 
-async def _close_when_exiting(server: uvicorn.Server, bus: MemoryEventBus) -> None:
+async def _close_when_exiting(server: uvicorn.Server, bus: MemoryEventBus | RedisEventBus) -> None:
     while not server.should_exit:  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.1)
     bus.close()

@@ -19,13 +19,14 @@
     │   └── ModelContractError      the model can be called, but not scheduled
     ├── DeliveryError               a receiver did not take an event
     │   └── DeliveryRefusedError    it refuses this event; trying again rarely helps
+    ├── FanOutError                 Redis is away; each replica's listeners hear of its own events alone
     └── StoreError                  a record can't be kept or read
         ├── SpoolError              not durable: detection must stop until this is mended
         │   └── SpoolInUseError     another process has it
         └── DatabaseError           the database is away or refuses
 
-Foreign exceptions are mapped to these in the adapters (`sources`, `inference`, `store`, `delivery`), with
-`raise … from`.
+Foreign exceptions are mapped to these in the adapters (`sources`, `inference`, `store`, `events`, `delivery`),
+with `raise … from`.
 """
 
 
@@ -103,6 +104,10 @@ class DeliveryError(RuthError):
 
 class DeliveryRefusedError(DeliveryError):
     """The receiver refuses this event; trying again rarely helps."""
+
+
+class FanOutError(RuthError):
+    """Redis can't be reached."""
 
 
 class StoreError(RuthError):

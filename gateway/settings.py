@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         port: Port of the API.
         data_dir: Folder of the spool, the evidence and, without `database_url`, the database.
         database_url: PostgreSQL or SQLite; None for SQLite in `data_dir`.
+        redis_url: Redis, for events between replicas; None for one replica.
         database_pool_size: Connections to the database at most.
         runtime_url: `host:port` of a Triton that `doctor` checks and `replay` uses unless told otherwise.
         runtime_timeout_ms: A direct call, one picture from outside, has its answer by then or is given up.
@@ -77,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("data")
     database_url: str | None = None
     database_pool_size: Count = 10
+    redis_url: str | None = None
     runtime_url: str = "127.0.0.1:8001"
     runtime_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=600_000)] = 5000
     runtime_token: str | None = None
@@ -121,6 +123,7 @@ VARIABLES: Mapping[str, str] = {
     "data_dir": "RUTH_AI_DATA_DIR",
     "database_url": "DATABASE_URL",
     "database_pool_size": "DATABASE_POOL_SIZE",
+    "redis_url": "REDIS_URL",
     "runtime_url": "AI_RUNTIME_URL",
     "runtime_timeout_ms": "AI_RUNTIME_TIMEOUT_MS",
     "runtime_token": "RUTH_AI_RUNTIME_TOKEN",

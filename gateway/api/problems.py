@@ -90,6 +90,7 @@ PROBLEMS: Mapping[type[errors.RuthError], ProblemKind] = {
     errors.ModelContractError: ProblemKind(HTTPStatus.CONFLICT, "model-contract", "The model declares no contract"),
     errors.DeliveryError: ProblemKind(HTTPStatus.BAD_GATEWAY, "not-delivered", "The receiver did not take it"),
     errors.DeliveryRefusedError: ProblemKind(HTTPStatus.BAD_GATEWAY, "delivery-refused", "The receiver refused it"),
+    errors.FanOutError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "redis-away", "Redis is away"),
     errors.StoreError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "store-failed", "Records can't be kept or read"),
     errors.SpoolError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "spool-failed", "Records can't be made durable"),
     errors.SpoolInUseError: ProblemKind(

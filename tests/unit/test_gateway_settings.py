@@ -69,6 +69,7 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "evidence_per_camera": "1000",
         "evidence_disk_share": "0.5",
         "event_days": "7.0",
+        "redis_url": "redis://redis:6379/0",
         "webhook_networks": "10.0.0.0/8",
     }
     assert values.keys() == VARIABLES.keys() == set(Settings.__struct_fields__) - {"adaptation"}

@@ -1,0 +1,87 @@
+"""Events between replicas through a real Redis."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.event import Event
+from gateway.errors import ConfigurationError, FanOutError
+from gateway.events.follow import follow
+from gateway.events.redis_bus import RedisEventBus
+from tests.support.api_app import Api, running_api
+from tests.support.redis_server import PrivateRedis, private_redis
+from tests.support.violations import opened
+
+
+@pytest.fixture
+def redis() -> Iterator[PrivateRedis]:
+    with private_redis() as server:
+        yield server
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with running_api(tmp_path) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def _replica(redis: PrivateRedis, api: Api) -> AsyncIterator[RedisEventBus]:
+    bus = RedisEventBus(redis.url, api.store)
+    task = asyncio.create_task(bus.run())
+    try:
+        yield bus
+    finally:
+        bus.close()
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _next(events: AsyncIterator[Event]) -> int:
+    async with asyncio.timeout(20):
+        return (await anext(events)).number
+
+
+async def test_listeners_of_one_replica_hear_the_other_also_after_redis_was_killed_and_wiped(
+    redis: PrivateRedis, api: Api
+) -> None:
+    async with _replica(redis, api) as one, _replica(redis, api) as other:
+        here, there = follow(api.store, one, 0), follow(api.store, other, 0)
+
+        async def happen() -> None:
+            one.publish(await api.store.apply([opened(), opened()]))
+
+        await happen()
+        assert [await _next(events) for events in (here, here, there, there)] == [1, 2, 1, 2]
+        await other.ping()
+
+        redis.kill()
+        with pytest.raises(FanOutError):
+            await other.ping()
+        await happen()
+        assert [await _next(here), await _next(here)] == [3, 4]  # this replica's own come at once
+
+        redis.start()
+        assert [await _next(there), await _next(there)] == [3, 4]
+        await happen()
+        assert [await _next(events) for events in (here, here, there, there)] == [5, 6, 5, 6]
+
+
+async def test_an_event_of_this_replica_comes_once(redis: PrivateRedis, api: Api) -> None:
+    async with _replica(redis, api) as one, _replica(redis, api) as other:
+        await other.ping()
+        listener = one.listen()
+        one.publish(await api.store.apply([opened()]))
+        other.publish(await api.store.apply([opened()]))
+        assert await _next(listener) == 1
+        async with asyncio.timeout(20):
+            numbers = [(await anext(listener)).number]
+        assert numbers == [2]
+
+
+def test_a_url_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+        RedisEventBus("http://redis", None)  # type: ignore[arg-type]
