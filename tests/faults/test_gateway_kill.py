@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.failpoints import FAILPOINTS
+from tests.support.fault_scale import SCALE
 from tests.support.history import stored_in
 from tests.support.scripted_gateway import MODEL, ScriptedGateway, scripted_gateway
 from tests.support.scripted_model import publish_scripted
 from tests.support.triton_server import running_triton
 
 SEED = int(os.environ.get("RUTH_FAULTS_SEED", "20260301"))
-SCALE = float(os.environ.get("RUTH_FAULTS_SCALE", "1"))
 KILLS = round(200 * SCALE)
 
 

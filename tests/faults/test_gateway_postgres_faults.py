@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -18,11 +17,11 @@ from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.spool import SqliteSpool
 from tests.support.cutting_proxy import cutting_proxy
+from tests.support.fault_scale import SCALE
 from tests.support.history import Stored, faults, stored_at
 from tests.support.postgres import PrivatePostgres, private_postgres
 from tests.support.violations import opened
 
-SCALE = float(os.environ.get("RUTH_FAULTS_SCALE", "1"))
 CUTS = round(200 * SCALE)
 OUTAGE_S = 60 * SCALE
 RATE = 50.0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fault_scale import SCALE
 from tests.support.history import Episode, stored_in
 from tests.support.scripted_gateway import MODEL, ScriptedGateway, scripted_gateway
 from tests.support.scripted_model import LABELS, publish_scripted
@@ -16,7 +17,7 @@ from tests.support.triton_server import running_triton
 
 SEED = int(os.environ.get("RUTH_FAULTS_SEED", "20260301"))
 CAMERAS = 4
-ROUNDS = 30
+ROUNDS = round(30 * SCALE)
 EXIT_S = 10.0
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fault_scale import SCALE
 from tests.support.running_gateway import running_gateway
 from tests.support.scripted_gateway import MODEL
 from tests.support.scripted_model import publish_scripted
 from tests.support.triton_server import eventually, running_triton
 
 KILLS = 2
-MANY_KILLS = round(50 * float(os.environ.get("RUTH_FAULTS_SCALE", "1")))
+MANY_KILLS = round(50 * SCALE)
 INSTANCES = 2  # of the published model: one region of the Python backend each
 RECOVERY_S = 20.0  # the goal is 5 s on an idle machine; the figure is printed, and kept in docs/benchmarks.md
 
