@@ -63,18 +63,31 @@ class TrialServer:
                 raise ModelError(f"Triton loaded {name} but can't run it: {error.message()}") from error
         return tuple(answer.as_numpy(output) for output in outputs)
 
-    def exchange(self, old: str, new: str) -> None:
+    def exchange(self, old: str, new: str, *, one_at_a_time: bool) -> None:
         """Unload one model and load another.
+
+        Args:
+            old: The one that is loaded.
+            new: The other.
+            one_at_a_time: Wait for the memory of the old one, which takes Triton a second or two.
 
         Raises:
             ModelError: Triton can't load it; the message holds its reason.
         """
+        deadline = time.monotonic() + READY_TIMEOUT_S
         with triton.InferenceServerClient(self.grpc_url) as client:
             try:
                 client.unload_model(old, client_timeout=INFER_TIMEOUT_S)
+                while one_at_a_time and not _unloaded(client, old) and time.monotonic() < deadline:
+                    time.sleep(_POLL_S)
                 client.load_model(new, client_timeout=READY_TIMEOUT_S)
             except triton.InferenceServerException as error:
                 raise ModelError(f"Triton can't load {new}: {error.message()}") from error
+
+
+def _unloaded(client: triton.InferenceServerClient, name: str) -> bool:
+    index: Any = client.get_model_repository_index()
+    return all(model.state == "UNAVAILABLE" for model in index.models if model.name == name)
 
 
 def _tensor(name: str, value: NDArray[Any]) -> triton.InferInput:
