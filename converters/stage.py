@@ -107,7 +107,7 @@ class Stage:
         _sync_folder(self.repository.root)
 
     def serve(self, name: str, config: str) -> None:
-        """Serve a published model by another configuration from now on; the one until now is kept for a rollback.
+        """Serve a published model by another configuration from now on.
 
         Raises:
             ModelError: The repository can't be written.

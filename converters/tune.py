@@ -148,7 +148,7 @@ def tune(
 
 
 def apply(root: Path, tuning: Tuning) -> None:
-    """Serve the model by the best setting from its next load on; the configuration until now is kept.
+    """Serve the model by the best setting from its next load on.
 
     Raises:
         ModelError: Another version is served by now, or the repository can't be written.

@@ -40,7 +40,6 @@ def test_a_table_without_its_columns_is_refused():
 @pytest.mark.slow
 def test_a_sweep_writes_the_best_setting_its_table_and_its_plot(people_repository, tmp_path, capsys):
     repository = shutil.copytree(people_repository, tmp_path / "models")
-    before = setting_of(triton_config.parse(Repository(repository).config("people")))
     arguments = ["--latency-limit-ms", "10000", "--seconds", "3", "--requests", "10", "--output", str(tmp_path)]
     status = main(["tune", "people", *arguments, "--repository", str(repository), "--json"])
     captured = capsys.readouterr()
@@ -55,6 +54,6 @@ def test_a_sweep_writes_the_best_setting_its_table_and_its_plot(people_repositor
     assert ET.parse(tmp_path / "tune_people.svg").getroot().tag.endswith("svg")
     written = setting_of(triton_config.parse(Repository(repository).config("people")))
     assert written.instances == result["best"]["setting"]["instances"]
-    assert setting_of(triton_config.parse((repository / "people/1/config.pbtxt").read_text())) == before
+    assert not (repository / "people/1/config.pbtxt").exists(), "a served version has one configuration"
     impossible = ["--latency-limit-ms", "0.001", "--seconds", "1", "--requests", "5"]
     assert main(["tune", "people", *impossible, "--repository", str(repository)]) == 1

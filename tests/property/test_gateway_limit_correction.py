@@ -57,7 +57,7 @@ def test_a_runtime_with_time_to_spare_has_its_whole_limit_back_within_half_a_min
     correction = LimitCorrection()
     for load in looks:
         correction.observe(load, ALLOWED)
-    for _ in range(13):
+    for _ in range(14):  # one look every two seconds
         correction.observe(IDLE, ALLOWED)
     assert correction.limits(ALLOWED, 0) == ALLOWED
     assert correction.reason == ""

@@ -22,10 +22,12 @@ class SmallDisk:
         self._ballast = folder / "ballast"
 
     def fill(self, leave_bytes: int = 0) -> None:
-        """Take what is free but for some bytes."""
-        disk = os.statvfs(self.folder)
+        """Take what is free but for some bytes; others may be writing meanwhile."""
         with self._ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - leave_bytes)
+            while True:
+                disk = os.statvfs(self.folder)
+                with contextlib.suppress(OSError):
+                    return os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - leave_bytes)
 
     def clear(self) -> None:
         """Give the space back."""
