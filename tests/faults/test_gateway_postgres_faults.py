@@ -36,15 +36,17 @@ def postgres() -> Iterator[PrivatePostgres]:
 
 @dataclass
 class Way:
-    """From detection to database: a real spool, drain and store, and what went in."""
+    """From detection to database: a real spool, drain and store; what was shown to it, and what it has acknowledged."""
 
     spool: SqliteSpool
     drain: Drain
+    shown: list[tuple[str, str]] = field(default_factory=list)
     acknowledged: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     async def detect(self) -> None:
         """One violation more; the spool has it when this returns."""
-        episode = ("camera", str(len(self.acknowledged)))
+        episode = ("camera", str(len(self.shown)))
+        self.shown.append(episode)
         record = opened(camera_id=episode[0], label=episode[1])
         await self.spool.commit([record], {})
         self.acknowledged[record.violation.id] = episode
@@ -60,7 +62,7 @@ class Way:
 
     def faults(self, stored: list[Stored]) -> list[str]:
         """What the independent judge finds wrong."""
-        return faults(self.acknowledged.values(), self.acknowledged, stored)
+        return faults(self.shown, self.acknowledged, stored)
 
 
 @contextlib.asynccontextmanager
@@ -132,4 +134,4 @@ async def _detect_at(rate: float, way: Way) -> None:
     began_s = time.monotonic()
     while True:
         await way.detect()
-        await asyncio.sleep(max(0.0, began_s + len(way.acknowledged) / rate - time.monotonic()))
+        await asyncio.sleep(max(0.0, began_s + len(way.shown) / rate - time.monotonic()))

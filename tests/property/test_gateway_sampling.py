@@ -49,9 +49,27 @@ def test_a_changed_rate_holds_from_the_next_frame_on(before: float, after: float
     admitted = [time_s for time_s in times[:600] if gate.admit(time_s)]
     gate.fps = after
     later = [time_s for time_s in times[600:] if gate.admit(time_s)]
-    assert later[0] == times[600]
     assert abs(len(later) - after * 10) <= max(2, 0.03 * after * 10)
     assert abs(len(admitted) - before * 10) <= max(2, 0.03 * before * 10)
+
+
+@given(fps=st.lists(st.integers(1, 30), min_size=2, max_size=20), period_s=st.floats(0.001, 0.05))
+def test_changes_of_rate_are_no_occasion_for_a_frame_more(fps: list[int], period_s: float):
+    gate = FpsGate(fps[0])
+    admitted = [k * period_s for k in range(1000) if _admits_at_rate(gate, fps[k % len(fps)], k * period_s)]
+    assert len(admitted) <= (admitted[-1] - admitted[0]) * max(fps) + 3.01
+
+
+def _admits_at_rate(gate: FpsGate, fps: float, time_s: float) -> bool:
+    gate.fps = fps
+    return gate.admit(time_s)
+
+
+def test_a_lower_rate_waits_its_own_period_from_the_frame_before():
+    gate = FpsGate(20)
+    assert gate.admit(0.0)
+    gate.fps = 5
+    assert [gate.admit(time_s) for time_s in (0.05, 0.1, 0.15, 0.2)] == [False, False, False, True]
 
 
 @given(times=st.lists(st.floats(0, 100)))
