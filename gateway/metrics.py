@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 
 
-_Series = TypeVar("_Series", Counter, Gauge, Histogram)
+_Series = TypeVar("_Series", Counter, Histogram)
 
 
 class _ByLabel(dict[str, _Series]):
@@ -41,12 +41,6 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._frames_dispatched = self._counter("frames_dispatched", "Frames sent to a runtime.", "camera_id")
         self._frames_dropped = self._counter("frames_dropped", "Frames dropped, by cause.", "camera_id", "reason")
-        self._frame_queue = Gauge(
-            "ruth_ai_frame_queue_depth",
-            "Frames waiting to be sent.",
-            ["camera_id"],
-            registry=self.registry,
-        )
         self._violations = self._counter("violations_created", "Violations detected.", "camera_id", "type")
         self._events = self._counter("events_created", "Events written to the outbox.", "camera_id", "event_type")
         self._requests = self._counter("inference_requests", "Frames sent to a model.", "model_id")
@@ -76,7 +70,6 @@ class Metrics:
         self._evidence_deleted = self._counter("evidence_deleted", "Violations whose evidence was deleted.", "reason")
         self._events_trimmed = self._counter("events_trimmed", "Events that can't be replayed any more.")
         self._dispatched_of = _ByLabel(self._frames_dispatched)
-        self._queue_of = _ByLabel(self._frame_queue)
         self._requests_of = _ByLabel(self._requests)
         self._latency_of = _ByLabel(self._latency)
         self._spool = Gauge(
@@ -91,10 +84,6 @@ class Metrics:
     def frame_dropped(self, camera_id: str, reason: str) -> None:
         """A frame was given up before its verdict; `reason` is one of a fixed set of causes."""
         self._frames_dropped.labels(camera_id, reason).inc()
-
-    def frame_queue_depth(self, camera_id: str, frames: int) -> None:
-        """So many frames of a camera wait now."""
-        self._queue_of[camera_id].set(frames)
 
     def inference_requested(self, model_id: str) -> None:
         """A picture, of a camera or not, goes to a model."""
@@ -144,13 +133,12 @@ class Metrics:
     def forget_camera(self, camera_id: str) -> None:
         """Drop every series of a camera that is gone, so that their number doesn't grow for ever."""
         self._dispatched_of.pop(camera_id, None)
-        self._queue_of.pop(camera_id, None)
         for metric in self._by_camera:
             metric.remove_by_labels({"camera_id": camera_id})
 
     @property
-    def _by_camera(self) -> Sequence[Counter | Gauge]:
-        return self._frames_dispatched, self._frames_dropped, self._frame_queue, self._violations, self._events
+    def _by_camera(self) -> Sequence[Counter]:
+        return self._frames_dispatched, self._frames_dropped, self._violations, self._events
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"ruth_ai_{name}", documentation, labels, registry=self.registry)

@@ -98,6 +98,7 @@ def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
     active = _family("streams_active", "1 while the camera delivers frames.", "camera_id")
     state = _family("stream_state", "1 for the state that the camera is in.", "camera_id", "state")
     fps = _family("camera_fps", "Frames per second wanted, granted and achieved.", "camera_id", "kind")
+    waiting = _family("frame_queue_depth", "Frames waiting to be sent.", "camera_id")
     blind = CounterMetricFamily(
         "ruth_ai_camera_blind_seconds",
         "Seconds in which frames were due and none was judged.",
@@ -107,12 +108,13 @@ def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
         for reason, seconds in status.blind_seconds.items():
             blind.add_metric([camera_id, reason], seconds)
         active.add_metric([camera_id], status.state is CameraState.LIVE)
+        waiting.add_metric([camera_id], status.frames_waiting)
         for each in CameraState:
             state.add_metric([camera_id, each], status.state is each)
         fps.add_metric([camera_id, "wanted"], status.wanted_fps)
         fps.add_metric([camera_id, "granted"], status.granted_fps)
         fps.add_metric([camera_id, "achieved"], status.achieved_fps)
-    return active, state, fps, blind
+    return active, state, fps, waiting, blind
 
 
 def runtime_families(runtimes: Sequence[RuntimeStatus]) -> Iterable[Metric]:

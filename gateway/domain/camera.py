@@ -68,6 +68,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
         granted_fps: What its runtime can give it; 0 while no runtime takes it.
         runtime_id: The runtime that its frames go to; None while there is none.
         achieved_fps: Frames inferred per second over the last seconds.
+        frames_waiting: Frames that wait to be sent now: 0 or 1.
         frames_inferred: Frames inferred since the camera was started.
         frames_dropped: Frames dropped since then, by cause.
         blind_seconds: Seconds since then in which frames were due and none was judged, by reason.
@@ -80,6 +81,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     granted_fps: float = 0.0
     runtime_id: str | None = None
     achieved_fps: float = 0.0
+    frames_waiting: int = 0
     frames_inferred: int = 0
     frames_dropped: dict[str, int] = {}
     blind_seconds: dict[str, float] = {}

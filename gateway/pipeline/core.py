@@ -239,7 +239,8 @@ class Pipeline:
         running = self._cameras.get(camera_id)
         if running is None:
             return CameraStatus(state=CameraState.DISABLED)
-        return running.status(self._scheduler.grant(running.key), self._clock.monotonic())
+        key = running.key
+        return running.status(self._scheduler.grant(key), self._scheduler.queue_depth(key), self._clock.monotonic())
 
     def fault(self) -> str:
         """Why the pipeline can't take frames; empty while it can."""

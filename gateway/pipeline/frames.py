@@ -86,7 +86,6 @@ class FrameLoop:
             self.settle_drops([Drop(running.key, frame.index, DropCause.NOT_DURABLE)])
             return
         self.settle_drops(self._scheduler.offer(running.key, frame, self._clock.monotonic()))
-        self._metrics.frame_queue_depth(running.camera.id, self._scheduler.queue_depth(running.key))
         self.pump()
 
     def pump(self) -> None:
@@ -96,7 +95,6 @@ class FrameLoop:
             self.settle_drops(drops)
             if dispatch is None:
                 break
-            self._metrics.frame_queue_depth(dispatch.key[0], self._scheduler.queue_depth(dispatch.key))
             running = self._cameras[dispatch.key[0]]
             running.reader.frame_left()
             self._spawn(self._run(dispatch, running), "frame")

@@ -92,7 +92,7 @@ class RunningCamera:
         if not self.over or self.state is CameraState.REFUSED:
             self.blindness.wait(now_s, self._period_s(grant), self._why_blind())
 
-    def status(self, grant: Grant, now_s: float) -> CameraStatus:
+    def status(self, grant: Grant, frames_waiting: int, now_s: float) -> CameraStatus:
         """How it is doing at `now_s` (monotonic)."""
         self._forget_old(now_s)
         self.look(grant, now_s)
@@ -103,6 +103,7 @@ class RunningCamera:
             granted_fps=round(grant.granted_fps, 3),
             runtime_id=grant.runtime_id,
             achieved_fps=round(len(self._inferred_at_s) / RATE_WINDOW_S, 2),
+            frames_waiting=frames_waiting,
             frames_inferred=self.inferred,
             frames_dropped=dict(self.dropped),
             blind_seconds={reason: round(seconds, 3) for reason, seconds in self.blindness.seconds.items()},

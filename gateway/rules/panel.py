@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -119,7 +120,7 @@ class Panel:
 
     def _follow(self, time_s: float, detections: Detections) -> Tracks:
         if not self._follows:
-            return Tracks.none(len(detections))
+            return _untracked(len(detections))
         before = self._tracker
         self._tracker, tracks = follow(before, time_s, detections)
         if self._tracker != before:
@@ -138,3 +139,9 @@ class Panel:
 
 
 _tracks = msgspec.json.Decoder(TrackerState)
+
+
+@lru_cache(maxsize=512)
+def _untracked(n: int) -> Tracks:
+    """As `Tracks.none`: the same for every frame of so many objects, as no rule writes to it."""
+    return Tracks.none(n)

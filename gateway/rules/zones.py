@@ -1,8 +1,6 @@
 """How rules about who is in a zone judge a frame."""
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from gateway.domain.definitions import ConfinedZone, Dwell, Occupancy, ZoneIntrusion, ZonePresence
 from gateway.rules.episode import Hit
@@ -16,9 +14,7 @@ WHOLE_SURE = 1.0
 def presence(definition: ZonePresence, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:
     """The best-scored object in the zone."""
     rows = counted(definition, observation)
-    if not len(rows):
-        return memory, {}
-    return memory, {SCENE: _best(observation, rows)}
+    return memory, {SCENE: _best(observation, rows)} if rows else {}
 
 
 def each_inside(definition: ZoneIntrusion | Dwell, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:
@@ -60,9 +56,8 @@ def confined(definition: ConfinedZone, memory: Inside, observation: Observation)
     return (Inside(times) if times != memory.times else memory), hits
 
 
-def _best(observation: Observation, rows: npt.NDArray[np.intp]) -> Hit:
-    scores = observation.detections.score
-    return observation.hit(int(rows[np.argmax(scores[rows])]))
+def _best(observation: Observation, rows: list[int]) -> Hit:
+    return observation.hit(max(rows, key=observation.detections.score.__getitem__))
 
 
 def _bounds(definition: Occupancy, observation: Observation) -> tuple[float, float, float, float]:

@@ -113,6 +113,7 @@ async def test_metrics_tell_what_was_counted_and_what_is_the_case(api: Api) -> N
         f'ruth_ai_stream_state{{camera_id="{camera_id}",state="live"}} 1.0',
         f'ruth_ai_stream_state{{camera_id="{camera_id}",state="retrying"}} 0.0',
         f'ruth_ai_camera_fps{{camera_id="{camera_id}",kind="granted"}} 7.0',
+        f'ruth_ai_frame_queue_depth{{camera_id="{camera_id}"}} 0.0',
         f'ruth_ai_frames_dispatched_total{{camera_id="{camera_id}"}} 1.0',
         'ruth_ai_inference_requests_total{model_id="people"} 1.0',
         'ruth_ai_inference_latency_seconds_count{model_id="people"} 1.0',

@@ -48,33 +48,33 @@ def test_the_rate_achieved_is_that_of_the_last_seconds():
     running = a_camera()
     for k in range(100):
         running.count_inferred(START_S + k / 10, Grant(10, 10), k / 10)
-    status = running.status(Grant(10, 10), 9.9)
+    status = running.status(Grant(10, 10), 0, 9.9)
     assert status.achieved_fps == pytest.approx(10, abs=0.3)
     assert status.frames_inferred == 100
     assert status.last_frame_at == NOON + dt.timedelta(seconds=9.9)
-    assert running.status(Grant(10, 10), 10 + RATE_WINDOW_S).achieved_fps == 0
+    assert running.status(Grant(10, 10), 0, 10 + RATE_WINDOW_S).achieved_fps == 0
 
 
 def test_it_is_blind_while_frames_are_due_and_none_is_judged_and_says_why():
     running = a_camera()
     running.state = CameraState.LIVE
     running.count_inferred(START_S, Grant(10, 10), 0.0)
-    assert running.status(Grant(10, 10), 1.0).blind_seconds == {}
-    assert running.status(Grant(10, 10), 2.1).blind_seconds == {"no_frames": 2.0}
+    assert running.status(Grant(10, 10), 0, 1.0).blind_seconds == {}
+    assert running.status(Grant(10, 10), 0, 2.1).blind_seconds == {"no_frames": 2.0}
     running.count_dropped("timeout")
-    assert running.status(Grant(10, 10), 3.1).blind_seconds == {"no_frames": 2.0, "timeout": 1.0}
+    assert running.status(Grant(10, 10), 0, 3.1).blind_seconds == {"no_frames": 2.0, "timeout": 1.0}
     running.state = CameraState.RETRYING
     assert running.count_inferred(START_S + 4.1, Grant(10, 10), 4.1) == pytest.approx(4.0)
     assert running.count_inferred(START_S + 4.2, Grant(10, 10), 4.2) == 0
     running.state = CameraState.ENDED
-    assert sum(running.status(Grant(10, 10), 60.0).blind_seconds.values()) == pytest.approx(4.0)
+    assert sum(running.status(Grant(10, 10), 0, 60.0).blind_seconds.values()) == pytest.approx(4.0)
 
 
 def test_the_reason_of_its_source_comes_before_that_of_its_grant():
     running = a_camera()
-    assert running.status(Grant(10, 5, "shared"), 0.0).reason == "shared"
+    assert running.status(Grant(10, 5, "shared"), 0, 0.0).reason == "shared"
     running.reason = "no route"
-    status = running.status(Grant(10, 5, "shared"), 0.0)
+    status = running.status(Grant(10, 5, "shared"), 0, 0.0)
     assert (status.reason, status.wanted_fps, status.granted_fps) == ("no route", 10, 5)
     assert status.last_frame_at is None
 
