@@ -205,8 +205,10 @@ OWN_CLIENTS = (gateway_client(),)
 PLAIN_PEERS = (
     peer_client("cv2 + tritonclient gRPC, a thread a camera", "cv2_threads"),
     peer_client("cv2 + tritonclient.grpc.aio", "cv2_aio"),
-    peer_client("bare PyAV + shared memory + HTTP loop", "pyav_shared_memory"),
 )
+BARE_LOOP = peer_client("bare PyAV + shared memory + HTTP loop", "pyav_shared_memory")
+"""Nobody's way to work, but what is left of the gateway's when all else is taken away: shown, and no goal's peer."""
+
 PACKAGED_PEERS = (
     peer_client("Roboflow InferencePipeline (custom logic)", "roboflow_pipeline", "roboflow"),
     peer_client("Ultralytics predict on a Triton model", "ultralytics_predict", "ultralytics"),

@@ -5,7 +5,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients import OWN_CLIENTS, PACKAGED_PEERS, PLAIN_PEERS, UNLIMITED_NOTE, Feed, Measured, side_by_side, stage
+from clients import (
+    BARE_LOOP,
+    OWN_CLIENTS,
+    PACKAGED_PEERS,
+    PLAIN_PEERS,
+    UNLIMITED_NOTE,
+    Feed,
+    Measured,
+    side_by_side,
+    stage,
+)
 from machine import describe
 from part import Bench, Goal, Table
 from subject import clip
@@ -28,7 +38,7 @@ def measure(bench: Bench) -> Iterator[Table | Goal]:
     """Every client at each number of cameras, in turns, so that none has the machine's good minute to itself."""
     decode_ms = bare_decode_ms(bench)
     found: dict[tuple[str, int], Measured] = {}
-    clients = [*OWN_CLIENTS, *PLAIN_PEERS, *(PACKAGED_PEERS if bench.peers else ())]
+    clients = [*OWN_CLIENTS, BARE_LOOP, *PLAIN_PEERS, *(PACKAGED_PEERS if bench.peers else ())]
     absent: dict[str, str] = {}
     with stage(bench) as at:
         for cameras in CAMERAS:
@@ -60,7 +70,8 @@ def goals(found: dict[tuple[str, int], Measured], decode_ms: float) -> Iterator[
     """What is to be reached at the largest number of cameras."""
     most = CAMERAS[-1]
     ours = found[OWN_CLIENTS[0].name, most]
-    peers = [m for (name, n), m in found.items() if n == most and name != OWN_CLIENTS[0].name]
+    no_peers = {OWN_CLIENTS[0].name, BARE_LOOP.name}
+    peers = [m for (name, n), m in found.items() if n == most and name not in no_peers]
     best_fps = max(m.fps for m in peers)
     bound = int(describe()["processors"]) * 1000 / (ours.server_ms + decode_ms)
     yield Goal(

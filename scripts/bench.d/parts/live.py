@@ -2,7 +2,18 @@
 
 from collections.abc import Iterator
 
-from clients import OWN_CLIENTS, PLAIN_PEERS, UNLIMITED_NOTE, Client, Feed, Measured, Stage, side_by_side, stage
+from clients import (
+    BARE_LOOP,
+    OWN_CLIENTS,
+    PLAIN_PEERS,
+    UNLIMITED_NOTE,
+    Client,
+    Feed,
+    Measured,
+    Stage,
+    side_by_side,
+    stage,
+)
 from part import Bench, Goal, Table
 from subject import clip
 
@@ -16,7 +27,7 @@ COLUMNS = ("client", "frames/s", "client CPU ms a frame", "Triton CPU ms a frame
 
 def measure(bench: Bench) -> Iterator[Table | Goal]:
     """Both questions, for the gateway and the peers that are code of one's own."""
-    clients = [*OWN_CLIENTS, *PLAIN_PEERS]
+    clients = [*OWN_CLIENTS, BARE_LOOP, *PLAIN_PEERS]
     with stage(bench) as at:
         found = list(side_by_side(at, clients, Feed(clip(bench, FPS), CAMERAS, "realtime", FPS), {}))
         rows = [(c.name, m.fps, m.client_ms, m.server_ms, m.pss_mb, m.p50_ms, m.p99_ms) for c, m in found]
