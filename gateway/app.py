@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -25,7 +26,6 @@ from gateway.domain.event import Event
 from gateway.errors import ConfigurationError, RuthError
 from gateway.events.bus import MemoryEventBus
 from gateway.events.grants import GrantAnnouncer
-from gateway.events.redis_bus import RedisEventBus
 from gateway.events.stream import KEEP_ALIVE_S
 from gateway.health import HealthCheck
 from gateway.inference.host import host_id
@@ -44,6 +44,9 @@ from gateway.store.retention import Retention
 from gateway.store.spool import SqliteSpool
 from gateway.store.webhooks import PiccoloWebhooks
 
+if TYPE_CHECKING:
+    from gateway.events.redis_bus import RedisEventBus
+
 _logger = logging.getLogger(__name__)
 
 STOP_S = 10.0
@@ -56,7 +59,8 @@ class Parts:
 
     store: PiccoloStore
     spool: SqliteSpool
-    bus: MemoryEventBus | RedisEventBus
+    bus: "MemoryEventBus | RedisEventBus"
+    replicas: "RedisEventBus | None"
     drain: Drain
     grants: GrantAnnouncer
     sender: WebhookSender
@@ -92,7 +96,8 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
 
 def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool, poster: Poster) -> Parts:
     metrics = Metrics()
-    bus = RedisEventBus(settings.redis_url, store) if settings.redis_url else MemoryEventBus()
+    replicas = _between_replicas(settings, store)
+    bus = MemoryEventBus() if replicas is None else replicas
     evidence = EvidenceFolder(settings.data_dir / "evidence")
     media = MediaSettings(settings.media_dir, settings.hardware_decoding)
     media.check_hardware()
@@ -132,7 +137,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
             pipeline,
             clock,
             release,
-            redis=bus.ping if isinstance(bus, RedisEventBus) else None,
+            redis=replicas.ping if replicas else None,
             vas=vas.ping if vas else None,
             record_fault=lambda: drain.fault,
         ),
@@ -152,7 +157,16 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         on_deleted=metrics.evidence_deleted,
         on_trimmed=metrics.events_trimmed,
     )
-    return Parts(store, spool, bus, drain, grants, sender, retention, pipeline, services)
+    return Parts(store, spool, bus, replicas, drain, grants, sender, retention, pipeline, services)
+
+
+def _between_replicas(settings: Settings, store: PiccoloStore) -> "RedisEventBus | None":
+    """Redis is imported where one is configured: see `docs/adr/0161-a-start-imports-what-it-needs.md`."""
+    if settings.redis_url is None:
+        return None
+    from gateway.events.redis_bus import RedisEventBus
+
+    return RedisEventBus(settings.redis_url, store)
 
 
 def _vas_session(settings: Settings, clock: Clock, metrics: Metrics) -> VasSession | None:
@@ -219,10 +233,10 @@ async def _run(settings: Settings, parts: Parts) -> int:
 
 
 async def _fan_out(parts: Parts) -> None:
-    if isinstance(parts.bus, RedisEventBus):
-        await parts.bus.run()
-    else:
+    if parts.replicas is None:
         await asyncio.Event().wait()
+    else:
+        await parts.replicas.run()
 
 
 async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:
@@ -232,7 +246,7 @@ async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:
         await ModelSockets(settings.model_socket_dir, parts.pipeline).run()
 
 
-async def _serve_http(server: uvicorn.Server, bus: MemoryEventBus | RedisEventBus) -> None:
+async def _serve_http(server: uvicorn.Server, bus: "MemoryEventBus | RedisEventBus") -> None:
     """Serve until a signal; listeners to events are let go first, or their connections would hold the server up."""
     closing = asyncio.create_task(_close_when_exiting(server, bus))
     try:
@@ -242,7 +256,7 @@ async def _serve_http(server: uvicorn.Server, bus: MemoryEventBus | RedisEventBu
         bus.close()
 
 
-async def _close_when_exiting(server: uvicorn.Server, bus: MemoryEventBus | RedisEventBus) -> None:
+async def _close_when_exiting(server: uvicorn.Server, bus: "MemoryEventBus | RedisEventBus") -> None:
     while not server.should_exit:  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.1)
     bus.close()

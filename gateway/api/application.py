@@ -6,6 +6,8 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License, Tag
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from gateway.api.cameras import CameraController
@@ -44,10 +46,19 @@ TAGS = (
 )
 
 
+class _Application(Litestar):
+    """Litestar for msgspec's values alone, as all of ours are."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        """Leave out Pydantic's: it comes with Piccolo, and would cost an eighth of the start and 8 MB for nothing."""
+        return [*plugins, MsgspecDIPlugin()]
+
+
 def build_app(services: Services) -> Litestar:
     """Build the HTTP interface over the gateway's parts; whoever built them starts and stops them."""
     configuration = Configuration(services.store, services.control, services.metrics)
-    return Litestar(
+    return _Application(
         route_handlers=[
             Router("/api/v1", route_handlers=_public_handlers()),
             Router(

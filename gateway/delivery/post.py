@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import httpx
 import msgspec
 
 from gateway.delivery.addresses import Network, resolve
@@ -17,6 +16,9 @@ from gateway.domain.event import Event
 from gateway.domain.webhook import WebhookSettings
 from gateway.errors import DeliveryError, DeliveryRefusedError
 from gateway.masking import mask_secrets
+
+if TYPE_CHECKING:
+    import httpx
 
 TAKEN, REDIRECTED, REFUSED = 2, 3, 4
 """Hundreds of a status; whatever comes after them is read by these alone (RFC 9110, section 15)."""
@@ -39,7 +41,7 @@ class Poster:
         self._allowed = allowed
         self._clock = clock
         self._timeout_s = timeout_s
-        self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout_s)
+        self._http: httpx.AsyncClient | None = None
         self._agent = f"ruth-ai/{version('ruth-ai')}"
 
     async def __aenter__(self) -> Self:
@@ -48,7 +50,8 @@ class Poster:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
     async def post(self, settings: WebhookSettings, message_id: str, event: Event) -> None:
         """Send an event; done when the receiver answers with a status of 2xx.
@@ -57,6 +60,8 @@ class Poster:
             DeliveryError: It didn't, or can't be reached.
             DeliveryRefusedError: It refuses this event.
         """
+        import httpx  # late, and its certificates with the client: they cost a start that sends nothing a tenth
+
         try:
             async with asyncio.timeout(self._timeout_s):
                 status = await self._send(settings, message_id, msgspec.json.encode(event))
@@ -72,6 +77,8 @@ class Poster:
             raise DeliveryError(f"answered {status}")
 
     async def _send(self, settings: WebhookSettings, message_id: str, body: bytes) -> int:
+        import httpx
+
         url = httpx.URL(settings.url)
         address = await resolve(url.host, url.port or (443 if url.scheme == "https" else 80), self._allowed)
         headers = {
@@ -83,5 +90,7 @@ class Poster:
         # TLS asks for the certificate of the name, though the connection is made to the address.
         names = {"sni_hostname": url.host}
         pinned = url.copy_with(host=str(address))
+        if self._http is None:
+            self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=self._timeout_s)
         async with self._http.stream("POST", pinned, content=body, headers=headers, extensions=names) as answer:
             return answer.status_code

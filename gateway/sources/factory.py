@@ -7,7 +7,6 @@ from gateway.domain.ports import Source
 from gateway.errors import InvalidInputError
 from gateway.sources.demo import DemoSource
 from gateway.sources.file import FileSource
-from gateway.sources.http import http_source
 from gateway.sources.media import MediaSettings
 from gateway.sources.push import PushSource
 from gateway.sources.rtsp import rtsp_source
@@ -16,11 +15,19 @@ from gateway.sources.urls import CameraUrl, parse_url
 from gateway.sources.v4l2 import v4l2_source
 from gateway.sources.vas import VasSession, VasSource
 
+
+def _http_source(url: CameraUrl, clock: Clock, media: MediaSettings) -> Source:
+    """Import httpx with the first camera that needs it."""
+    from gateway.sources.http import http_source
+
+    return http_source(url, clock, media)
+
+
 SCHEMES: Mapping[str, Callable[[CameraUrl, Clock, MediaSettings], Source]] = {
     "demo": lambda url, clock, _: DemoSource.from_url(url, clock),
     "file": FileSource.from_url,
-    "http": http_source,
-    "https": http_source,
+    "http": _http_source,
+    "https": _http_source,
     "push": PushSource.from_url,
     "rtsp": rtsp_source,
     "rtsps": rtsp_source,

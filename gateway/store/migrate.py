@@ -5,24 +5,30 @@ import importlib
 import io
 import os
 import pkgutil
+import re
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.apps.migrations.tables import Migration
 
 from gateway.errors import DatabaseError
-from gateway.store import piccolo_conf, piccolo_migrations
+from gateway.store import piccolo_migrations
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, bind_tables, lock_until_commit
 
+if TYPE_CHECKING:
+    from piccolo.apps.migrations.auto.migration_manager import MigrationManager
+
 APP_NAME = "gateway"
 _MIGRATION_LOCK = 0x52555448_01
+_MODULE_NAME = re.compile(rf"{APP_NAME}_(\d+)_(\d+)_(\d+)t(\d+)_(\d+)_(\d+)_(\d+)")
 
 
-class _MigrationModule(Protocol):
+class MigrationModule(Protocol):
+    """One step of the tables, as Piccolo writes it."""
+
     ID: str
-    forwards: Callable[[], Awaitable[MigrationManager]]
+    forwards: "Callable[[], Awaitable[MigrationManager]]"
 
 
 @database_call
@@ -37,7 +43,7 @@ async def migrate(engine: DatabaseEngine) -> list[str]:
     Raises:
         DatabaseError: The database is away or refused, or a newer gateway has changed it; nothing was changed.
     """
-    known = _migrations()
+    known = known_migrations()
     async with engine.transaction():
         ran = await _history(engine)
         if unknown := set(ran) - set(known):
@@ -46,7 +52,7 @@ async def migrate(engine: DatabaseEngine) -> list[str]:
             )
         pending = [migration_id for migration_id in known if migration_id not in ran]
         for migration_id in pending:
-            await _run(known[migration_id], backwards=False)
+            await _run(engine, known[migration_id], backwards=False)
             await Migration.insert(Migration(name=migration_id, app_name=APP_NAME))
     return pending
 
@@ -62,32 +68,46 @@ async def migrate_back(engine: DatabaseEngine, to: str | None = None) -> list[st
         DatabaseError: The database is away or refused; nothing was changed.
         KeyError: A migration to undo is not known to this version.
     """
-    known = _migrations()
+    known = known_migrations()
     async with engine.transaction():
         undone = [migration_id for migration_id in reversed(await _history(engine)) if to is None or migration_id > to]
         for migration_id in undone:
-            await _run(known[migration_id], backwards=True)
+            await _run(engine, known[migration_id], backwards=True)
             await Migration.delete().where((Migration.name == migration_id) & (Migration.app_name == APP_NAME))
     return undone
 
 
-def _migrations() -> dict[str, _MigrationModule]:
-    names = (module.name for module in pkgutil.iter_modules(piccolo_migrations.__path__))
-    modules = (importlib.import_module(f"{piccolo_migrations.__name__}.{name}") for name in names)
-    return {module.ID: module for module in sorted(cast("list[_MigrationModule]", [*modules]), key=lambda m: m.ID)}
+def known_migrations() -> dict[str, str]:
+    """The name of each migration's module by the migration's id, in order; none is imported."""
+    names = sorted(module.name for module in pkgutil.iter_modules(piccolo_migrations.__path__))
+    return {_id_of(name): name for name in names}
+
+
+def load_migration(name: str) -> MigrationModule:
+    """Import a migration, and with it Piccolo's machinery: too much for every start, of which few have work for it."""
+    return cast("MigrationModule", importlib.import_module(f"{piccolo_migrations.__name__}.{name}"))
+
+
+def _id_of(name: str) -> str:
+    """Piccolo names a module after the id in it."""
+    if (match := _MODULE_NAME.fullmatch(name)) is None:
+        raise ValueError(f"{name} is no name of a migration")
+    return "{}-{}-{}T{}:{}:{}:{}".format(*match.groups())
 
 
 async def _history(engine: DatabaseEngine) -> list[str]:
     """The ids that ran, in order; makes Piccolo's table for them. Holds off other processes until the commit."""
     bind_tables(engine)
-    piccolo_conf.DB = engine
-    os.environ["PICCOLO_CONF"] = piccolo_conf.__name__
     await lock_until_commit(engine, _MIGRATION_LOCK)
     await Migration.create_table(if_not_exists=True)
     return sorted(await Migration.get_migrations_which_ran(app_name=APP_NAME))
 
 
-async def _run(module: _MigrationModule, *, backwards: bool) -> None:
-    manager = await module.forwards()
+async def _run(engine: DatabaseEngine, name: str, *, backwards: bool) -> None:
+    from gateway.store import piccolo_conf
+
+    piccolo_conf.DB = engine
+    os.environ["PICCOLO_CONF"] = piccolo_conf.__name__
+    manager = await load_migration(name).forwards()
     with contextlib.redirect_stdout(io.StringIO()):  # Piccolo reports its progress by printing
         await manager.run(backwards=backwards)
