@@ -52,6 +52,7 @@ class FileSource:
         self._frames: Iterator[Frame] = iter(())
         self._timeline = Timeline(0.0, 1 / DEFAULT_FPS)
         self._decoder: StreamDecoder | None = None
+        self._index = 0
         self._ring: PacketRing | None = None
 
     @classmethod
@@ -91,9 +92,8 @@ class FileSource:
                 elif self._decoder.empty:
                     raise SourceFormatError(f"{self._path.name} holds no picture that can be decoded")
                 elif self._loop:
-                    self._container.close()
                     self._timeline.restart()
-                    self._begin(None)  # opened anew: not every container can be sought in
+                    self._begin_anew()
                 else:
                     return None
         return None
@@ -106,6 +106,14 @@ class FileSource:
             if container is not None:
                 self._frames, self._packets = iter(()), iter(())
                 container.close()
+
+    def _begin_anew(self) -> None:
+        """Not every container can be sought in. What has ended goes first: two decoders would take twice the memory."""
+        if self._decoder is not None and self._container is not None:
+            self._index = self._decoder.index
+            self._container.close()
+        self._container, self._decoder, self._packets, self._frames = None, None, iter(()), iter(())
+        self._begin(None)
 
     def _begin(self, anchor_s: float | None) -> None:
         """Open the clip at its first picture; None goes on where the clip has ended."""
@@ -131,10 +139,9 @@ class FileSource:
         fps = float(stream.average_rate or DEFAULT_FPS)
         if anchor_s is not None:
             self._timeline = Timeline(anchor_s, 1 / fps)
-        index = 0 if self._decoder is None else self._decoder.index
         tap = partial(self._ring.put, stream_format(stream)) if self._ring else None
         self._decoder = StreamDecoder(
-            stream.codec_context, stream.time_base, fps, self._timeline, self._path.name, index, tap
+            stream.codec_context, stream.time_base, fps, self._timeline, self._path.name, self._index, tap
         )
         self._container, self._packets = container, container.demux(stream)
 

@@ -147,15 +147,20 @@ class CameraReader:
         try:
             # A camera's clock may run fast, and ours may be set back: frame time goes on from where it was.
             source.open(max(self._clock.utcnow().timestamp(), self._last_time_s))
-            while not self._stop.is_set() and (frame := source.read(self._gate)) is not None:
-                self._take(frame)
+            while not self._stop.is_set() and self._hand_on(source):
+                pass
         finally:
             source.close()
 
-    def _take(self, frame: Frame) -> None:
+    def _hand_on(self, source: Source) -> bool:
+        """Hand on the next frame; false when there is none. It is let go of before the next one needs its memory."""
+        frame = source.read(self._gate)
+        if frame is None:
+            return False
         if not self._gave_frames:
             self._gave_frames = True
             self._listener.state(CameraState.LIVE, "")
         self._last_time_s = frame.time_s
         self._gate.frame_comes()
         self._listener.frame(frame)
+        return True
