@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import av
 
 from gateway.errors import RuthError, SpoolInUseError
-from gateway.inference.triton import TritonClient
+from gateway.inference.grpc_control import GrpcControl
 from gateway.settings import Settings
 from gateway.store.engine import make_engine
 from gateway.store.migrate import migrate
@@ -75,7 +75,7 @@ async def _database(settings: Settings) -> str:
 
 
 async def _triton(settings: Settings) -> str:
-    client = TritonClient(settings.runtime_url)
+    client = GrpcControl(settings.runtime_url)
     try:
         ready = [model.name for model in await client.index() if model.ready]
         return f"{settings.runtime_url} answers, models loaded: {', '.join(ready) or 'none'}"

@@ -2,25 +2,19 @@
 
 import json
 from functools import lru_cache
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import model_config_pb2
 
 from gateway.domain.detections import Detections, Float32Array
 from gateway.domain.letterbox import Letterbox, LetterboxMode
 from gateway.domain.model import ModelContract, Task
 from gateway.errors import ModelContractError
+from gateway.inference.control import ModelConfig
 
 CONTRACT_VERSION = "1"
 BOX_COLUMNS = 6  # x1, y1, x2, y2, score, class
-
-ModelConfig: TypeAlias = Any
-"""Triton's `inference.ModelConfig` protobuf; its generated classes carry no types."""
-
-_UINT8: int = model_config_pb2.TYPE_UINT8  # pyright: ignore[reportAttributeAccessIssue]
-_FP32: int = model_config_pb2.TYPE_FP32  # pyright: ignore[reportAttributeAccessIssue]
+_UINT8, _FP32 = "TYPE_UINT8", "TYPE_FP32"
 
 
 def read_contract(config: ModelConfig, version: str) -> ModelContract:
@@ -60,7 +54,7 @@ def read_contract(config: ModelConfig, version: str) -> ModelContract:
 def _input_dims(config: ModelConfig) -> tuple[int, int]:
     for tensor in config.input:
         if tensor.name == "frames":
-            rows, width = tuple(tensor.dims)
+            rows, width = tensor.dims
             if config.max_batch_size < 1 or tensor.data_type != _UINT8 or rows % 3 or width % 2:
                 raise ValueError(f"input frames is {list(tensor.dims)}, not a batch of UINT8 [H*3/2, W], H and W even")
             return rows, width
@@ -71,7 +65,7 @@ def _output_rows(config: ModelConfig, keypoints: int) -> int:
     columns = BOX_COLUMNS + 3 * keypoints
     for tensor in config.output:
         if tensor.name == "detections":
-            dims = tuple(tensor.dims)
+            dims = tensor.dims
             if tensor.data_type != _FP32 or len(dims) != 2 or dims[0] < 1 or dims[1] != columns:
                 raise ValueError(f"output detections is {list(dims)}, not FP32 [max_detections, {columns}]")
             return int(dims[0])

@@ -5,8 +5,9 @@ A request costs a quarter of the CPU that it costs over gRPC (docs/adr/0100-fram
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 import httptools
@@ -24,8 +25,10 @@ from gateway.inference.transport import (
     timeout_microseconds,
 )
 
-SERVICE_UNAVAILABLE = 503
+OK, SERVICE_UNAVAILABLE = 200, 503
 CONNECT_TIMEOUT_S = 5.0
+
+_Value = TypeVar("_Value")
 
 
 class HttpTransport:
@@ -48,11 +51,13 @@ class HttpTransport:
         return HttpRequest(self, call)
 
     async def check(self) -> None:
-        """Find out whether the server can be reached.
+        """Find out whether the server can be reached: an idle connection would have been closed.
 
         Raises:
             RuntimeUnavailableError: It can't.
         """
+        if self._idle:
+            return
         connection = await self._connect(asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S)
         self.put_back(connection)
 
@@ -62,7 +67,9 @@ class HttpTransport:
         for connection in list(self._open):
             connection.abort()
 
-    async def exchange(self, request: "HttpRequest", parts: Sequence[bytes | memoryview], timeout_s: float) -> Answer:
+    async def exchange(
+        self, request: "Exchange[_Value]", parts: Sequence[bytes | memoryview], timeout_s: float
+    ) -> _Value:
         """Send a request and wait for its answer; once more if an idle connection turns out to have been closed."""
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         while self._idle:
@@ -105,16 +112,27 @@ class HttpTransport:
         return connection
 
 
-class HttpRequest:
+class Exchange(ABC, Generic[_Value]):
+    """A request that may be on its way, and what is read from its answer."""
+
+    def __init__(self) -> None:
+        self.connection: _Connection | None = None
+        self.unknown_until_s = 0.0
+
+    @abstractmethod
+    def read(self, status: int, body: bytes, json_bytes: int | None) -> _Value:
+        """Make something of an answer, whose first bytes may be JSON and the rest not; raises `InferenceError`."""
+
+
+class HttpRequest(Exchange[Answer]):
     """A call rendered as HTTP; only the deadline is filled in for each send."""
 
     def __init__(self, transport: HttpTransport, call: Call) -> None:
+        super().__init__()
         self._transport = transport
         self._frames = None if isinstance(call.frames, Region) else call.frames.reshape(-1).data
         self._head, self._tail = _render(call, transport.authority)
-        self.answered_by = tuple(name for name, region in call.outputs.items() if region is None)
-        self.connection: _Connection | None = None
-        self.unknown_until_s = 0.0
+        self._answered_by = tuple(name for name, region in call.outputs.items() if region is None)
 
     @property
     def ended(self) -> bool:
@@ -126,6 +144,10 @@ class HttpRequest:
         start = b"%b%-10d%b" % (self._head, timeout_microseconds(timeout_s), self._tail)
         parts = (start,) if self._frames is None else (start, self._frames)
         return await self._transport.exchange(self, parts, timeout_s)
+
+    def read(self, status: int, body: bytes, json_bytes: int | None) -> Answer:
+        """The tensors of an answer."""
+        return _read(status, body, json_bytes, self._answered_by)
 
 
 class _UnansweredError(Exception):
@@ -143,8 +165,8 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._request: HttpRequest | None = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._request: Exchange[Any] | None = None
+        self._answer: asyncio.Future[Any] | None = None
         self._served = False
         self._begin()
 
@@ -154,7 +176,9 @@ class _Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._json_bytes: int | None = None
 
-    async def exchange(self, request: HttpRequest, parts: Sequence[bytes | memoryview], deadline_s: float) -> Answer:
+    async def exchange(
+        self, request: Exchange[_Value], parts: Sequence[bytes | memoryview], deadline_s: float
+    ) -> _Value:
         """Send a request and wait for its answer.
 
         Raises:
@@ -163,7 +187,7 @@ class _Connection(asyncio.Protocol):
         """
         if self._transport is None or self._transport.is_closing():
             raise _UnansweredError
-        answer: asyncio.Future[Answer] = self._loop.create_future()
+        answer: asyncio.Future[_Value] = self._loop.create_future()
         self._answer = answer
         self._request, request.connection = request, self
         self._begin()
@@ -240,7 +264,7 @@ class _Connection(asyncio.Protocol):
         self._served = True
         if not answer.done():
             try:
-                answer.set_result(_read(status, b"".join(self._body), self._json_bytes, request.answered_by))
+                answer.set_result(request.read(status, b"".join(self._body), self._json_bytes))
             except InferenceError as error:
                 answer.set_exception(error)
         if self._parser.should_keep_alive():
@@ -311,8 +335,8 @@ def _read(status: int, body: bytes, json_bytes: int | None, wanted: Sequence[str
     Raises:
         InferenceError: The answer is a refusal, or lacks a wanted output.
     """
-    if status != 200:
-        raise refusal(_reason(status, body), unavailable=status == SERVICE_UNAVAILABLE)
+    if status != OK:
+        raise refused(status, body)
     if not wanted:
         return {}
     end = len(body) if json_bytes is None else json_bytes
@@ -328,6 +352,11 @@ def _read(status: int, body: bytes, json_bytes: int | None, wanted: Sequence[str
     if missing or end != len(body):
         raise InferenceRejectedError(f"the answer lacks {', '.join(missing) or 'a part of its tensors'}")
     return tensors
+
+
+def refused(status: int, body: bytes) -> InferenceError:
+    """The error behind an answer that is none."""
+    return refusal(_reason(status, body), unavailable=status == SERVICE_UNAVAILABLE)
 
 
 def _reason(status: int, body: bytes) -> str:

@@ -24,12 +24,10 @@ from gateway.errors import (
     RuntimeUnavailableError,
 )
 from gateway.inference.contract import read_contract, to_detections
-from gateway.inference.grpc_transport import GrpcTransport
-from gateway.inference.http_transport import HttpTransport
+from gateway.inference.link import Link
 from gateway.inference.shared_memory import SharedRegion
 from gateway.inference.slots import Slots, slot_bytes
 from gateway.inference.transport import InferenceTransport
-from gateway.inference.triton import TritonClient
 
 _logger = logging.getLogger(__name__)
 
@@ -45,8 +43,7 @@ class TritonRuntime:
 
     Args:
         runtime_id: As declared.
-        grpc_url: `host:port`, for control; and for frames where HTTP doesn't serve.
-        http_url: `http://host:port`, for frames; None where it isn't declared.
+        link: The way to it; closed with this.
         shared_memory_reason: Why shared memory isn't to be tried; empty to try it.
         slots: Frames that may be on their way at once through shared memory.
         clock: For intervals.
@@ -57,8 +54,7 @@ class TritonRuntime:
     def __init__(
         self,
         runtime_id: str,
-        grpc_url: str,
-        http_url: str | None = None,
+        link: Link,
         *,
         shared_memory_reason: str,
         slots: int,
@@ -74,9 +70,7 @@ class TritonRuntime:
         self.contracts: dict[str, ModelContract] = {}
         self.refused: dict[str, str] = {}
         self.latency_ms: float | None = None
-        self._client = TritonClient(grpc_url)
-        self._grpc = GrpcTransport(grpc_url)
-        self._http = None if http_url is None else HttpTransport(http_url)
+        self._link = link
         self._shared_memory_reason = shared_memory_reason
         self._slot_count = slots
         self._clock = clock
@@ -138,12 +132,12 @@ class TritonRuntime:
 
     async def load(self, model: str) -> None:
         """Load a model on this server."""
-        await self._client.load(model)
+        await self._link.control.load(model)
         self.check()
 
     async def unload(self, model: str) -> None:
         """Unload a model from this server."""
-        await self._client.unload(model)
+        await self._link.control.unload(model)
         self.check()
 
     def _smooth_latency(self, latency_ms: float) -> None:
@@ -179,7 +173,8 @@ class TritonRuntime:
             InferenceError: The server isn't ready.
         """
         self._check.clear()
-        if not await self._client.is_ready():
+        await self._link.choose()
+        if not await self._link.control.is_ready():
             raise RuntimeUnavailableError("the inference server is still starting")
         contracts, refused = await self._read_contracts()
         changed = (contracts, refused) != (self.contracts, self.refused) or self.state is not RuntimeState.READY
@@ -198,12 +193,12 @@ class TritonRuntime:
     async def _read_contracts(self) -> tuple[dict[str, ModelContract], dict[str, str]]:
         contracts: dict[str, ModelContract] = {}
         refused: dict[str, str] = {}
-        for served in await self._client.index():
+        for served in await self._link.control.index():
             if not served.ready:
                 refused.setdefault(served.name, served.reason or "not loaded")
                 continue
             try:
-                contracts[served.name] = read_contract(await self._client.config(served.name), served.version)
+                contracts[served.name] = read_contract(await self._link.control.config(served.name), served.version)
             except ModelContractError as error:
                 refused[served.name] = str(error)
         return contracts, {name: why for name, why in refused.items() if name not in contracts}
@@ -211,7 +206,7 @@ class TritonRuntime:
     async def _make_slots(self) -> None:
         """Make slots and register their memory, unless this connection has some that still serve."""
         byte_size = slot_bytes(self.contracts.values())
-        transport = await self._choose_transport()
+        transport = self._link.transport
         if await self._still_serve(byte_size, transport):
             return
         self._drop_slots()
@@ -224,16 +219,6 @@ class TritonRuntime:
             memory, name = self._region.memory, self._region.name
         self._slots = Slots(memory, name, byte_size, transport)
 
-    async def _choose_transport(self) -> InferenceTransport:
-        if self._http is None:
-            return self._grpc
-        try:
-            await self._http.check()
-        except InferenceError as error:
-            _logger.warning("frames go over gRPC", extra={"runtime_id": self.runtime_id, "reason": str(error)})
-            return self._grpc
-        return self._http
-
     async def _still_serve(self, byte_size: int, transport: InferenceTransport) -> bool:
         """Whether the slots are large enough, and the server knows their region: a restarted one has forgotten it."""
         slots = self._slots
@@ -241,7 +226,7 @@ class TritonRuntime:
             return False
         if byte_size > slots.slot_bytes or slots.transport is not transport:
             return False
-        return slots.region is None or await self._client.is_registered(slots.region)
+        return slots.region is None or await self._link.control.is_registered(slots.region)
 
     async def _share_memory(self, byte_size: int) -> SharedRegion | None:
         """A region that the server knows; None where frames have to travel inline."""
@@ -254,7 +239,7 @@ class TritonRuntime:
             self._go_inline(f"no room in /dev/shm: {error}")
             return None
         try:
-            await self._client.register(region.name, byte_size)
+            await self._link.control.register(region.name, byte_size)
         except InferenceRejectedError as error:
             region.close()
             self._go_inline(f"the server refuses shared memory: {error}")
@@ -287,14 +272,11 @@ class TritonRuntime:
         """Let go of shared memory and of the connections."""
         if self._region is not None and self.state is RuntimeState.READY:
             try:
-                await self._client.unregister(self._region.name)
+                await self._link.control.unregister(self._region.name)
             except InferenceError as error:
                 _logger.info("region not unregistered", extra={"runtime_id": self.runtime_id, "reason": str(error)})
         self._drop_slots()
-        if self._http is not None:
-            await self._http.close()
-        await self._grpc.close()
-        await self._client.close()
+        await self._link.close()
 
 
 @lru_cache(maxsize=256)

@@ -3,18 +3,16 @@
 import asyncio
 import re
 import urllib.request
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
 from gateway.domain.load import ModelCounters, RuntimeCounters
 from gateway.errors import InferenceError
-from gateway.inference.triton import TritonClient
+from gateway.inference.control import Durations, ModelStatistics
+from gateway.inference.link import Link
 
 METRICS_TIMEOUT_S = 1.0
 LARGEST_METRICS_BYTES = 4_000_000
 NANOSECOND_S = 1e-9
-
-ModelStatistics: TypeAlias = Any
-"""Triton's `inference.ModelStatistics` protobuf; its generated classes carry no types."""
 
 _PENDING = re.compile(rb"^nv_inference_pending_request_count\{.*\} (\d+)", re.MULTILINE)
 _REJECTED = re.compile(rb'^nv_inference_request_failure\{.*reason="REJECTED".*\} (\d+)', re.MULTILINE)
@@ -24,12 +22,12 @@ class TritonObserver:
     """Looks at what one Triton counts.
 
     Args:
-        grpc_url: `host:port`.
+        link: A connection to it of its own.
         metrics_url: Address of its Prometheus metrics; None where it declares none: nothing is known of its queue then.
     """
 
-    def __init__(self, grpc_url: str, metrics_url: str | None) -> None:
-        self._client = TritonClient(grpc_url)
+    def __init__(self, link: Link, metrics_url: str | None) -> None:
+        self._link = link
         self._metrics_url = metrics_url if metrics_url and metrics_url.startswith(("http://", "https://")) else None
         self._instances: dict[tuple[str, str], int] = {}
 
@@ -44,7 +42,7 @@ class TritonObserver:
         Raises:
             InferenceError: Triton doesn't answer.
         """
-        statistics = {(entry.name, entry.version): entry for entry in await self._client.statistics()}
+        statistics = {(entry.name, entry.version): entry for entry in await self._ask()}
         models = {key: counters(entry, await self._instances_of(*key)) for key, entry in statistics.items()}
         text = await asyncio.to_thread(_fetch, self._metrics_url) if self._metrics_url else b""
         return RuntimeCounters(
@@ -56,12 +54,16 @@ class TritonObserver:
             late=late,
         )
 
+    async def _ask(self) -> Sequence[ModelStatistics]:
+        await self._link.choose()
+        return await self._link.control.statistics()
+
     async def _instances_of(self, model: str, version: str) -> int:
         """Executions of a model that may run at once; 1 where it can't be asked (it was just unloaded)."""
         key = model, version
         if key not in self._instances:
             try:
-                groups = (await self._client.config(model)).instance_group
+                groups = (await self._link.control.config(model)).instance_group
             except InferenceError:
                 return 1
             self._instances[key] = max(1, sum(group.count * max(1, len(group.gpus)) for group in groups))
@@ -69,7 +71,7 @@ class TritonObserver:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._client.close()
+        await self._link.close()
 
 
 def counters(entry: ModelStatistics, instances: int) -> ModelCounters:
@@ -85,7 +87,7 @@ def counters(entry: ModelStatistics, instances: int) -> ModelCounters:
     )
 
 
-def _computed_s(durations: Any) -> float:  # noqa: ANN401 - InferStatistics or InferBatchStatistics
+def _computed_s(durations: Durations) -> float:
     parts = durations.compute_input, durations.compute_infer, durations.compute_output
     return float(sum(part.ns for part in parts)) * NANOSECOND_S
 

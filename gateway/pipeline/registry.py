@@ -10,7 +10,7 @@ from gateway.domain.clock import Clock
 from gateway.domain.model import ModelContract
 from gateway.domain.runtime import ModelStatus, RuntimeState
 from gateway.errors import ConflictError, InvalidInputError, NotFoundError
-from gateway.inference import TritonRuntime
+from gateway.inference import Link, TritonRuntime
 from gateway.inference.statistics import TritonObserver
 from gateway.pipeline.guarded import GuardedRuntime
 from gateway.pipeline.registered import Registered
@@ -189,8 +189,7 @@ class RuntimeRegistry:
         registered = Registered(capability, allowed, clock.monotonic(), clock.utcnow())
         connection = TritonRuntime(
             runtime_id,
-            capability.grpc_url,
-            capability.http_url,
+            Link(capability.grpc_url, capability.http_url),
             shared_memory_reason=self._why_inline(capability),
             slots=allowed.batch_size * SLOTS_PER_BATCH,
             clock=clock,
@@ -202,7 +201,7 @@ class RuntimeRegistry:
         )
         registered.watched = WatchedRuntime(
             registered.guarded,
-            TritonObserver(capability.grpc_url, capability.metrics_url),
+            TritonObserver(Link(capability.grpc_url, capability.http_url), capability.metrics_url),
             lambda: registered.allowed,
             clock,
             lambda: self._limits_changed(registered),

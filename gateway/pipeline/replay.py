@@ -13,7 +13,7 @@ from gateway.domain.frame import Frame
 from gateway.domain.inference import DetectedObject, describe
 from gateway.domain.ports import Source
 from gateway.domain.rule import RuleSettings, check_labels
-from gateway.inference import TritonRuntime
+from gateway.inference import Link, TritonRuntime
 from gateway.pipeline.outcome import OutcomeDiff, ReplayedViolation
 from gateway.rules import Closed, Happened, Opened, Panel, Updated
 from gateway.sampling import FpsGate
@@ -63,7 +63,7 @@ async def replay(
     with ThreadPoolExecutor(2, thread_name_prefix="replay") as workers:
         runtime = TritonRuntime(
             grpc_url,
-            grpc_url,
+            Link(grpc_url, None),
             shared_memory_reason="",
             slots=2,
             clock=clock,

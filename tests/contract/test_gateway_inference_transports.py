@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from gateway.errors import InferenceRejectedError, InferenceTimeoutError, RuntimeUnavailableError
+from gateway.inference.grpc_control import GrpcControl
 from gateway.inference.grpc_transport import GrpcTransport
 from gateway.inference.http_transport import HttpTransport
 from gateway.inference.shared_memory import SharedRegion
 from gateway.inference.transport import Call, InferenceTransport, Region
-from gateway.inference.triton import TritonClient
 from tests.support.contract_models import HEIGHT, ROWS, WIDTH, publish_failing, publish_telling
 from tests.support.triton_server import RunningTriton, eventually, free_ports, running_triton
 
@@ -52,7 +52,7 @@ async def transport(request: pytest.FixtureRequest, triton: RunningTriton) -> As
 
 @pytest.fixture
 async def region(triton: RunningTriton) -> AsyncIterator[SharedRegion]:
-    made, control = SharedRegion(SLOT * 8), TritonClient(triton.grpc_url)
+    made, control = SharedRegion(SLOT * 8), GrpcControl(triton.grpc_url)
     await control.register(made.name, SLOT * 8)
     yield made
     while True:  # refused while a call that was given up is still in the server's hands

@@ -8,6 +8,7 @@ from triton_agent.rest import call
 
 from gateway.domain.load import load_between
 from gateway.errors import RuntimeUnavailableError
+from gateway.inference.link import Link
 from gateway.inference.statistics import TritonObserver
 from tests.support.contract_models import HEIGHT, WIDTH, publish_blind
 from tests.support.running_gateway import running_gateway
@@ -26,7 +27,7 @@ def infer(triton):
 async def test_what_triton_counts_between_two_looks_is_what_was_asked_of_it(tmp_path):
     publish_blind(tmp_path, "people")
     with running_triton(tmp_path) as triton:
-        observer = TritonObserver(triton.grpc_url, triton.metrics_url)
+        observer = TritonObserver(Link(triton.grpc_url, triton.http_url), triton.metrics_url)
         before = await observer.look(time.monotonic(), 0, 0)
         for _ in range(FRAMES):
             await asyncio.to_thread(infer, triton)
@@ -43,14 +44,14 @@ async def test_what_triton_counts_between_two_looks_is_what_was_asked_of_it(tmp_
 
 
 async def test_a_look_at_nobody_says_that_the_runtime_is_away_and_metrics_may_be_missing(tmp_path):
-    observer = TritonObserver("127.0.0.1:1", None)
+    observer = TritonObserver(Link("127.0.0.1:1", "http://127.0.0.1:1"), None)
     with pytest.raises(RuntimeUnavailableError):
         await observer.look(0.0, 0, 0)
     await observer.close()
     publish_blind(tmp_path, "people")
     with running_triton(tmp_path) as triton:
         for url in ("http://127.0.0.1:1/metrics", "file:///etc/passwd", None):
-            observer = TritonObserver(triton.grpc_url, url)
+            observer = TritonObserver(Link(triton.grpc_url, None), url)
             assert (await observer.look(0.0, 0, 0)).pending == 0
             await observer.close()
 

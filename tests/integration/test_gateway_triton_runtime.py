@@ -12,7 +12,7 @@ import pytest
 from gateway.domain.clock import SystemClock
 from gateway.domain.runtime import RuntimeState, Transport
 from gateway.errors import InferenceTimeoutError, ModelContractError, RuntimeUnavailableError
-from gateway.inference import TritonRuntime, runtime
+from gateway.inference import Link, TritonRuntime, runtime
 from gateway.inference.grpc_transport import GrpcTransport
 from gateway.inference.http_transport import HttpTransport
 from tests.support.contract_models import publish_blind
@@ -35,8 +35,7 @@ async def connected(triton: RunningTriton, http_url: str | None, why_inline: str
     with ThreadPoolExecutor(1) as workers:
         made = TritonRuntime(
             "triton",
-            triton.grpc_url,
-            http_url,
+            Link(triton.grpc_url, http_url),
             shared_memory_reason=why_inline,
             slots=SLOTS,
             clock=SystemClock(),

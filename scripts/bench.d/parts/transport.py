@@ -19,11 +19,11 @@ from part import Bench, Goal, Table
 from subject import SIZE, repository
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 
+from gateway.inference.grpc_control import GrpcControl
 from gateway.inference.grpc_transport import GrpcTransport
 from gateway.inference.http_transport import HttpTransport
 from gateway.inference.shared_memory import SharedRegion
 from gateway.inference.transport import Call, InferenceTransport, Region
-from gateway.inference.triton import TritonClient
 from tests.support.triton_server import RunningTriton, running_triton
 
 CONCURRENCY = 8
@@ -107,7 +107,7 @@ def once(
     async def asked() -> float:
         nonlocal client_s, server_s
         region = SharedRegion(SLOT * batch * at_once)
-        control = TritonClient(triton.grpc_url)
+        control = GrpcControl(triton.grpc_url)
         await control.register(region.name, SLOT * batch * at_once)
         transport = _TRANSPORTS[client](triton)
         try:

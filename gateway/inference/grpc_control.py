@@ -1,34 +1,31 @@
-"""Control of one Triton, over gRPC, with its errors mapped to the gateway's."""
+"""Control of one Triton, over gRPC, with its errors mapped to the gateway's.
+
+gRPC is imported where HTTP doesn't serve: see `docs/adr/0162-grpc-is-imported-where-http-does-not-serve.md`.
+"""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+import msgspec
+from google.protobuf.json_format import MessageToDict
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from gateway.errors import InferenceError, InferenceRejectedError, InferenceTimeoutError, RuntimeUnavailableError
-from gateway.inference.contract import ModelConfig
+from gateway.inference.control import CONTROL_TIMEOUT_S, LOAD_TIMEOUT_S, ModelConfig, ModelStatistics, ServedModel
 from gateway.inference.grpc_transport import CHANNEL_OPTIONS
 
-CONTROL_TIMEOUT_S = 5.0
-LOAD_TIMEOUT_S = 120.0
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """One line of Triton's repository index."""
+class GrpcControl:
+    """One gRPC channel to one Triton. Implements `gateway.inference.control.TritonControl`.
 
-    name: str
-    version: str
-    ready: bool
-    reason: str
-
-
-class TritonClient:
-    """One gRPC channel to one Triton. Every method may raise `RuntimeUnavailableError` or `InferenceTimeoutError`."""
+    Args:
+        grpc_url: `host:port`.
+    """
 
     def __init__(self, grpc_url: str) -> None:
         self._client = InferenceServerClient(grpc_url.removeprefix("grpc://"), channel_args=CHANNEL_OPTIONS)
@@ -40,17 +37,17 @@ class TritonClient:
     async def index(self) -> Sequence[ServedModel]:
         """Every model version in the server's repository."""
         answer = await _mapped(self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S))
-        return [ServedModel(m.name, m.version, m.state == "READY", m.reason) for m in answer.models]
+        return [ServedModel(m.name, m.version, m.state, m.reason) for m in answer.models]
 
     async def config(self, model: str) -> ModelConfig:
         """Configuration of a loaded model."""
         answer = await _mapped(self._client.get_model_config(model, client_timeout=CONTROL_TIMEOUT_S))
-        return answer.config
+        return _value(answer.config, ModelConfig)
 
-    async def statistics(self) -> Sequence[Any]:
-        """`inference.ModelStatistics` of every loaded model version."""
+    async def statistics(self) -> Sequence[ModelStatistics]:
+        """Statistics of every loaded model version."""
         answer = await _mapped(self._client.get_inference_statistics(client_timeout=CONTROL_TIMEOUT_S))
-        return list(answer.model_stats)
+        return [_value(entry, ModelStatistics) for entry in answer.model_stats]
 
     async def load(self, model: str) -> None:
         """Load, or reload, a model."""
@@ -80,6 +77,11 @@ class TritonClient:
     async def close(self) -> None:
         """Close the channel."""
         await self._client.close()
+
+
+def _value(message: Any, kind: type[_Struct]) -> _Struct:  # noqa: ANN401 - tritonclient's messages carry no types
+    """A message as one of our values; protobuf's JSON has 64-bit numbers as text."""
+    return msgspec.convert(MessageToDict(message, preserving_proto_field_name=True), kind, strict=False)
 
 
 async def _mapped(call: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - tritonclient's answers carry no types
