@@ -9,7 +9,8 @@ from typing import Self
 
 from gateway.domain.event import Event
 
-DEFAULT_CAPACITY = 256
+DEFAULT_CAPACITY = 1024
+"""Two batches of the drain: a listener isn't cut off while a backlog is drained that it keeps up with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Spooled records into the database: each once, however often they come."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-
-from piccolo.columns import And, Or, Where
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from gateway.domain.event import Event, EventType
 from gateway.domain.violation import (
@@ -17,15 +17,32 @@ from gateway.domain.violation import (
     ViolationUpdated,
 )
 from gateway.store.audit import GATEWAY, write_audit
-from gateway.store.bulk import insert_rows
+from gateway.store.bulk import insert_new_rows, update_rows
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
 from gateway.store.outbox import OutboxEntry, write_events
-from gateway.store.rows import Changes, json_text, update_columns, violation_columns, violation_of
+from gateway.store.rows import Row, json_text, update_columns, violation_columns, violation_of
 from gateway.store.tables import ViolationRow
 
 MAX_ROWS_PER_STATEMENT = 500
-"""Both databases take some 32,700 parameters in a statement; a violation has 31."""
+"""SQLite takes some 32,700 parameters in a statement; a violation has 31."""
+
+Change = ViolationUpdated | ClipTaken | ViolationClosed
+T = TypeVar("T", bound=ViolationRecord)
+
+_IS_NEWS: Mapping[type[Change], str] = {
+    ViolationUpdated: "violation.frame_at IS NULL OR violation.frame_at < news.frame_at",
+    ClipTaken: "violation.clip <> news.clip AND violation.evidence_deleted_at IS NULL",
+    ViolationClosed: "violation.ended_at IS NULL",
+}
+"""When a record changes something: what was changed so before is passed over."""
+
+_EVENTS: Mapping[type[ViolationRecord], EventType] = {
+    ViolationOpened: EventType.VIOLATION_OPENED,
+    ViolationUpdated: EventType.VIOLATION_UPDATED,
+    ClipTaken: EventType.VIOLATION_UPDATED,
+    ViolationClosed: EventType.VIOLATION_CLOSED,
+}
 
 
 @database_call
@@ -41,60 +58,81 @@ async def apply_records(engine: DatabaseEngine, records: Sequence[ViolationRecor
     async with engine.transaction():
         for start in range(0, len(records), MAX_ROWS_PER_STATEMENT):
             chunk = records[start : start + MAX_ROWS_PER_STATEMENT]
-            opened = await _insert(
-                engine, [record.violation for record in chunk if isinstance(record, ViolationOpened)]
-            )
-            changed = [await _change(record) for record in chunk]
-            events += await write_events(engine, list(_entries(chunk, opened, changed)), now)
+            changed: dict[int, Violation] = {}
+            for round_ in rounds(chunk):
+                changed |= await _apply_round(engine, round_)
+            entries = [_entry(chunk[place], changed[place]) for place in sorted(changed)]
+            events += await write_events(engine, entries, now)
     return events
 
 
-async def _insert(engine: DatabaseEngine, violations: Sequence[Violation]) -> set[str]:
-    """Insert what isn't there; the ids that were not."""
-    rows = [violation_columns(violation) for violation in violations]
-    inserted = set(await insert_rows(engine, ViolationRow, rows, ViolationRow.id, known=True))
-    await write_audit(engine, {v.id: [_created(v)] for v in violations if v.id in inserted})
-    return inserted
+def rounds(records: Sequence[ViolationRecord]) -> Iterator[Mapping[int, ViolationRecord]]:
+    """Records by their places, in rounds of at most one for each violation: the first of each, the second, and so on.
+
+    Within a round their order is of no consequence.
+    """
+    seen: Counter[str] = Counter()
+    found: defaultdict[int, dict[int, ViolationRecord]] = defaultdict(dict)
+    for place, record in enumerate(records):
+        violation_id = _violation_id(record)
+        found[seen[violation_id]][place] = record
+        seen[violation_id] += 1
+    yield from found.values()
+
+
+async def _apply_round(engine: DatabaseEngine, records: Mapping[int, ViolationRecord]) -> dict[int, Violation]:
+    """Apply records of different violations; what was changed, by the record's place."""
+    places = {_violation_id(record): place for place, record in records.items()}
+    changed = await _insert(engine, _of(ViolationOpened, records))
+    changed += await _change(engine, ClipTaken, [_clip_columns(record) for record in _of(ClipTaken, records)])
+    changed += await _change(
+        engine, ViolationClosed, [_end_columns(record) for record in _of(ViolationClosed, records)]
+    )
+    updates = [update_columns(record) for record in _of(ViolationUpdated, records)]
+    changed += await _change(engine, ViolationUpdated, updates)
+    return {places[violation.id]: violation for violation in changed}
+
+
+async def _insert(engine: DatabaseEngine, records: Sequence[ViolationOpened]) -> list[Violation]:
+    """Insert what isn't there; the violations that were not."""
+    rows = [violation_columns(record.violation) for record in records]
+    inserted = await insert_new_rows(engine, ViolationRow, rows, ViolationRow.id)
+    new = [record.violation for record in records if record.violation.id in inserted]
+    await write_audit(engine, {violation.id: [_created(violation)] for violation in new})
+    return new
+
+
+async def _change(engine: DatabaseEngine, kind: type[Change], rows: Sequence[Row]) -> list[Violation]:
+    """Change the violations that records of a kind tell of; those that are there and weren't changed so before."""
+    changed = await update_rows(engine, ViolationRow, rows, ViolationRow.id, _IS_NEWS[kind])
+    return [violation_of(row) for row in changed]
 
 
 def _created(violation: Violation) -> AuditEntry:
     return AuditEntry(at=violation.created_at, actor=GATEWAY, action=AuditAction.CREATED)
 
 
-async def _change(record: ViolationRecord) -> Violation | None:
-    """Change the violation that a record tells of; None where there is none, or it has been changed so before."""
-    match record:
-        case ViolationOpened():
-            return None
-        case ViolationClosed():
-            columns: Changes = {
-                "ended_at": record.ended_at,
-                "score": record.score,
-                "blind_seconds": record.blind_seconds,
-                "updated_at": record.at,
-            }
-            is_new: Where | And | Or = ViolationRow.ended_at.is_null()
-        case ViolationUpdated():
-            columns = update_columns(record)
-            is_new = ViolationRow.frame_at.is_null() | (ViolationRow.frame_at < record.frame_at)
-        case ClipTaken():
-            clip = json_text(record.clip)
-            columns = {"clip": clip, "updated_at": record.at}
-            is_new = (ViolationRow.clip != clip) & ViolationRow.evidence_deleted_at.is_null()
-    update = ViolationRow.update(columns).where((ViolationRow.id == record.id) & is_new)
-    rows = await update.returning(*ViolationRow.all_columns())
-    return violation_of(rows[0]) if rows else None
+def _clip_columns(record: ClipTaken) -> Row:
+    return {"id": record.id, "clip": json_text(record.clip), "updated_at": record.at}
 
 
-def _entries(
-    records: Sequence[ViolationRecord], opened: set[str], changed: Sequence[Violation | None]
-) -> Iterator[OutboxEntry]:
-    """What became of the records; an opening that came twice in the chunk counts once."""
-    for record, violation in zip(records, changed, strict=True):
-        if isinstance(record, ViolationOpened) and record.violation.id in opened:
-            opened.remove(record.violation.id)
-            yield OutboxEntry(EventType.VIOLATION_OPENED, record.violation.camera_id, record.violation)
-        elif violation is not None:
-            closed = isinstance(record, ViolationClosed)
-            event = EventType.VIOLATION_CLOSED if closed else EventType.VIOLATION_UPDATED
-            yield OutboxEntry(event, violation.camera_id, violation)
+def _end_columns(record: ViolationClosed) -> Row:
+    return {
+        "id": record.id,
+        "ended_at": record.ended_at,
+        "score": record.score,
+        "blind_seconds": record.blind_seconds,
+        "updated_at": record.at,
+    }
+
+
+def _entry(record: ViolationRecord, violation: Violation) -> OutboxEntry:
+    return OutboxEntry(_EVENTS[type(record)], violation.camera_id, violation)
+
+
+def _violation_id(record: ViolationRecord) -> str:
+    return record.violation.id if isinstance(record, ViolationOpened) else record.id
+
+
+def _of(kind: type[T], records: Mapping[int, ViolationRecord]) -> list[T]:
+    return [record for record in records.values() if isinstance(record, kind)]

@@ -29,7 +29,7 @@ async def write_audit(engine: DatabaseEngine, entries: Mapping[str, Sequence[Aud
         for violation_id, entries_of_one in entries.items()
         for entry in entries_of_one
     ]
-    await insert_rows(engine, AuditRow, rows, AuditRow.number)
+    await insert_rows(engine, AuditRow, rows)
 
 
 def audit_of_patch(patch: ViolationPatch, now: dt.datetime) -> Iterator[AuditEntry]:

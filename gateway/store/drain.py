@@ -23,7 +23,7 @@ class DrainSettings:
         longest_pause_s: Where the doubling ends.
     """
 
-    batch: int = 256
+    batch: int = 500
     first_pause_s: float = 0.1
     longest_pause_s: float = 5.0
 
@@ -108,8 +108,7 @@ class Drain:
 
     async def _move_batch(self) -> int:
         """Move the oldest records; how many."""
-        self._lag = await self._spool.depth()
-        batch = await self._spool.oldest(self._settings.batch)
+        self._lag, batch = await asyncio.gather(self._spool.depth(), self._spool.oldest(self._settings.batch))
         if not batch:
             return 0
         events = await self._store.apply([record for _, record in batch])

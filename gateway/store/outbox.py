@@ -9,7 +9,7 @@ from piccolo.query.functions import Max
 
 from gateway.domain.event import Event, EventType, GrantChanged
 from gateway.domain.violation import Violation
-from gateway.store.bulk import insert_rows
+from gateway.store.bulk import insert_numbered_rows
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, lock_until_commit
 from gateway.store.rows import event_of, json_text
@@ -44,7 +44,7 @@ async def write_events(engine: DatabaseEngine, entries: Sequence[OutboxEntry], n
         {"type": entry.type.value, "camera_id": entry.camera_id, "at": now, "payload": payload}
         for entry, payload in zip(entries, payloads, strict=True)
     ]
-    numbers = sorted(await insert_rows(engine, OutboxRow, rows, OutboxRow.number))
+    numbers = await insert_numbered_rows(engine, OutboxRow, rows, OutboxRow.number)
     return [
         Event(
             number=number,

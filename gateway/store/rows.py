@@ -19,6 +19,7 @@ Changes = dict[Column | str, Any]
 _VIOLATION_JSON = ("box", "resolution_wh", "zone", "evidence", "clean_evidence", "clip")
 _CAMERA_SETTINGS = ("name", "url", "model", "fps", "priority", "clip_before_s", "clip_after_s", "masks", "enabled")
 _RULE_SETTINGS = ("name", "definition", "severity", "enabled")
+_encode = msgspec.json.Encoder().encode
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -60,13 +61,18 @@ def violation_columns(violation: Violation) -> Row:
     U+0000, which PostgreSQL's text can't hold, becomes U+FFFD: a label must not keep the spool from draining.
     """
     columns = msgspec.structs.asdict(violation)
-    texts = {name: without_nul(value) for name, value in columns.items() if isinstance(value, str)}
-    return columns | texts | {name: json_text(columns[name]) for name in _VIOLATION_JSON}
+    for name in _VIOLATION_JSON:
+        columns[name] = json_text(columns[name])
+    for name, value in columns.items():
+        if isinstance(value, str) and "\0" in value:
+            columns[name] = without_nul(value)
+    return columns
 
 
-def update_columns(update: ViolationUpdated) -> Changes:
-    """The columns of a violation that a better frame changes."""
+def update_columns(update: ViolationUpdated) -> Row:
+    """The columns of a violation that a better frame changes, and its id."""
     return {
+        "id": update.id,
         "score": update.score,
         "frame_index": update.frame_index,
         "frame_at": update.frame_at,
@@ -98,7 +104,7 @@ def without_nul(text: str) -> str:
 
 def json_text(value: object) -> str:
     """A value as JSON text that PostgreSQL can turn into text again: U+0000 becomes U+FFFD."""
-    text = msgspec.json.encode(value).decode()
+    text = _encode(value).decode()
     return _ESCAPED_NUL.sub(r"\1\\ufffd", text) if r"\u0000" in text else text
 
 

@@ -6,6 +6,7 @@ import contextvars
 import datetime as dt
 import os
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from gateway.domain.ports import Store
 from gateway.domain.retention import EvidenceQuery
 from gateway.domain.rule import RuleSettings, Severity
 from gateway.domain.violation import ViolationOpened, ViolationPatch, ViolationQuery, ViolationStatus
-from gateway.errors import NotFoundError
+from gateway.errors import DatabaseError, NotFoundError
 from gateway.store.engine import make_engine
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
@@ -212,6 +213,41 @@ async def test_a_record_that_comes_twice_in_a_batch_gives_one_event(store: Store
     events = await store.apply([record, record, end, end])
 
     assert [event.type for event in events] == [EventType.VIOLATION_OPENED, EventType.VIOLATION_CLOSED]
+
+
+async def test_mixed_records_of_many_violations_are_applied_in_their_order(store: Store) -> None:
+    violations = [a_violation() for _ in range(20)]
+    steps = [
+        [make(violation) for violation in violations] for make in (updated, clip_taken, lambda v: closed(v, score=0.99))
+    ]
+    await store.apply([ViolationOpened(violation=violations[0])])
+
+    events = await store.apply(
+        [
+            *(ViolationOpened(violation=violation) for violation in violations),
+            *chain.from_iterable(zip(*steps, strict=True)),
+        ]
+    )
+
+    assert [event.payload["id"] for event in events[:19]] == [violation.id for violation in violations[1:]]
+    assert [event.payload["id"] for event in events[19:]] == [v.id for v in violations for _ in steps]
+    assert [event.type.value for event in events[19:22]] == ["violation.updated"] * 2 + ["violation.closed"]
+    assert [event.payload["score"] for event in events[19:22]] == [0.95, 0.95, 0.99]
+    assert [event.number for event in events] == list(range(events[0].number, events[0].number + len(events)))
+    assert {(await store.violation(violation.id)).score for violation in violations} == {0.99}
+
+
+async def test_records_that_two_apply_at_once_are_there_once(store: Store) -> None:
+    batch = [opened() for _ in range(50)]
+
+    answers = await asyncio.gather(store.apply(batch), store.apply(batch), return_exceptions=True)
+    again = await store.apply(batch)
+
+    assert all(isinstance(answer, list | DatabaseError) for answer in answers)
+    assert len(list(chain.from_iterable(answer for answer in answers if isinstance(answer, list)))) == 50
+    assert list(again) == []
+    assert await store.count_by_status() == {"open": 50}
+    assert len(await store.events_after(0, 500)) == 50
 
 
 async def test_an_end_sets_time_and_peak_score_once(store: Store) -> None:
