@@ -85,6 +85,10 @@ class Spool(Protocol):
         """Drop the state of one rule, or of all of a camera's."""
         ...
 
+    async def awaited_clips(self) -> Sequence[str]:
+        """Ids of the violations that opened saying their clip is being recorded, and of which nothing came since."""
+        ...
+
     async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
         """The oldest records not yet acknowledged, with their sequence numbers."""
         ...

@@ -36,6 +36,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
     missing_reason: str = ""
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the file is still being made."""
+        return self.missing_reason.startswith(BEING_RECORDED)
+
+
+BEING_RECORDED = "being recorded"
+"""How the reason of a file begins that isn't there yet."""
 
 NO_EVIDENCE = Evidence(missing_reason="the gateway that recorded this kept none")
 

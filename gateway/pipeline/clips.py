@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 
 from gateway.domain.camera import CameraSettings
 from gateway.domain.clip import Excerpt
 from gateway.domain.clock import Clock, from_unix
-from gateway.domain.violation import ClipTaken, Evidence, Violation, evidence_folder
+from gateway.domain.violation import BEING_RECORDED, ClipTaken, Evidence, Violation, evidence_folder
 from gateway.errors import StoreError
 from gateway.evidence import remux
 from gateway.pipeline.recorder import Recorder
@@ -25,6 +25,7 @@ LATE_S = 10.0
 NO_STREAM = "the camera sends single pictures, no stream that a clip could be cut from"
 SWITCHED_OFF = "clips of this camera are switched off"
 MASKED = "parts of the picture are masked, and the camera's own stream shows them"
+LOST = "lost: the gateway ended while it was being recorded"
 NOTHING_KEPT = "no picture that decoding could begin with was kept"
 
 
@@ -64,7 +65,9 @@ class Clips:
         if ring.empty:
             return Evidence(missing_reason=NO_STREAM)
         end = from_unix(opened_s + settings.clip_after_s)
-        return Evidence(missing_reason=f"being recorded until {end:%H:%M:%S} UTC; lost if the gateway is killed before")
+        return Evidence(
+            missing_reason=f"{BEING_RECORDED} until {end:%H:%M:%S} UTC; lost if the gateway is killed before"
+        )
 
     def take(
         self, violation: Violation, settings: Callable[[], CameraSettings], ring: PacketRing, opened_s: float
@@ -77,8 +80,15 @@ class Clips:
             ring: The camera's.
             opened_s: Frame time of the frame that opened the violation.
         """
-        if violation.clip.missing_reason not in (NO_STREAM, SWITCHED_OFF, MASKED):
+        if violation.clip.is_awaited:
             self._spawn(self._take(violation, settings, ring, opened_s), "clip")
+
+    async def give_up(self, violation_ids: Sequence[str]) -> None:
+        """Put on record that clips were lost: those that an earlier run of this gateway left unfinished."""
+        clip, now = Evidence(missing_reason=LOST), self._clock.utcnow()
+        await self._recorder.keep([ClipTaken(id=violation_id, clip=clip, at=now) for violation_id in violation_ids])
+        self._on_recorded()
+        _logger.warning("clips were lost when the gateway ended", extra={"violations": list(violation_ids)})
 
     async def _take(
         self, violation: Violation, current: Callable[[], CameraSettings], ring: PacketRing, opened_s: float

@@ -131,6 +131,7 @@ class Pipeline:
         """
         for (camera_id, rule_id), state in (await self._spool.load_rule_states()).items():
             self._states.setdefault(camera_id, {})[rule_id] = state
+        lost_clips = await self._spool.awaited_clips()
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -138,6 +139,8 @@ class Pipeline:
                     tasks.create_task(self._keep_up(), name="upkeep"),
                     tasks.create_task(self._checkpoint_rules(), name="checkpoint-rules"),
                 ]
+                if lost_clips:
+                    tasks.create_task(self._frames.give_up_clips(lost_clips), name="lost-clips")
                 started.set()
                 await self._stopping.wait()
                 await self._quiesce(upkeep)

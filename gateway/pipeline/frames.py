@@ -124,6 +124,10 @@ class FrameLoop:
         if verdict:
             self._on_recorded()
 
+    async def give_up_clips(self, violation_ids: Sequence[str]) -> None:
+        """Put on record that the clips of these violations were lost."""
+        await self._clips.give_up(violation_ids)
+
     def _with_clips(self, running: RunningCamera, verdict: Verdict, seen: Seen | None) -> Verdict:
         """Have new violations say what becomes of their clips."""
         if seen is None or not verdict.opened:

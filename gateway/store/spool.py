@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from gateway.domain.clock import Clock, SystemClock
-from gateway.domain.violation import ViolationRecord
+from gateway.domain.violation import ClipTaken, ViolationOpened, ViolationRecord
 from gateway.errors import SpoolError
 from gateway.store.group_commit import GroupCommitter
 from gateway.store.spool_file import open_spool_file
@@ -91,10 +91,18 @@ class SqliteSpool:
         self._require_space()
         payloads = [(_encoder.encode(record),) for record in records]
         rows = [(camera_id, rule_id, state) for (camera_id, rule_id), state in states.items()]
+        awaited = [
+            (record.violation.id,)
+            for record in records
+            if isinstance(record, ViolationOpened) and record.violation.clip.is_awaited
+        ]
+        taken = [(record.id,) for record in records if isinstance(record, ClipTaken)]
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT INTO record (payload) VALUES (?)", payloads)
             connection.executemany("INSERT OR REPLACE INTO rule_state VALUES (?, ?, ?)", rows)
+            connection.executemany("INSERT OR IGNORE INTO awaited_clip VALUES (?)", awaited)
+            connection.executemany("DELETE FROM awaited_clip WHERE violation_id = ?", taken)
 
         await self._run(write)
 
@@ -107,6 +115,14 @@ class SqliteSpool:
         await self._run(
             _query("DELETE FROM rule_state WHERE camera_id = ?1 AND (?2 IS NULL OR rule_id = ?2)", camera_id, rule_id)
         )
+
+    async def awaited_clips(self) -> Sequence[str]:
+        """Ids of the violations that opened saying their clip is being recorded, and of which nothing came since.
+
+        Raises:
+            SpoolError: The file can't be read.
+        """
+        return [violation_id for (violation_id,) in await self._run(_query("SELECT violation_id FROM awaited_clip"))]
 
     async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
         """The oldest records not yet acknowledged, with their sequence numbers.

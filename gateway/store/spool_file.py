@@ -9,7 +9,7 @@ from gateway.errors import SpoolError, SpoolInUseError
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # AUTOINCREMENT: a sequence number is never given twice, so that a late acknowledgement can't drop a newer record.
 _SCHEMA = """
@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS record (seq INTEGER PRIMARY KEY AUTOINCREMENT, payloa
 CREATE TABLE IF NOT EXISTS rule_state (
     camera_id TEXT NOT NULL, rule_id TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (camera_id, rule_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS awaited_clip (violation_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.ports import Spool
+from gateway.domain.violation import BEING_RECORDED, Evidence
 from gateway.store.spool import SqliteSpool
-from tests.support.violations import closed, opened
+from tests.support.violations import clip_taken, closed, opened, updated
 
 
 @pytest.fixture
@@ -62,6 +63,18 @@ async def test_an_acknowledgement_that_comes_late_drops_nothing_newer(spool: Spo
     await spool.acknowledge(number)
 
     assert [record for _, record in await spool.oldest(10)] == [newer]
+
+
+async def test_clips_that_are_being_recorded_are_known_until_their_record_comes(spool: Spool) -> None:
+    awaited = Evidence(missing_reason=f"{BEING_RECORDED} until noon")
+    first, second, none = opened(clip=awaited), opened(clip=awaited), opened()
+    await spool.commit([first, none, second, updated(first.violation)], {})
+    await spool.commit([clip_taken(second.violation), clip_taken(none.violation)], {})
+
+    ((number, _),) = (await spool.oldest(10))[-1:]
+    await spool.acknowledge(number)
+
+    assert list(await spool.awaited_clips()) == [first.violation.id]
 
 
 async def test_the_last_state_of_a_rule_is_kept(spool: Spool) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from gateway.domain.violation import ViolationRecord
+from gateway.domain.violation import ClipTaken, ViolationOpened, ViolationRecord
 from gateway.errors import NotFoundError, SpoolError, StoreError
 
 
@@ -34,6 +34,11 @@ class MemorySpool:
 
     async def forget_rule_states(self, camera_id: str, rule_id: str | None = None) -> None:
         self.states = {k: s for k, s in self.states.items() if k[0] != camera_id or rule_id not in (None, k[1])}
+
+    async def awaited_clips(self) -> Sequence[str]:
+        opened = [record.violation for record in self.records if isinstance(record, ViolationOpened)]
+        taken = {record.id for record in self.records if isinstance(record, ClipTaken)}
+        return [violation.id for violation in opened if violation.clip.is_awaited and violation.id not in taken]
 
     async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
         return list(enumerate(self.records[:limit], start=1))
