@@ -42,6 +42,7 @@ from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.retention import Retention
 from gateway.store.spool import SqliteSpool
+from gateway.store.staged_evidence import StagedEvidence
 from gateway.store.webhooks import PiccoloWebhooks
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Parts:
 
     store: PiccoloStore
     spool: SqliteSpool
+    evidence: EvidenceFolder | StagedEvidence
     bus: "MemoryEventBus | RedisEventBus"
     replicas: "RedisEventBus | None"
     drain: Drain
@@ -98,7 +100,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     metrics = Metrics()
     replicas = _between_replicas(settings, store)
     bus = MemoryEventBus() if replicas is None else replicas
-    evidence = EvidenceFolder(settings.data_dir / "evidence")
+    evidence = _evidence_store(settings)
     media = MediaSettings(settings.media_dir, settings.hardware_decoding)
     media.check_hardware()
 
@@ -139,6 +141,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
             release,
             redis=replicas.ping if replicas else None,
             vas=vas.ping if vas else None,
+            evidence=evidence.ping if isinstance(evidence, StagedEvidence) else None,
             record_fault=lambda: drain.fault,
         ),
         metrics=metrics,
@@ -157,7 +160,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         on_deleted=metrics.evidence_deleted,
         on_trimmed=metrics.events_trimmed,
     )
-    return Parts(store, spool, bus, replicas, drain, grants, sender, retention, pipeline, services)
+    return Parts(store, spool, evidence, bus, replicas, drain, grants, sender, retention, pipeline, services)
 
 
 def _between_replicas(settings: Settings, store: PiccoloStore) -> "RedisEventBus | None":
@@ -167,6 +170,19 @@ def _between_replicas(settings: Settings, store: PiccoloStore) -> "RedisEventBus
     from gateway.events.redis_bus import RedisEventBus
 
     return RedisEventBus(settings.redis_url, store)
+
+
+def _evidence_store(settings: Settings) -> EvidenceFolder | StagedEvidence:
+    place = settings.evidence_place
+    if place is None:
+        return EvidenceFolder(settings.data_dir / "evidence")
+    try:
+        from gateway.store.s3_evidence import S3Evidence
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "RUTH_AI_EVIDENCE_URL needs the package obstore: install ruth-ai with its extra s3"
+        ) from error
+    return StagedEvidence(EvidenceFolder(settings.data_dir / "evidence-staged"), S3Evidence(place), place.staging_bytes)
 
 
 def _vas_session(settings: Settings, clock: Clock, metrics: Metrics) -> VasSession | None:
@@ -214,7 +230,8 @@ async def _run(settings: Settings, parts: Parts) -> int:
     fan_out = asyncio.create_task(_fan_out(parts), name="fan-out")
     sockets = asyncio.create_task(_serve_model_sockets(settings, parts), name="model sockets")
     retention = asyncio.create_task(parts.retention.run(), name="retention")
-    for stage in (pipeline, drain, grants, sender, fan_out, sockets, retention):
+    uploads = asyncio.create_task(_upload_evidence(parts), name="evidence")
+    for stage in (pipeline, drain, grants, sender, fan_out, sockets, retention, uploads):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -225,11 +242,11 @@ async def _run(settings: Settings, parts: Parts) -> int:
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
-        for stage in (grants, sender, fan_out, sockets, retention):
+        for stage in (grants, sender, fan_out, sockets, retention, uploads):
             stage.cancel()
-        await asyncio.wait({grants, sender, fan_out, sockets, retention})
+        await asyncio.wait({grants, sender, fan_out, sockets, retention, uploads})
         await _stop(parts, pipeline, drain)
-    return _report_crashes(pipeline, drain, grants, sender, fan_out, sockets, retention)
+    return _report_crashes(pipeline, drain, grants, sender, fan_out, sockets, retention, uploads)
 
 
 async def _fan_out(parts: Parts) -> None:
@@ -237,6 +254,13 @@ async def _fan_out(parts: Parts) -> None:
         await asyncio.Event().wait()
     else:
         await parts.replicas.run()
+
+
+async def _upload_evidence(parts: Parts) -> None:
+    if isinstance(parts.evidence, StagedEvidence):
+        await parts.evidence.run()
+    else:
+        await asyncio.Event().wait()
 
 
 async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from dotenv import dotenv_values
 
 from gateway.domain.capability import DEFAULT_ADAPTATION, AdaptationRow, AdaptationTable, HardwareType
+from gateway.domain.evidence_place import EvidencePlace
 from gateway.domain.media import HardwareDecoding
 from gateway.domain.retention import Days, RetentionPolicy
 from gateway.errors import ConfigurationError
@@ -64,6 +65,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dismissed_days: Of dismissed ones.
         evidence_per_camera: So many violations of a camera keep their evidence; None for all.
         evidence_disk_share: The oldest evidence goes while more of its disk is used.
+        evidence_url: `s3://bucket/prefix` for evidence; None for a folder in `data_dir`.
+        evidence_endpoint: Address of the service that has the bucket; None for AWS.
+        evidence_region: Its region.
+        evidence_access_key: Who the gateway is to it; None to find out as AWS's own tools do.
+        evidence_secret_key: Proves it.
+        evidence_path_style: Whether the bucket goes into the path, or before the service's host.
+        evidence_staging_mb: So many MiB of evidence may wait on disk while the service is away.
         event_days: Events can be replayed for so long.
         webhook_networks: Networks that webhooks may lead to though they aren't public, separated by commas.
         adaptation: Limits per declared kind of hardware.
@@ -96,6 +104,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dismissed_days: Days | None = None
     evidence_per_camera: Annotated[int, msgspec.Meta(ge=1)] | None = None
     evidence_disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
+    evidence_url: str | None = None
+    evidence_endpoint: str | None = None
+    evidence_region: str = "us-east-1"
+    evidence_access_key: str | None = None
+    evidence_secret_key: str | None = None
+    evidence_path_style: bool = True
+    evidence_staging_mb: Annotated[int, msgspec.Meta(ge=1)] = 2048
     event_days: Days = 30.0
     webhook_networks: str = ""
     adaptation: AdaptationTable = {}
@@ -110,6 +125,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             per_camera=self.evidence_per_camera,
             disk_share=self.evidence_disk_share,
             event_days=self.event_days,
+        )
+
+    @property
+    def evidence_place(self) -> EvidencePlace | None:
+        """The bucket for evidence; None where it is kept in a folder."""
+        if self.evidence_url is None:
+            return None
+        return EvidencePlace(
+            url=self.evidence_url,
+            endpoint=self.evidence_endpoint,
+            region=self.evidence_region,
+            access_key=self.evidence_access_key,
+            secret_key=self.evidence_secret_key,
+            path_style=self.evidence_path_style,
+            staging_bytes=self.evidence_staging_mb << 20,
         )
 
 
@@ -137,6 +167,13 @@ VARIABLES: Mapping[str, str] = {
     "dismissed_days": "RUTH_AI_DISMISSED_DAYS",
     "evidence_per_camera": "RUTH_AI_EVIDENCE_PER_CAMERA",
     "evidence_disk_share": "RUTH_AI_EVIDENCE_DISK_SHARE",
+    "evidence_url": "RUTH_AI_EVIDENCE_URL",
+    "evidence_endpoint": "RUTH_AI_EVIDENCE_ENDPOINT",
+    "evidence_region": "RUTH_AI_EVIDENCE_REGION",
+    "evidence_access_key": "RUTH_AI_EVIDENCE_ACCESS_KEY",
+    "evidence_secret_key": "RUTH_AI_EVIDENCE_SECRET_KEY",
+    "evidence_path_style": "RUTH_AI_EVIDENCE_PATH_STYLE",
+    "evidence_staging_mb": "RUTH_AI_EVIDENCE_STAGING_MB",
     "event_days": "RUTH_AI_EVENT_DAYS",
     "vas_base_url": "VAS_BASE_URL",
     "vas_client_id": "VAS_CLIENT_ID",
@@ -183,6 +220,11 @@ def load_settings(config: Path | None, env: Mapping[str, str], dotenv: Path = Pa
     if settings.vas_base_url is not None and None in (settings.vas_client_id, settings.vas_client_secret):
         raise ConfigurationError(
             "VAS_BASE_URL needs VAS_CLIENT_ID and VAS_CLIENT_SECRET (or VAS_CLIENT_SECRET_FILE) beside it"
+        )
+    if (settings.evidence_access_key is None) != (settings.evidence_secret_key is None):
+        raise ConfigurationError(
+            "RUTH_AI_EVIDENCE_ACCESS_KEY and RUTH_AI_EVIDENCE_SECRET_KEY (or RUTH_AI_EVIDENCE_SECRET_KEY_FILE) "
+            "go together; leave out both where the machine has a role of AWS"
         )
     return settings
 

@@ -1,6 +1,7 @@
 """Pictures of violations as files in a folder."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -12,6 +13,18 @@ from gateway.errors import InvalidInputError, NotFoundError, StoreError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,7}")
 _INCOMING = ".incoming"
+
+
+def check_name(name: str) -> None:
+    """Refuse what could lead out of the store, or to what isn't shown.
+
+    Raises:
+        InvalidInputError: The name is no plain relative path.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"{name!r} is no evidence name: letters, digits, '.', '_' and '-', parts joined by '/', none hidden"
+        )
 
 
 class EvidenceFolder:
@@ -79,16 +92,28 @@ class EvidenceFolder:
         except OSError as error:
             raise StoreError(f"evidence {name} can't be deleted: {error.strerror}") from error
 
+    async def take_out(self, name: str) -> None:
+        """Delete a file and the folders that this leaves empty; not to be called beside `put`.
+
+        Raises:
+            InvalidInputError: The name is no plain relative path.
+            StoreError: It can't be deleted.
+        """
+        await self.delete(name)
+        await asyncio.to_thread(_remove_empty, self._path(name).parent, self._root)
+
     async def used_share(self) -> float:
         """How much of the disk it lies on is used, by whatever, 0..1."""
         disk = await asyncio.to_thread(os.statvfs, self._root)
         return 1 - disk.f_bavail / disk.f_blocks
 
+    def sizes(self) -> dict[str, int]:
+        """Every file's size in bytes by name, oldest name first. Blocking."""
+        files = (path for path in self._root.rglob("*") if path.is_file() and self._incoming not in path.parents)
+        return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in sorted(files)}
+
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise InvalidInputError(
-                f"{name!r} is no evidence name: letters, digits, '.', '_' and '-', parts joined by '/', none hidden"
-            )
+        check_name(name)
         return self._root / name
 
     def _write(self, path: Path, content: bytes) -> str:
@@ -120,6 +145,13 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    with contextlib.suppress(OSError):  # it isn't empty
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,9 @@
-"""What `EvidenceStore` promises."""
+"""What `EvidenceStore` promises: in a folder, in a bucket, and on the way from one to the other."""
 
+import asyncio
+import contextlib
 import hashlib
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,11 +11,32 @@ import pytest
 from gateway.domain.ports import EvidenceStore
 from gateway.errors import InvalidInputError, NotFoundError
 from gateway.store.evidence import EvidenceFolder
+from gateway.store.s3_evidence import S3Evidence
+from gateway.store.staged_evidence import StagedEvidence
+from tests.support.s3_server import PrivateS3, private_s3
 
 
-@pytest.fixture
-def evidence(tmp_path: Path) -> EvidenceStore:
-    return EvidenceFolder(tmp_path / "evidence")
+@pytest.fixture(scope="module")
+def s3() -> Iterator[PrivateS3]:
+    with private_s3() as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "s3", "staged", "uploading"])
+async def evidence(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EvidenceStore]:
+    if request.param == "folder":
+        yield EvidenceFolder(tmp_path / "evidence")
+        return
+    bucket = S3Evidence(request.getfixturevalue("s3").place(tmp_path.name))
+    if request.param == "s3":
+        yield bucket
+        return
+    staged = StagedEvidence(EvidenceFolder(tmp_path / "staged"), bucket, 1 << 30)
+    uploads = asyncio.create_task(staged.run() if request.param == "uploading" else asyncio.sleep(0))
+    yield staged
+    uploads.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await uploads
 
 
 @pytest.mark.parametrize("name", ["0197.jpg", "2026/03/01/0197-ab_c.jpg"])

@@ -18,6 +18,9 @@ from gateway.store.evidence import EvidenceFolder
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.retention import Retention
+from gateway.store.s3_evidence import S3Evidence
+from gateway.store.staged_evidence import StagedEvidence
+from tests.support.s3_server import private_s3
 from tests.support.violations import a_violation
 
 NOW = dt.datetime.now(dt.UTC)
@@ -36,7 +39,7 @@ class Disk(EvidenceFolder):
 @dataclass
 class Keeper:
     store: PiccoloStore
-    evidence: Disk
+    evidence: Disk | StagedEvidence
     deleted: Counter[str]
 
     async def record(self, days: float = 0.0, **changes: object) -> Violation:
@@ -105,6 +108,24 @@ async def test_the_newest_of_each_camera_are_kept(keeper: Keeper):
     for violations in recorded.values():
         assert [keeper.has_files(violation) for violation in violations] == [False, True, True, True]
     assert keeper.deleted == {"count": 2}
+
+
+async def test_evidence_in_a_bucket_goes_by_number_and_never_by_the_disk(keeper: Keeper, tmp_path: Path):
+    with private_s3() as server:
+        staged = StagedEvidence(EvidenceFolder(tmp_path / "staged"), S3Evidence(server.place("site")), 1 << 30)
+        uploads = asyncio.create_task(staged.run())
+        keeper.evidence = staged
+        recorded = [await keeper.record() for _ in range(4)]
+        while staged.staged.files:  # noqa: ASYNC110 - as an operator would look
+            await asyncio.sleep(0.01)
+
+        await keeper.enforce(RetentionPolicy(per_camera=3, disk_share=1e-9))
+        kept = server.stored()
+        uploads.cancel()
+        await asyncio.wait({uploads})
+
+    assert {key.split("/")[4] for key in kept} == {violation.id for violation in recorded[1:]}
+    assert keeper.deleted == {"count": 1}
 
 
 async def test_a_disk_that_is_too_full_loses_its_oldest_evidence_until_it_is_not(keeper: Keeper):

@@ -69,6 +69,13 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "evidence_per_camera": "1000",
         "evidence_disk_share": "0.5",
         "event_days": "7.0",
+        "evidence_url": "s3://bucket/prefix",
+        "evidence_endpoint": "https://minio.example:9000",
+        "evidence_region": "eu-central-1",
+        "evidence_access_key": "ruth",
+        "evidence_secret_key": SECRET,
+        "evidence_path_style": "False",
+        "evidence_staging_mb": "64",
         "redis_url": "redis://redis:6379/0",
         "webhook_networks": "10.0.0.0/8",
     }
@@ -197,3 +204,10 @@ def test_an_operator_overrides_the_adaptation_value_by_value(load):
 def test_settings_cannot_be_changed(load):
     with pytest.raises(AttributeError):
         load().port = 1
+
+
+@pytest.mark.parametrize("stated", ["RUTH_AI_EVIDENCE_ACCESS_KEY", "RUTH_AI_EVIDENCE_SECRET_KEY"])
+def test_half_of_the_buckets_credentials_is_refused_without_showing_it(load, stated: str):
+    with pytest.raises(ConfigurationError, match="go together") as refused:
+        load({"RUTH_AI_EVIDENCE_URL": "s3://bucket", stated: SECRET})
+    assert SECRET not in str(refused.value)
