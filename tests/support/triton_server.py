@@ -45,8 +45,15 @@ class RunningTriton:
         return carriers(self.prefix)
 
     def server_pid(self) -> int:
-        """Process id of tritonserver itself."""
-        return next(pid for pid, line in self.processes().items() if line.split("\0")[0].endswith("/tritonserver"))
+        """Process id of tritonserver itself, which its agent may be starting anew."""
+        found: list[int] = []
+
+        def look() -> bool:
+            found[:] = [pid for pid, line in self.processes().items() if line.split("\0")[0].endswith("/tritonserver")]
+            return bool(found)
+
+        eventually(look, READY_TIMEOUT_S)
+        return found[0]
 
     def wait_ready(self) -> None:
         """Wait until it serves."""
