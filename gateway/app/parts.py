@@ -1,0 +1,175 @@
+"""The gateway's parts: opened, chosen by the settings, and wired."""
+
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from gateway.api.services import Services
+from gateway.app.optional import evidence_store, redis_bus, vas_session
+from gateway.delivery.addresses import parse_networks
+from gateway.delivery.post import Poster
+from gateway.delivery.webhooks import WebhookSender
+from gateway.domain.clock import Clock
+from gateway.domain.event import Event
+from gateway.events.bus import MemoryEventBus
+from gateway.events.grants import GrantAnnouncer
+from gateway.health import HealthCheck
+from gateway.inference.host import host_id
+from gateway.ipc import ModelSockets
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.settings import Settings
+from gateway.sources import MediaSettings, VasSession, open_source
+from gateway.store.drain import Drain
+from gateway.store.engine import make_engine
+from gateway.store.evidence import EvidenceFolder
+from gateway.store.migrate import migrate
+from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.retention import Retention
+from gateway.store.spool import SqliteSpool
+from gateway.store.staged_evidence import StagedEvidence
+from gateway.store.webhooks import PiccoloWebhooks
+
+if TYPE_CHECKING:
+    from gateway.events.redis_bus import RedisEventBus
+
+_logger = logging.getLogger(__name__)
+
+Stage = Callable[[], Coroutine[None, None, None]]
+"""Runs until it is cancelled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The gateway's parts, open and wired, nothing running yet.
+
+    Attributes:
+        beside: By name, what runs beside the pipeline and the drain, and can be ended at any time.
+    """
+
+    store: PiccoloStore
+    spool: SqliteSpool
+    bus: "MemoryEventBus | RedisEventBus"
+    drain: Drain
+    pipeline: Pipeline
+    services: Services
+    beside: Mapping[str, Stage]
+
+
+@contextlib.asynccontextmanager
+async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
+    """Open database, spool and evidence store, wire the rest to them, and close them in the end."""
+    engine = make_engine(settings.database_url, settings.data_dir, pool_size=settings.database_pool_size)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.close)  # first, as open connections would keep a failed start from ending
+        for migration in await migrate(engine):
+            _logger.info("database migrated", extra={"migration": migration})
+        store = await PiccoloStore.open(engine, clock)
+        spool = await stack.enter_async_context(await SqliteSpool.open(settings.data_dir / "spool.db", clock=clock))
+        poster = await stack.enter_async_context(Poster(parse_networks(settings.webhook_networks), clock))
+        yield _wire(settings, clock, store, spool, poster)
+
+
+def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool, poster: Poster) -> Parts:
+    def count(event: Event) -> None:
+        metrics.event_created(event.camera_id, event.type.value)
+
+    metrics, release = Metrics(), version("ruth-ai")
+    replicas, vas = redis_bus(settings, store), vas_session(settings, clock, metrics)
+    bus, evidence = replicas or MemoryEventBus(), evidence_store(settings)
+    drain, grants = Drain(spool, store, bus, on_event=count), GrantAnnouncer(store, bus, clock, count)
+    metrics.watch_spool(lambda: drain.lag)
+    pipeline = _pipeline(settings, clock, spool, evidence, metrics, vas, drain, grants)
+    webhooks = PiccoloWebhooks(store.engine, clock)
+    sender = WebhookSender(store, webhooks, bus, poster, clock, holder=_replica(settings))
+    health = HealthCheck(
+        store,
+        pipeline,
+        clock,
+        release,
+        redis=replicas.ping if replicas else None,
+        vas=vas.ping if vas else None,
+        evidence=evidence.ping if isinstance(evidence, StagedEvidence) else None,
+        record_fault=lambda: drain.fault,
+    )
+    services = Services(
+        store=store,
+        evidence=evidence,
+        bus=bus,
+        control=pipeline,
+        health=health,
+        metrics=metrics,
+        webhooks=webhooks,
+        sender=sender,
+        runtime_token=settings.runtime_token,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        version=release,
+    )
+    beside: dict[str, Stage] = {
+        "grants": grants.run,
+        "webhooks": sender.run,
+        "retention": _retention(settings, clock, store, evidence, bus, metrics).run,
+    }
+    if replicas is not None:
+        beside["fan-out"] = replicas.run
+    if isinstance(evidence, StagedEvidence):
+        beside["evidence"] = evidence.run
+    if settings.model_socket_dir is not None:
+        beside["model sockets"] = ModelSockets(settings.model_socket_dir, pipeline).run
+    return Parts(store, spool, bus, drain, pipeline, services, beside)
+
+
+def _replica(settings: Settings) -> str:
+    """This replica's name, the same after a restart."""
+    return f"{socket.gethostname()}{settings.data_dir.resolve()}"
+
+
+def _pipeline(
+    settings: Settings,
+    clock: Clock,
+    spool: SqliteSpool,
+    evidence: EvidenceFolder | StagedEvidence,
+    metrics: Metrics,
+    vas: VasSession | None,
+    drain: Drain,
+    grants: GrantAnnouncer,
+) -> Pipeline:
+    media = MediaSettings(settings.media_dir, settings.hardware_decoding)
+    media.check_hardware()
+    return Pipeline(
+        spool=spool,
+        evidence=evidence,
+        metrics=metrics,
+        clock=clock,
+        make_source=lambda url: open_source(url, clock, media, vas),
+        table=settings.adaptation,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        local_host_id=host_id(),
+        on_recorded=drain.wake,
+        grants=grants,
+        workers=settings.workers,
+        direct_timeout_s=settings.runtime_timeout_ms / 1000,
+    )
+
+
+def _retention(
+    settings: Settings,
+    clock: Clock,
+    store: PiccoloStore,
+    evidence: EvidenceFolder | StagedEvidence,
+    bus: "MemoryEventBus | RedisEventBus",
+    metrics: Metrics,
+) -> Retention:
+    return Retention(
+        store,
+        evidence,
+        bus,
+        clock,
+        settings.retention,
+        on_deleted=metrics.evidence_deleted,
+        on_trimmed=metrics.events_trimmed,
+    )
