@@ -31,7 +31,13 @@ NOTHING_KEPT = "no picture that decoding could begin with was kept"
 
 def ring_for(settings: CameraSettings) -> PacketRing:
     """A ring that holds what the clips of a camera need."""
-    return PacketRing(settings.clip_before_s + settings.clip_after_s + RING_EXTRA_S, RING_BYTES)
+    return PacketRing(ring_seconds(settings), RING_BYTES)
+
+
+def ring_seconds(settings: CameraSettings) -> float:
+    """How much of a camera's stream its clips need; 0 where none is cut."""
+    shown_s = settings.clip_before_s + settings.clip_after_s
+    return shown_s + RING_EXTRA_S if shown_s and not settings.masks else 0.0
 
 
 class Clips:

@@ -21,6 +21,7 @@ from gateway.domain.runtime import ModelStatus, RuntimeStatus, Transport
 from gateway.domain.still import Still
 from gateway.errors import ConflictError, InvalidInputError, SourceFormatError, SourceUnavailableError
 from gateway.metrics import Metrics
+from gateway.pipeline.clips import ring_seconds
 from gateway.pipeline.direct import DirectCalls
 from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.granting import Granting
@@ -203,6 +204,7 @@ class Pipeline:
         running = self._cameras.get(camera.id)
         if running is not None and _goes_on(running, camera):
             running.camera = camera
+            running.ring.keep(ring_seconds(camera.settings))
             self._subscribe(running)
             await self._replace_rules(running, rules)
         else:

@@ -56,6 +56,10 @@ class PacketRing:
         """What the packets take."""
         return self._size
 
+    def keep(self, seconds: float) -> None:
+        """Keep so much frame time from the next packet on; 0 for next to nothing."""
+        self._seconds = seconds
+
     def put(self, stream: StreamFormat, packet: EncodedPacket) -> None:
         """Take the next packet."""
         with self._lock:

@@ -88,3 +88,13 @@ async def test_a_stream_that_stops_gives_what_it_brought(monkeypatch: pytest.Mon
     feed(ring, 1)
     _, last = await recorded(SETTINGS, ring, after_s=0)
     assert "mjpeg" in last.missing_reason
+
+
+@pytest.mark.parametrize("changes", [{"masks": MASKS}, {"clip_before_s": 0, "clip_after_s": 0}])
+def test_a_stream_of_which_no_clip_is_cut_is_not_kept(changes: dict[str, object]):
+    ring = ring_for(msgspec.structs.replace(SETTINGS, **changes))
+    feed(ring, 10)
+    assert ring.size_bytes == 1
+    ring.keep(clips.ring_seconds(SETTINGS))
+    feed(ring, 30)
+    assert ring.size_bytes == (1 + 1 + clips.RING_EXTRA_S) * 10 + 1

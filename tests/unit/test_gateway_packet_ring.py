@@ -109,3 +109,12 @@ def test_a_stream_that_is_over_answers_at_once_and_one_that_goes_on_makes_wait_a
     ring.put(H264, a_packet(50))
     ring.request(1003.0, 1007.0, got.append)
     assert len(got) == 1
+
+
+def test_how_much_is_kept_may_change():
+    ring = fed(100, seconds=0.0)
+    assert ring.size_bytes == 100
+    ring.keep(2.0)
+    for number in range(100, 200):
+        ring.put(H264, a_packet(number))
+    assert ring.size_bytes == 21 * 100
