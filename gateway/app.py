@@ -20,8 +20,11 @@ from gateway.api.websocket import LARGEST_MESSAGE_BYTES
 from gateway.delivery.addresses import parse_networks
 from gateway.delivery.post import Poster
 from gateway.delivery.webhooks import WebhookSender
+from gateway.directory.memory import MemoryRuntimeDirectory
+from gateway.directory.redis_directory import RedisRuntimeDirectory
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.event import Event
+from gateway.domain.ports import RuntimeDirectory
 from gateway.errors import ConfigurationError, RuthError
 from gateway.events.bus import MemoryEventBus
 from gateway.events.grants import GrantAnnouncer
@@ -33,6 +36,7 @@ from gateway.inference.shared_memory import remove_leftovers
 from gateway.ipc import ModelSockets
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
+from gateway.pipeline.registry import MISSED_HEARTBEATS
 from gateway.settings import Settings
 from gateway.sources import MediaSettings, VasSession, open_source
 from gateway.store.drain import Drain
@@ -112,6 +116,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         table=settings.adaptation,
         heartbeat_interval_s=settings.heartbeat_interval_s,
         local_host_id=host_id(),
+        directory=_directory(settings, clock),
         on_recorded=drain.wake,
         grants=grants,
         workers=settings.workers,
@@ -153,6 +158,13 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         on_trimmed=metrics.events_trimmed,
     )
     return Parts(store, spool, bus, drain, grants, sender, retention, pipeline, services)
+
+
+def _directory(settings: Settings, clock: Clock) -> RuntimeDirectory:
+    expiry_s = settings.heartbeat_interval_s * MISSED_HEARTBEATS
+    if settings.redis_url is None:
+        return MemoryRuntimeDirectory(clock, expiry_s)
+    return RedisRuntimeDirectory(settings.redis_url, clock, expiry_s)
 
 
 def _vas_session(settings: Settings, clock: Clock, metrics: Metrics) -> VasSession | None:

@@ -32,10 +32,18 @@ class PrivateRedis:
             self._process.wait()
             self._process = None
 
-    def _answers(self) -> bool:
+    def wipe(self) -> None:
+        """Have it forget everything, running on."""
+        self.command("flushall")
+
+    def command(self, *words: str) -> str:
+        """What it answers."""
         client = shutil.which("redis-cli") or "redis-cli"
-        done = subprocess.run([client, "-p", str(self.port), "ping"], capture_output=True, check=False)
-        return done.stdout.strip() == b"PONG"
+        done = subprocess.run([client, "-p", str(self.port), *words], capture_output=True, check=False)
+        return done.stdout.decode().strip()
+
+    def _answers(self) -> bool:
+        return self.command("ping") == "PONG"
 
 
 @contextlib.contextmanager
