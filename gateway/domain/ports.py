@@ -190,7 +190,14 @@ class Store(Protocol):
         ...
 
     async def trim_events(self, before: dt.datetime, limit: int) -> int:
-        """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many."""
+        """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many.
+
+        Whoever goes on from before them is told, by `events_missed`.
+        """
+        ...
+
+    async def events_missed(self, after: int, before: int) -> Event | None:
+        """Tells of events between two numbers that were trimmed; None where none was."""
         ...
 
     async def events_after(self, number: int, limit: int) -> Sequence[Event]:
@@ -259,6 +266,25 @@ class WebhookStore(Protocol):
 
     async def drop_dead_letter(self, webhook_id: str, number: int) -> None:
         """Remove one."""
+        ...
+
+
+class CursorStore(Protocol):
+    """How far each way of sending events has come in the outbox. Every method may raise `DatabaseError`."""
+
+    async def hold(self, name: str, holder: str) -> int | None:
+        """Take or keep the right to send for 30 s; the number of the last event that is done with.
+
+        None while another replica has it. A name that is new begins with the next event.
+        """
+        ...
+
+    async def advance(self, name: str, number: int) -> None:
+        """Events up to this one are done with; a cursor never goes back."""
+        ...
+
+    async def release(self, holder: str) -> None:
+        """Give up the right to send by any of them."""
         ...
 
 

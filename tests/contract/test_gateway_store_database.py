@@ -410,6 +410,22 @@ async def test_old_events_are_trimmed_in_steps_and_the_newest_stays(store: Store
     assert after.number > written[-1].number
 
 
+async def test_whoever_goes_on_from_before_trimmed_events_is_told(store: Store) -> None:
+    written = await store.apply([opened() for _ in range(6)])
+    numbers = [event.number for event in written]
+    assert await store.events_missed(0, numbers[0]) is None
+    assert await store.trim_events(dt.datetime.now(dt.UTC) + dt.timedelta(days=1), 3) == 3
+
+    missed = await store.events_missed(numbers[0], numbers[3])
+    assert missed is not None
+    assert (missed.number, missed.type) == (numbers[2], EventType.EVENTS_MISSED)
+    assert missed.payload == {"after": numbers[0], "through": numbers[2]}
+    assert await store.events_missed(numbers[2], numbers[3]) is None
+    read_before_the_trim = await store.events_missed(0, numbers[1])
+    assert read_before_the_trim is not None
+    assert read_before_the_trim.payload == {"after": 0, "through": numbers[0]}
+
+
 HANDLED = ViolationStatus.RESOLVED
 
 
