@@ -18,7 +18,10 @@ from gateway.api.application import build_app
 from gateway.api.services import Services
 from gateway.api.websocket import LARGEST_MESSAGE_BYTES
 from gateway.delivery.addresses import parse_networks
+from gateway.delivery.broker import parse_broker
+from gateway.delivery.mqtt import MqttSender
 from gateway.delivery.post import Poster
+from gateway.delivery.topics import Topics
 from gateway.delivery.webhooks import WebhookSender
 from gateway.directory.memory import MemoryRuntimeDirectory
 from gateway.directory.redis_directory import RedisRuntimeDirectory
@@ -39,6 +42,7 @@ from gateway.pipeline import Pipeline
 from gateway.pipeline.registry import MISSED_HEARTBEATS
 from gateway.settings import Settings
 from gateway.sources import MediaSettings, VasSession, open_source
+from gateway.store.cursors import PiccoloCursors
 from gateway.store.drain import Drain
 from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
@@ -64,6 +68,7 @@ class Parts:
     drain: Drain
     grants: GrantAnnouncer
     sender: WebhookSender
+    mqtt: MqttSender | None
     retention: Retention
     pipeline: Pipeline
     services: Services
@@ -123,9 +128,8 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         direct_timeout_s=settings.runtime_timeout_ms / 1000,
     )
     webhooks = PiccoloWebhooks(store.engine, clock)
-    sender = WebhookSender(
-        store, webhooks, bus, poster, clock, holder=f"{socket.gethostname()}{settings.data_dir.resolve()}"
-    )
+    sender = WebhookSender(store, webhooks, bus, poster, clock, holder=_holder(settings))
+    mqtt = _mqtt_sender(settings, clock, metrics, store, bus)
     release = version("ruth-ai")
     services = Services(
         store=store,
@@ -139,6 +143,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
             release,
             redis=bus.ping if isinstance(bus, RedisEventBus) else None,
             vas=vas.ping if vas else None,
+            mqtt=mqtt.ping if mqtt else None,
             record_fault=lambda: drain.fault,
         ),
         metrics=metrics,
@@ -157,7 +162,29 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         on_deleted=metrics.evidence_deleted,
         on_trimmed=metrics.events_trimmed,
     )
-    return Parts(store, spool, bus, drain, grants, sender, retention, pipeline, services)
+    return Parts(store, spool, bus, drain, grants, sender, mqtt, retention, pipeline, services)
+
+
+def _holder(settings: Settings) -> str:
+    """This replica's name, the same after a restart."""
+    return f"{socket.gethostname()}{settings.data_dir.resolve()}"
+
+
+def _mqtt_sender(
+    settings: Settings, clock: Clock, metrics: Metrics, store: PiccoloStore, bus: MemoryEventBus | RedisEventBus
+) -> MqttSender | None:
+    if settings.mqtt_url is None:
+        return None
+    return MqttSender(
+        parse_broker(settings.mqtt_url, settings.mqtt_username, settings.mqtt_password, settings.mqtt_ca),
+        Topics(settings.mqtt_topic, settings.mqtt_discovery),
+        store,
+        PiccoloCursors(clock),
+        bus,
+        holder=_holder(settings),
+        on_sent=metrics.mqtt_sent,
+        on_failure=metrics.mqtt_failed,
+    )
 
 
 def _directory(settings: Settings, clock: Clock) -> RuntimeDirectory:
@@ -209,10 +236,11 @@ async def _run(settings: Settings, parts: Parts) -> int:
     drain = asyncio.create_task(parts.drain.run(), name="drain")
     grants = asyncio.create_task(parts.grants.run(), name="grants")
     sender = asyncio.create_task(parts.sender.run(), name="webhooks")
+    mqtt = asyncio.create_task(_send_by_mqtt(parts), name="mqtt")
     fan_out = asyncio.create_task(_fan_out(parts), name="fan-out")
     sockets = asyncio.create_task(_serve_model_sockets(settings, parts), name="model sockets")
     retention = asyncio.create_task(parts.retention.run(), name="retention")
-    for stage in (pipeline, drain, grants, sender, fan_out, sockets, retention):
+    for stage in (pipeline, drain, grants, sender, mqtt, fan_out, sockets, retention):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -223,11 +251,11 @@ async def _run(settings: Settings, parts: Parts) -> int:
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
-        for stage in (grants, sender, fan_out, sockets, retention):
+        for stage in (grants, sender, mqtt, fan_out, sockets, retention):
             stage.cancel()
-        await asyncio.wait({grants, sender, fan_out, sockets, retention})
+        await asyncio.wait({grants, sender, mqtt, fan_out, sockets, retention})
         await _stop(parts, pipeline, drain)
-    return _report_crashes(pipeline, drain, grants, sender, fan_out, sockets, retention)
+    return _report_crashes(pipeline, drain, grants, sender, mqtt, fan_out, sockets, retention)
 
 
 async def _fan_out(parts: Parts) -> None:
@@ -235,6 +263,13 @@ async def _fan_out(parts: Parts) -> None:
         await parts.bus.run()
     else:
         await asyncio.Event().wait()
+
+
+async def _send_by_mqtt(parts: Parts) -> None:
+    if parts.mqtt is None:
+        await asyncio.Event().wait()
+    else:
+        await parts.mqtt.run()
 
 
 async def _serve_model_sockets(settings: Settings, parts: Parts) -> None:

@@ -80,8 +80,10 @@ async def test_what_is_not_configured_is_left_out_and_what_is_degrades() -> None
     control.registered = {"a": _runtime()}
     without = (await _check(_answers, control).report()).components.by_name()
     broken = await _check(_answers, control, redis=_is_away).report()
-    assert "redis" not in without
-    assert broken.status is DEGRADED
+    unheard = await _check(_answers, control, redis=_answers, mqtt=_is_away).report()
+    assert not {"redis", "mqtt"} & without.keys()
+    assert (broken.status, unheard.status) == (DEGRADED, DEGRADED)
+    assert unheard.components.by_name()["mqtt"].status is UNHEALTHY
     assert (await _check(_answers, control, redis=_is_away).readiness()).ready
 
 

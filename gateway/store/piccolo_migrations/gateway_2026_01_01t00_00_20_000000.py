@@ -5,10 +5,18 @@ from piccolo.columns.column_types import Timestamptz
 from piccolo.columns.column_types import Varchar
 from piccolo.columns.defaults.timestamptz import TimestamptzNow
 from piccolo.columns.indexes import IndexMethod
+from piccolo.engine import engine_finder
+from piccolo.querystring import QueryString
 
 ID = "2026-01-01T00:00:20:000000"
 VERSION = "1.38.0"
-DESCRIPTION = "places in the outbox: up to where it was trimmed, and sent by MQTT"
+DESCRIPTION = "places in the outbox: up to where it was trimmed, and sent by MQTT; violations that go on by an index"
+
+
+async def run(statement: str) -> None:
+    engine = engine_finder()
+    assert engine is not None
+    await engine.run_querystring(QueryString(statement))
 
 
 async def forwards() -> MigrationManager:
@@ -129,4 +137,12 @@ async def forwards() -> MigrationManager:
         schema=None,
     )
 
+    async def create_index() -> None:
+        await run("CREATE INDEX violation_ongoing ON violation (id) WHERE ended_at IS NULL")
+
+    async def drop_index() -> None:
+        await run("DROP INDEX violation_ongoing")
+
+    manager.add_raw(create_index)
+    manager.add_raw_backwards(drop_index)
     return manager
