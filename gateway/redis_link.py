@@ -32,6 +32,11 @@ def connect(url: str) -> Redis:
         raise ConfigurationError("REDIS_URL is written redis://host:6379/0 or rediss://…") from error
 
 
+def channel(redis: Redis, name: str) -> str:
+    """What a channel is called: Redis has one set of them for all its databases, which may belong to several sites."""
+    return f"ruth-ai:{redis.connection_pool.connection_kwargs.get('db', 0)}:{name}"
+
+
 async def ping(redis: Redis) -> None:
     """Ask Redis for an answer; `FanOutError` when none comes."""
     try:

@@ -15,12 +15,10 @@ from gateway.domain.clock import Clock
 from gateway.domain.ports import RuntimeListener
 from gateway.domain.runtime import RuntimeEntry
 from gateway.masking import mask_secrets
-from gateway.redis_link import connect, for_ever
+from gateway.redis_link import channel, connect, for_ever
 
-CHANNEL = "ruth-ai:runtimes"
 IDS = "ruth-ai:runtime-ids"
-SILENT_S = 2.0
-"""With nothing heard for so long Redis is asked whether it is there; as long again, and it isn't."""
+LONGEST_SILENCE_S = 2.0
 
 _WITHOUT = "no runtime directory between replicas"
 _logger = logging.getLogger(__name__)
@@ -73,8 +71,10 @@ class RedisRuntimeDirectory:
 
     def __init__(self, url: str, clock: Clock, expiry_s: float) -> None:
         self._redis = connect(url)
+        self._channel = channel(self._redis, "runtimes")
         self._clock = clock
         self._expiry_s = expiry_s
+        self._silence_s = min(LONGEST_SILENCE_S, expiry_s / 4)
         self._name = str(uuid_utils.uuid7())
         self._waiting: dict[str, tuple[RuntimeEntry, float]] = {}
         self._told = asyncio.Event()
@@ -112,7 +112,7 @@ class RedisRuntimeDirectory:
         async with self._redis.pipeline() as commands:
             commands.delete(_key(runtime_id))
             commands.srem(IDS, runtime_id)
-            commands.publish(CHANNEL, msgspec.json.encode(message))
+            commands.publish(self._channel, msgspec.json.encode(message))
             *_, listeners = await commands.execute()
         return int(listeners) - (self._since_s is not None)
 
@@ -143,7 +143,7 @@ class RedisRuntimeDirectory:
 
     async def _keep(self, entries: list[RuntimeEntry], *, anew: bool) -> None:
         """Keep and publish entries that aren't too old; `anew` in place of what is kept."""
-        async with asyncio.timeout(SILENT_S), self._redis.pipeline() as commands:
+        async with asyncio.timeout(LONGEST_SILENCE_S), self._redis.pipeline() as commands:
             for entry in entries:
                 left_ms = int((self._expiry_s - entry.age_s) * 1000)
                 if left_ms > 0:
@@ -154,15 +154,15 @@ class RedisRuntimeDirectory:
         runtime_id = entry.capability.runtime_id
         commands.set(_key(runtime_id), msgspec.json.encode(entry), px=left_ms, nx=not anew)
         commands.sadd(IDS, runtime_id)
-        commands.publish(CHANNEL, msgspec.json.encode(Heard(sender=self._name, entry=entry)))
+        commands.publish(self._channel, msgspec.json.encode(Heard(sender=self._name, entry=entry)))
 
     async def _receive(self, listener: RuntimeListener) -> None:
         tasks: set[asyncio.Task[None]] = set()
         try:
-            async with self._redis.pubsub() as channel:
-                await channel.subscribe(CHANNEL)
+            async with self._redis.pubsub() as hearing:
+                await hearing.subscribe(self._channel)
                 while True:
-                    message = await _next(channel)
+                    message = await self._next(hearing)
                     if message["type"] == "subscribe":  # also after redis-py has connected anew by itself
                         await self._catch_up(listener)
                     elif message["type"] == "message":
@@ -171,6 +171,16 @@ class RedisRuntimeDirectory:
             self._since_s = None
             for task in tasks:
                 task.cancel()
+
+    async def _next(self, hearing: PubSub) -> dict[str, Any]:
+        """The next message. In silence Redis is asked whether it is there; `TimeoutError` where it doesn't answer."""
+        message: dict[str, Any] | None = await hearing.get_message(timeout=self._silence_s)
+        if message is None:
+            await hearing.ping()
+            message = await hearing.get_message(timeout=self._silence_s)
+        if message is None:
+            raise TimeoutError(f"Redis hasn't answered for {self._silence_s:g} s")
+        return message
 
     async def _catch_up(self, listener: RuntimeListener) -> None:
         """Take over what is kept, and keep what isn't."""
@@ -207,18 +217,7 @@ class RedisRuntimeDirectory:
         await listener.gone(message.runtime_id)
         answer = msgspec.json.encode(LetGo(sender=self._name, goodbye=message.goodbye))
         with contextlib.suppress(RedisError, OSError):  # the other one doesn't wait for ever
-            await self._redis.publish(CHANNEL, answer)
-
-
-async def _next(channel: PubSub) -> dict[str, Any]:
-    """The next message; `TimeoutError` where Redis shows no sign of life."""
-    message: dict[str, Any] | None = await channel.get_message(timeout=SILENT_S)
-    if message is None:
-        await channel.ping()
-        message = await channel.get_message(timeout=SILENT_S)
-    if message is None:
-        raise TimeoutError(f"Redis hasn't answered for {SILENT_S:g} s")
-    return message
+            await self._redis.publish(self._channel, answer)
 
 
 def _key(runtime_id: str) -> str:

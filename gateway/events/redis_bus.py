@@ -9,9 +9,8 @@ import uuid_utils
 from gateway.domain.event import Event
 from gateway.domain.ports import Store
 from gateway.events.bus import MemoryEventBus
-from gateway.redis_link import TIMEOUT_S, connect, for_ever, ping
+from gateway.redis_link import TIMEOUT_S, channel, connect, for_ever, ping
 
-CHANNEL = "ruth-ai:events"
 QUEUE = 1000
 """Batches that may wait for Redis; with one more the oldest is dropped: the others find its events in the outbox."""
 
@@ -47,6 +46,7 @@ class RedisEventBus:
 
     def __init__(self, url: str, store: Store, local: MemoryEventBus | None = None) -> None:
         self._redis = connect(url)
+        self._channel = channel(self._redis, "events")
         self._store = store
         self._local = local or MemoryEventBus()
         self._name = str(uuid_utils.uuid7())
@@ -91,13 +91,13 @@ class RedisEventBus:
         while True:
             batch = await self._outgoing.get()
             async with asyncio.timeout(TIMEOUT_S):
-                await self._redis.publish(CHANNEL, batch)
+                await self._redis.publish(self._channel, batch)
 
     async def _receive(self) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(CHANNEL)
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as hearing:
+            await hearing.subscribe(self._channel)
             await self._tell_newest()
-            async for message in channel.listen():
+            async for message in hearing.listen():
                 heard = msgspec.json.decode(message["data"], type=Message)
                 if heard.sender != self._name:
                     self._local.publish(heard.events)

@@ -1,23 +1,30 @@
 """Two gateways on one Redis: a runtime that declares itself to either is known to both."""
 
+import asyncio
 import contextlib
 import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from gateway.directory.redis_directory import RedisRuntimeDirectory
+from gateway.domain.clock import SystemClock
+from gateway.domain.runtime import RuntimeEntry
+from gateway.pipeline.roster import Roster
 from tests.support.api_app import a_capability
 from tests.support.redis_server import PrivateRedis, private_redis
 from tests.support.running_gateway import RunningGateway, running_gateway
 from tests.support.triton_server import eventually, free_ports
+from tests.support.unserved_runtimes import Registry
 
 HEARTBEAT_S = 0.5
+EXPIRY_S = 3 * HEARTBEAT_S
 TOKEN = "known to runtimes and gateways alone"
 
 
@@ -113,6 +120,58 @@ def _check_what_is_kept(redis: PrivateRedis) -> None:
     kept = redis.command("get", key)
     assert set(json.loads(kept)) <= {"capability", "age_s", "drainage"}
     assert TOKEN not in kept
+
+
+@contextlib.asynccontextmanager
+async def _replica(url: str) -> AsyncIterator[tuple[RedisRuntimeDirectory, Registry]]:
+    made, clock = Registry(), SystemClock()
+    directory = RedisRuntimeDirectory(url, clock, EXPIRY_S)
+    roster = Roster(made.registry, directory, lambda _: (0, 4), clock)
+    task = asyncio.create_task(roster.run())
+    await _until(lambda: directory.hearing_since_s is not None)
+    yield directory, made
+    task.cancel()
+    await asyncio.wait({task})
+    await made.close()
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what Redis has
+            await asyncio.sleep(0.01)
+
+
+async def test_a_redis_that_hangs_is_found_out_before_a_runtime_is_missed(redis: PrivateRedis) -> None:
+    async with _replica(redis.url) as (directory, _):
+        with redis.stopped():
+            began_s = time.monotonic()
+            await _until(lambda: directory.hearing_since_s is None)
+            assert time.monotonic() - began_s < EXPIRY_S
+        await _until(lambda: directory.hearing_since_s is not None)
+
+
+async def test_sites_on_one_redis_are_kept_apart_by_its_databases(redis: PrivateRedis) -> None:
+    async with (
+        _replica(redis.url) as (one, _),
+        _replica(redis.url) as (_, same),
+        _replica(redis.url.replace("/0", "/1")) as (_, another),
+    ):
+        one.tell(RuntimeEntry(capability=a_capability()))
+        await _until(lambda: list(same.registry))
+        assert list(another.registry) == []
+
+
+async def test_what_another_version_tells_is_passed_over(redis: PrivateRedis, caplog: pytest.LogCaptureFixture) -> None:
+    async with _replica(redis.url) as (_, made):
+        for message in ("not JSON", '{"type": "heard"}', '{"type": "of a later version"}'):
+            redis.command("publish", "ruth-ai:0:runtimes", message)
+        redis.command("set", "ruth-ai:runtime:broken", "{}")
+        redis.command("sadd", "ruth-ai:runtime-ids", "broken", "expired")
+        async with _replica(redis.url) as (other, _):
+            other.tell(RuntimeEntry(capability=a_capability()))
+            await _until(lambda: list(made.registry))
+    assert sum("can't be read" in record.message for record in caplog.records) >= 4
+    assert set(redis.command("smembers", "ruth-ai:runtime-ids").split()) == {"broken", "triton-1"}
 
 
 def _told(gateway: RunningGateway, message: str) -> int:
