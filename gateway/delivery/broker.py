@@ -73,13 +73,16 @@ def parse_broker(url: str, username: str | None = None, password: str | None = N
 
 
 @contextlib.asynccontextmanager
-async def connected(broker: Broker, name: str, will: aiomqtt.Will | None = None) -> AsyncGenerator[aiomqtt.Client]:
+async def connected(
+    broker: Broker, name: str, will: aiomqtt.Will | None = None, window: int = 1
+) -> AsyncGenerator[aiomqtt.Client]:
     """Be connected to a broker during the block.
 
     Args:
         broker: Which.
         name: Of this client; a connection of the same name takes the place of this one.
         will: What the broker tells all when the connection breaks.
+        window: Calls that may wait for an answer at once.
 
     Raises:
         DeliveryError: It can't be reached, refuses, or goes away; says which broker and what would do.
@@ -95,6 +98,7 @@ async def connected(broker: Broker, name: str, will: aiomqtt.Will | None = None)
         keepalive=KEEP_ALIVE_S,
         tls_context=broker.tls,
     )
+    client.pending_calls_threshold = max(window, client.pending_calls_threshold)  # it warns of more
     try:
         async with client:
             yield client

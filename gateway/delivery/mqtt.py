@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from typing import TypeAlias
 
 import aiomqtt
 import msgspec
@@ -22,6 +23,10 @@ CHECK_S = 5.0
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 GOODBYE_S = 1.0
+WINDOW = 20
+"""Events that may wait for their acknowledgement; so many, and as many again, may come twice after a crash."""
+
+_Sent: TypeAlias = "asyncio.Queue[tuple[Event, asyncio.Task[None]]]"
 
 _logger = logging.getLogger(__name__)
 
@@ -103,15 +108,17 @@ class MqttSender:
 
     async def _send_from(self, cursor: int) -> None:
         will = aiomqtt.Will(self._topics.status, OFFLINE, qos=1, retain=True)
-        async with connected(self._broker, self._topics.client_id, will) as client:
+        async with connected(self._broker, self._topics.client_id, will, 2 * WINDOW) as client:
             try:
                 announcer = Announcer(client, self._topics, self._store)
                 await announcer.begin()
                 await client.publish(self._topics.status, ONLINE, qos=1, retain=True)
                 self._fault, self._failures = "", 0
                 _logger.info("events are sent by MQTT", extra={"broker": str(self._broker), "after": cursor})
+                sent: _Sent = asyncio.Queue(WINDOW)
                 await _until_one_ends(
-                    self._send_events(client, announcer, cursor),
+                    self._send_events(client, cursor, sent),
+                    self._settle(announcer, sent),
                     self._hear(client, announcer),
                     self._keep_up(announcer),
                 )
@@ -120,14 +127,33 @@ class MqttSender:
                 with contextlib.suppress(aiomqtt.MqttError):
                     await client.publish(self._topics.status, OFFLINE, qos=1, retain=True)
 
-    async def _send_events(self, client: aiomqtt.Client, announcer: Announcer, cursor: int) -> None:
-        """Send what comes; the cursor moves when the broker has acknowledged an event."""
-        async for event in follow(self._store, self._bus, cursor):
-            self._warn_of_missed(event)
-            await client.publish(self._topics.event(event), msgspec.json.encode(event), qos=1)
+    async def _send_events(self, client: aiomqtt.Client, cursor: int, sent: _Sent) -> None:
+        """Send what comes, without waiting for each acknowledgement: a far broker's would take too long."""
+        publishing: set[asyncio.Task[None]] = set()
+        try:
+            async for event in follow(self._store, self._bus, cursor):
+                self._warn_of_missed(event)
+                publish = client.publish(self._topics.event(event), msgspec.json.encode(event), qos=1)
+                publishing.add(task := asyncio.create_task(publish))
+                task.add_done_callback(publishing.discard)
+                await sent.put((event, task))
+            await sent.join()
+        finally:
+            for task in publishing:
+                task.cancel()
+
+    async def _settle(self, announcer: Announcer, sent: _Sent) -> None:
+        """Wait for acknowledgements in order, bring states in line, and move the cursor behind."""
+        settled = 0
+        while True:
+            event, publishing = await sent.get()
+            await publishing
             await announcer.happened(event)
-            await self._cursors.advance(CURSOR, event.number)
+            settled += 1
+            if sent.empty() or settled % WINDOW == 0:
+                await self._cursors.advance(CURSOR, event.number)
             self._on_sent()
+            sent.task_done()
 
     async def _hear(self, client: aiomqtt.Client, announcer: Announcer) -> None:
         """Take back what the broker still retains of cameras that are gone; ends in an error with the connection."""

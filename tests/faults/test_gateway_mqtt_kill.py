@@ -4,6 +4,7 @@ import random
 import time
 from pathlib import Path
 
+from gateway.delivery.mqtt import WINDOW
 from gateway.domain.clock import SystemClock
 from gateway.domain.violation import ViolationOpened
 from gateway.store.spool import SqliteSpool
@@ -12,7 +13,7 @@ from tests.support.mqtt_broker import Listener, listening, private_broker
 from tests.support.scripted_gateway import ScriptedGateway, scripted_gateway
 from tests.support.triton_server import eventually
 
-KILLS, EVENTS_EACH = 3, 10
+KILLS, EVENTS_EACH = 3, WINDOW + 10  # the cursor moves twice at least
 STATUS = "ruth_ai/status"
 
 
@@ -24,21 +25,19 @@ async def test_no_event_is_lost_when_the_gateway_is_killed_between_the_broker_an
         with scripted_gateway(tmp_path / "gateway", broker.env) as gateway:
             _begin(gateway, listener)
             expected: list[str] = []
-            for kill in range(KILLS):
+            for _ in range(KILLS):
                 expected += await _spool(gateway.data_dir)
-                gateway.start("before cursor", chance.randint(1, EVENTS_EACH - 1))
+                gateway.start("before cursor", chance.randint(1, 2))
                 eventually(lambda: not gateway.alive, 30)
                 eventually(lambda: listener.retained[STATUS] == b"offline", 5)
-                assert len(set(listener.numbers())) < (kill + 1) * EVENTS_EACH
             gateway.start()
             eventually(lambda: len(set(listener.numbers())) == KILLS * EVENTS_EACH, 30)
             eventually(lambda: listener.retained[STATUS] == b"online", 5)
         eventually(lambda: listener.retained[STATUS] == b"offline", 5)
     came = [each.json["payload"]["id"] for each in listener.events()]
     assert list(dict.fromkeys(came)) == expected
-    assert len(came) - len(expected) == KILLS, "the event that each of them had sent comes again, with its number"
-    assert listener.numbers() == sorted(listener.numbers())
-    print(f"{len(expected)} events, {len(came) - len(expected)} of them twice, {KILLS} kills")
+    assert KILLS <= len(came) - len(expected) <= KILLS * (2 * WINDOW + 1), "what had been sent comes again, in bounds"
+    print(f"{len(expected)} events, {len(came) - len(expected)} came once more, {KILLS} kills")
 
 
 def _begin(gateway: ScriptedGateway, listener: Listener) -> None:
