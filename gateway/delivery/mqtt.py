@@ -99,7 +99,8 @@ class MqttSender:
             await self._send_from(cursor)
         except RuthError as error:
             self._fault = str(error)
-            self._on_failure()
+            if isinstance(error, DeliveryError):
+                self._on_failure()
             pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 16)) * self._jitter()
             self._failures += 1
             _logger.warning("no events by MQTT", extra={"reason": str(error), "next_try_s": round(pause_s, 1)})
@@ -135,7 +136,7 @@ class MqttSender:
                 self._warn_of_missed(event)
                 publish = client.publish(self._topics.event(event), msgspec.json.encode(event), qos=1)
                 publishing.add(task := asyncio.create_task(publish))
-                task.add_done_callback(publishing.discard)
+                task.add_done_callback(lambda done: _let_go(publishing, done))
                 await sent.put((event, task))
             await sent.join()
         finally:
@@ -173,6 +174,13 @@ class MqttSender:
     def _warn_of_missed(self, event: Event) -> None:
         if event.type is EventType.EVENTS_MISSED:
             _logger.warning("events were trimmed before the MQTT broker was sent them; it is told", extra=event.payload)
+
+
+def _let_go(publishing: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -> None:
+    """Forget one that is over; the first that fails ends the session, and nobody asks for the others' errors."""
+    publishing.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 async def _until_one_ends(*work: Coroutine[None, None, None]) -> None:

@@ -185,7 +185,7 @@ class RedisRuntimeDirectory:
     async def _catch_up(self, listener: RuntimeListener) -> None:
         """Take over what is kept, and keep what isn't."""
         for each in await self._redis.smembers(IDS):
-            runtime_id = each.decode() if isinstance(each, bytes) else each
+            runtime_id = each.decode(errors="replace") if isinstance(each, bytes) else each
             async with self._redis.pipeline() as commands:
                 commands.get(_key(runtime_id))
                 commands.pttl(_key(runtime_id))

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -90,7 +91,7 @@ class Drainage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     draining: bool = False
-    decided_at: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    decided_at: Annotated[dt.datetime, msgspec.Meta(tz=True)] = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
     def newer(self, other: "Drainage") -> "Drainage":
         """The one that counts, whichever is asked of the other."""
@@ -107,5 +108,5 @@ class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     capability: Capability
-    age_s: float = 0.0
+    age_s: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
     drainage: Drainage = Drainage()
