@@ -12,7 +12,8 @@ from gateway.domain.ports import Store
 from gateway.domain.violation import Violation, ViolationQuery
 from gateway.errors import NotFoundError
 
-PAGE = 500
+MOST_ONGOING = 500
+"""Of one camera; a rule has one at a time."""
 
 
 class Announcer:
@@ -34,18 +35,13 @@ class Announcer:
         self._ongoing: dict[str, set[str]] = {}
         self._last: dict[str, Violation] = {}
 
-    async def begin(self) -> None:
-        """Publish everything anew; `DatabaseError`, `MqttError`."""
-        query: ViolationQuery | None = ViolationQuery(ongoing=True, limit=PAGE)
-        while query is not None:
-            page = await self._store.violations(query)
-            for violation in page:
-                self._ongoing.setdefault(violation.camera_id, set()).add(violation.id)
-            query = msgspec.structs.replace(query, before_id=page[-1].id) if len(page) == PAGE else None
-        await self.look_at_cameras()
-
     async def look_at_cameras(self) -> None:
-        """Announce cameras that are new or have another name, and take back those that are gone."""
+        """Announce cameras that are new or have another name, and take back those that are gone.
+
+        Raises:
+            DatabaseError: They can't be read.
+            MqttError: The broker is away.
+        """
         async with self._lock:
             cameras = {camera.id: camera for camera in await self._store.cameras()}
             for camera_id in self._cameras - cameras.keys():
@@ -76,8 +72,10 @@ class Announcer:
         for topic, payload in self._topics.discovered(camera).items():
             await self._put(topic, msgspec.json.encode(payload))
         if is_new:
-            for violation in await self._store.violations(ViolationQuery(camera_id=camera.id, limit=1)):
-                self._note(violation)
+            newest = ViolationQuery(camera_id=camera.id, limit=1)
+            for query in (newest, msgspec.structs.replace(newest, ongoing=True, limit=MOST_ONGOING)):
+                for violation in await self._store.violations(query):
+                    self._note(violation)
             await self._put_states(camera.id)
 
     async def _remove(self, camera_id: str) -> None:

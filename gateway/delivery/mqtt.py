@@ -112,7 +112,7 @@ class MqttSender:
         async with connected(self._broker, self._topics.client_id, will, 2 * WINDOW) as client:
             try:
                 announcer = Announcer(client, self._topics, self._store)
-                await announcer.begin()
+                await announcer.look_at_cameras()
                 await client.publish(self._topics.status, ONLINE, qos=1, retain=True)
                 self._fault, self._failures = "", 0
                 _logger.info("events are sent by MQTT", extra={"broker": str(self._broker), "after": cursor})

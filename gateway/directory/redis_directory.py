@@ -79,6 +79,7 @@ class RedisRuntimeDirectory:
         self._waiting: dict[str, tuple[RuntimeEntry, float]] = {}
         self._told = asyncio.Event()
         self._awaited: dict[str, asyncio.Semaphore] = {}
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._since_s: float | None = None
 
     @property
@@ -124,6 +125,8 @@ class RedisRuntimeDirectory:
                 tasks.create_task(for_ever(self._send, _WITHOUT, longest_pause_s))
                 tasks.create_task(for_ever(lambda: self._receive(listener), _WITHOUT, longest_pause_s))
         finally:
+            for task in self._letting_go:
+                task.cancel()
             await self._redis.aclose()
 
     async def _send(self) -> None:
@@ -157,7 +160,6 @@ class RedisRuntimeDirectory:
         commands.publish(self._channel, msgspec.json.encode(Heard(sender=self._name, entry=entry)))
 
     async def _receive(self, listener: RuntimeListener) -> None:
-        tasks: set[asyncio.Task[None]] = set()
         try:
             async with self._redis.pubsub() as hearing:
                 await hearing.subscribe(self._channel)
@@ -166,11 +168,9 @@ class RedisRuntimeDirectory:
                     if message["type"] == "subscribe":  # also after redis-py has connected anew by itself
                         await self._catch_up(listener)
                     elif message["type"] == "message":
-                        self._take(listener, message["data"], tasks)
+                        self._take(listener, message["data"])
         finally:
             self._since_s = None
-            for task in tasks:
-                task.cancel()
 
     async def _next(self, hearing: PubSub) -> dict[str, Any]:
         """The next message. In silence Redis is asked whether it is there; `TimeoutError` where it doesn't answer."""
@@ -197,7 +197,7 @@ class RedisRuntimeDirectory:
         self._since_s = self._clock.monotonic()
         await self._keep(list(listener.known()), anew=False)
 
-    def _take(self, listener: RuntimeListener, content: bytes, tasks: "set[asyncio.Task[None]]") -> None:
+    def _take(self, listener: RuntimeListener, content: bytes) -> None:
         match message := _decoded(content, _messages):
             case None:
                 return
@@ -208,8 +208,8 @@ class RedisRuntimeDirectory:
                 listener.heard(message.entry)
             case Gone() if message.sender != self._name:
                 self._waiting.pop(message.runtime_id, None)
-                tasks.add(task := asyncio.create_task(self._let_go(listener, message)))
-                task.add_done_callback(tasks.discard)
+                self._letting_go.add(task := asyncio.create_task(self._let_go(listener, message)))
+                task.add_done_callback(self._letting_go.discard)
             case _:
                 pass  # its own
 

@@ -1,6 +1,7 @@
 """The runtimes as all replicas of the gateway know them."""
 
 import asyncio
+import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
 
@@ -54,7 +55,10 @@ class Roster:
 
     def drain(self, runtime_id: str, *, draining: bool) -> None:
         """Send a runtime no more frames, or frames again, from any replica; `NotFoundError` if it isn't registered."""
-        self._registry.drain(runtime_id, Drainage(draining=draining, decided_at=self._clock.utcnow()))
+        now, known = self._clock.utcnow(), self._registry.get(runtime_id)
+        if known is not None:  # another replica's clock may be ahead, and yet this is decided later
+            now = max(now, known.drainage.decided_at + dt.timedelta(microseconds=1))
+        self._registry.drain(runtime_id, Drainage(draining=draining, decided_at=now))
         self._tell(runtime_id)
 
     def expire(self) -> None:

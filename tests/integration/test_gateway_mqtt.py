@@ -199,17 +199,21 @@ async def test_states_say_what_goes_on_also_to_a_broker_that_has_forgotten_them(
     api: Api, broker: PrivateBroker, listener: Listener
 ) -> None:
     gate, yard = await _camera(api), await _camera(api, "Yard")
-    before = a_violation(camera_id=yard, rule_name="before")
-    await api.record(before)
+    older, newer = (a_violation(camera_id=yard, rule_name=name) for name in ("older", "newer"))
+    for before in (older, newer):
+        await api.record(before)
     async with _running(_sender(api, broker)):
         await _until(lambda: _is_online(listener))
         assert [listener.retained[TOPICS.violation(each)] for each in (gate, yard)] == [b"OFF", b"ON"]
+        await _close(api, newer)
+        await _until(lambda: b'"ended_at":"' in listener.retained[TOPICS.last_violation(yard)])
+        assert listener.retained[TOPICS.violation(yard)] == b"ON"  # the older one goes on
         first, second = a_violation(camera_id=gate, rule_name="first"), a_violation(camera_id=gate, rule_name="second")
         await api.record(first)
         await _until(lambda: listener.retained[TOPICS.violation(gate)] == b"ON")
         await api.record(second)
         await _close(api, first)
-        await _until(lambda: len(listener.numbers()) == 3)
+        await _until(lambda: len(listener.numbers()) == 4)
         assert listener.retained[TOPICS.violation(gate)] == b"ON"  # the second goes on
         await _close(api, second)
         await _until(lambda: listener.retained[TOPICS.violation(gate)] == b"OFF")
@@ -222,7 +226,7 @@ async def test_states_say_what_goes_on_also_to_a_broker_that_has_forgotten_them(
         await _until(lambda: _is_online(listener))
         await _until(lambda: TOPICS.last_violation(yard) in listener.retained)
         assert [listener.retained[TOPICS.violation(each)] for each in (gate, yard)] == [b"OFF", b"ON"]
-        assert b'"rule_name":"before"' in listener.retained[TOPICS.last_violation(yard)]
+        assert b'"rule_name":"newer"' in listener.retained[TOPICS.last_violation(yard)]
 
 
 async def test_an_event_that_is_told_late_does_not_turn_the_state_back(

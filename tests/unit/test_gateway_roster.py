@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from gateway.directory.memory import MemoryRuntimeDirectory
 from gateway.domain.clock import SystemClock
 from gateway.domain.ports import RuntimeListener
-from gateway.domain.runtime import RuntimeEntry
+from gateway.domain.runtime import Drainage, RuntimeEntry
 from gateway.errors import NotFoundError
 from gateway.pipeline.registered import Registered
 from gateway.pipeline.roster import Roster
@@ -62,6 +63,17 @@ async def test_a_runtime_that_one_replica_hears_is_known_to_both_and_so_is_its_d
     assert here.only.drainage.draining
     here.roster.drain("triton-1", draining=False)
     assert not there.only.drainage.draining
+
+
+async def test_a_later_decision_counts_though_the_other_replicas_clock_was_ahead(two: tuple[Replica, Replica]):
+    here, there = two
+    here.roster.register(a_capability())
+    ahead = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5)
+    drained = RuntimeEntry(capability=a_capability(), drainage=Drainage(draining=True, decided_at=ahead))
+    here.roster.heard(drained)
+    there.roster.heard(drained)
+    here.roster.drain("triton-1", draining=False)
+    assert [each.only.drainage.draining for each in two] == [False, False]
 
 
 async def test_a_goodbye_waits_for_the_frames_of_every_replica(two: tuple[Replica, Replica]):
