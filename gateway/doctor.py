@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import av
 
+from gateway.delivery.broker import connected, parse_broker
+from gateway.delivery.topics import Topics
 from gateway.errors import RuthError, SpoolInUseError
 from gateway.inference.grpc_control import GrpcControl
 from gateway.settings import Settings
@@ -36,6 +38,8 @@ async def examine(settings: Settings) -> list[Finding]:
         "inference server": _triton,
         "video libraries": _libraries,
     }
+    if settings.mqtt_url is not None:
+        checks["MQTT broker"] = _mqtt
     return [await _check(what, check(settings)) for what, check in checks.items()]
 
 
@@ -85,6 +89,12 @@ async def _triton(settings: Settings) -> str:
         ) from error
     finally:
         await client.close()
+
+
+async def _mqtt(settings: Settings) -> str:
+    broker = parse_broker(settings.mqtt_url or "", settings.mqtt_username, settings.mqtt_password, settings.mqtt_ca)
+    async with connected(broker, f"{Topics(settings.mqtt_topic).client_id}-doctor"):
+        return f"{broker} lets the gateway in"
 
 
 async def _libraries(_: Settings) -> str:

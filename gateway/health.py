@@ -69,6 +69,7 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
         redis: Registry and fan-out between replicas.
         vas: Where `vas:` cameras come from.
         evidence: The bucket that evidence goes to.
+        mqtt: The broker that events are sent to.
     """
 
     database: ComponentHealth
@@ -77,6 +78,7 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
     redis: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
     vas: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
     evidence: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
+    mqtt: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
 
     def by_name(self) -> Mapping[str, ComponentHealth]:
         """The configured parts."""
@@ -123,9 +125,8 @@ class HealthCheck:
         control: The pipeline and its runtimes.
         clock: For uptime and latency.
         version: Of this program.
-        redis: Asks Redis, where one is configured; without its answer the gateway is degraded.
-        vas: Asks the VAS, likewise.
-        evidence: Asks whether evidence reaches its bucket, likewise.
+        optional: Asks the components that configuration brings, by their names in `Components`; without the answer of
+            one the gateway is degraded.
         record_fault: Why the database takes no violations now, empty while it does: a database on a full disk answers
             questions and takes nothing.
         timeout_s: A part that hasn't answered by then is unhealthy.
@@ -137,16 +138,12 @@ class HealthCheck:
         control: Control,
         clock: Clock,
         version: str,
-        redis: Ping | None = None,
-        vas: Ping | None = None,
-        evidence: Ping | None = None,
+        optional: Mapping[str, Ping] | None = None,
         record_fault: Callable[[], str] = lambda: "",
         timeout_s: float = 1.0,
     ) -> None:
         self._store = store
-        self._redis = redis
-        self._vas = vas
-        self._evidence = evidence
+        self._optional = optional or {}
         self._record_fault = record_fault
         self._control = control
         self._clock = clock
@@ -156,19 +153,14 @@ class HealthCheck:
 
     async def report(self) -> HealthReport:
         """Ask everything; takes no longer than the time-out."""
-        database, redis, vas, evidence = await asyncio.gather(
-            self._ask(self._take_violations),
-            self._ask_if_any(self._redis),
-            self._ask_if_any(self._vas),
-            self._ask_if_any(self._evidence),
+        database, *answers = await asyncio.gather(
+            self._ask(self._take_violations), *(self._ask(ping) for ping in self._optional.values())
         )
         components = Components(
             database=database,
             ai_runtime=runtime_health(self._control.runtimes()),
             pipeline=_pipeline_health(self._control.fault()),
-            redis=redis,
-            vas=vas,
-            evidence=evidence,
+            **dict(zip(self._optional, answers, strict=True)),
         )
         return HealthReport(
             status=overall(components.by_name()),
@@ -192,9 +184,6 @@ class HealthCheck:
         await self._store.ping()
         if fault := self._record_fault():
             raise DatabaseError(fault)
-
-    async def _ask_if_any(self, ping: Ping | None) -> ComponentHealth | msgspec.UnsetType:
-        return await self._ask(ping) if ping else msgspec.UNSET
 
     async def _ask(self, ping: Ping) -> ComponentHealth:
         started_s = self._clock.monotonic()

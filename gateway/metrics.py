@@ -68,6 +68,8 @@ class Metrics:
             registry=self.registry,
         )
         self._evidence_deleted = self._counter("evidence_deleted", "Violations whose evidence was deleted.", "reason")
+        self._mqtt_sent = self._counter("mqtt_events_sent", "Events that the MQTT broker has acknowledged.")
+        self._mqtt_failures = self._counter("mqtt_failures", "Connections to the MQTT broker that failed or broke.")
         self._events_trimmed = self._counter("events_trimmed", "Events that can't be replayed any more.")
         self._dispatched_of = _ByLabel(self._frames_dispatched)
         self._requests_of = _ByLabel(self._requests)
@@ -125,6 +127,14 @@ class Metrics:
     def events_trimmed(self, events: int) -> None:
         """Old events left the outbox."""
         self._events_trimmed.inc(events)
+
+    def mqtt_sent(self) -> None:
+        """The MQTT broker has an event."""
+        self._mqtt_sent.inc()
+
+    def mqtt_failed(self) -> None:
+        """A connection to the MQTT broker failed or broke."""
+        self._mqtt_failures.inc()
 
     def watch_spool(self, depth: Callable[[], int]) -> None:
         """Ask `depth`, at each scrape, how many records wait for the database."""

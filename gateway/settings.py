@@ -22,6 +22,7 @@ from gateway.errors import ConfigurationError
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Topic = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^+#$/\s](?:[^+#\s]*[^+#/\s])?$")]
 
 
 class Profile(StrEnum):
@@ -74,6 +75,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         evidence_staging_mb: So many MiB of evidence may wait on disk while the service is away.
         event_days: Events can be replayed for so long.
         webhook_networks: Networks that webhooks may lead to though they aren't public, separated by commas.
+        mqtt_url: MQTT broker that events are sent to; None for none.
+        mqtt_username: Who the gateway is to it.
+        mqtt_password: Proves it.
+        mqtt_ca: Certificates of the authorities that may vouch for it, PEM; None for those the machine trusts.
+        mqtt_topic: What its topics begin with; each site on a broker has its own.
+        mqtt_discovery: Where Home Assistant looks for announcements; `none` for no announcements.
         adaptation: Limits per declared kind of hardware.
     """
 
@@ -113,6 +120,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     evidence_staging_mb: Annotated[int, msgspec.Meta(ge=1)] = 2048
     event_days: Days = 30.0
     webhook_networks: str = ""
+    mqtt_url: str | None = None
+    mqtt_username: str | None = None
+    mqtt_password: str | None = None
+    mqtt_ca: str | None = None
+    mqtt_topic: Topic = "ruth_ai"
+    mqtt_discovery: Topic = "homeassistant"
     adaptation: AdaptationTable = {}
 
     @property
@@ -180,6 +193,12 @@ VARIABLES: Mapping[str, str] = {
     "vas_client_secret": "VAS_CLIENT_SECRET",
     "vas_token_refresh_margin_s": "VAS_TOKEN_REFRESH_MARGIN_SEC",
     "webhook_networks": "RUTH_AI_WEBHOOK_NETWORKS",
+    "mqtt_url": "MQTT_URL",
+    "mqtt_username": "MQTT_USERNAME",
+    "mqtt_password": "MQTT_PASSWORD",
+    "mqtt_ca": "MQTT_CA",
+    "mqtt_topic": "RUTH_AI_MQTT_TOPIC",
+    "mqtt_discovery": "RUTH_AI_MQTT_DISCOVERY",
 }
 
 _PRODUCTION: Mapping[str, Any] = {

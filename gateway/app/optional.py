@@ -5,9 +5,12 @@ See `docs/adr/0161-a-start-imports-what-it-needs.md`.
 
 from typing import TYPE_CHECKING
 
+from gateway.directory.memory import MemoryRuntimeDirectory
 from gateway.domain.clock import Clock
+from gateway.domain.ports import EventBus, RuntimeDirectory
 from gateway.errors import ConfigurationError
 from gateway.metrics import Metrics
+from gateway.pipeline.registry import MISSED_HEARTBEATS
 from gateway.settings import Settings
 from gateway.sources import VasSession
 from gateway.store.evidence import EvidenceFolder
@@ -15,6 +18,7 @@ from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.staged_evidence import StagedEvidence
 
 if TYPE_CHECKING:
+    from gateway.delivery.mqtt import MqttSender
     from gateway.events.redis_bus import RedisEventBus
 
 
@@ -25,6 +29,39 @@ def redis_bus(settings: Settings, store: PiccoloStore) -> "RedisEventBus | None"
     from gateway.events.redis_bus import RedisEventBus
 
     return RedisEventBus(settings.redis_url, store)
+
+
+def runtime_directory(settings: Settings, clock: Clock) -> RuntimeDirectory:
+    """How replicas tell each other of runtimes: through Redis, or not at all."""
+    expiry_s = settings.heartbeat_interval_s * MISSED_HEARTBEATS
+    if settings.redis_url is None:
+        return MemoryRuntimeDirectory(clock, expiry_s)
+    from gateway.directory.redis_directory import RedisRuntimeDirectory
+
+    return RedisRuntimeDirectory(settings.redis_url, clock, expiry_s)
+
+
+def mqtt_sender(
+    settings: Settings, clock: Clock, store: PiccoloStore, bus: EventBus, metrics: Metrics, holder: str
+) -> "MqttSender | None":
+    """What sends events to an MQTT broker; None without `mqtt_url`."""
+    if settings.mqtt_url is None:
+        return None
+    from gateway.delivery.broker import parse_broker
+    from gateway.delivery.mqtt import MqttSender
+    from gateway.delivery.topics import Topics
+    from gateway.store.cursors import PiccoloCursors
+
+    return MqttSender(
+        parse_broker(settings.mqtt_url, settings.mqtt_username, settings.mqtt_password, settings.mqtt_ca),
+        Topics(settings.mqtt_topic, settings.mqtt_discovery),
+        store,
+        PiccoloCursors(clock),
+        bus,
+        holder=holder,
+        on_sent=metrics.mqtt_sent,
+        on_failure=metrics.mqtt_failed,
+    )
 
 
 def evidence_store(settings: Settings) -> EvidenceFolder | StagedEvidence:

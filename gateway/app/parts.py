@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from gateway.api.services import Services
-from gateway.app.optional import evidence_store, redis_bus, vas_session
+from gateway.app.optional import evidence_store, mqtt_sender, redis_bus, runtime_directory, vas_session
 from gateway.delivery.addresses import parse_networks
 from gateway.delivery.post import Poster
 from gateway.delivery.webhooks import WebhookSender
@@ -17,7 +17,7 @@ from gateway.domain.clock import Clock
 from gateway.domain.event import Event
 from gateway.events.bus import MemoryEventBus
 from gateway.events.grants import GrantAnnouncer
-from gateway.health import HealthCheck
+from gateway.health import HealthCheck, Ping
 from gateway.inference.host import host_id
 from gateway.ipc import ModelSockets
 from gateway.metrics import Metrics
@@ -86,22 +86,28 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     pipeline = _pipeline(settings, clock, spool, evidence, metrics, vas, drain, grants)
     webhooks = PiccoloWebhooks(store.engine, clock)
     sender = WebhookSender(store, webhooks, bus, poster, clock, holder=_replica(settings))
-    health = HealthCheck(
-        store,
-        pipeline,
-        clock,
-        release,
-        redis=replicas.ping if replicas else None,
-        vas=vas.ping if vas else None,
-        evidence=evidence.ping if isinstance(evidence, StagedEvidence) else None,
-        record_fault=lambda: drain.fault,
-    )
+    beside: dict[str, Stage] = {
+        "grants": grants.run,
+        "webhooks": sender.run,
+        "retention": _retention(settings, clock, store, evidence, bus, metrics).run,
+    }
+    pings: dict[str, Ping] = {}
+    if vas is not None:
+        pings["vas"] = vas.ping
+    if replicas is not None:
+        beside["fan-out"], pings["redis"] = replicas.run, replicas.ping
+    if isinstance(evidence, StagedEvidence):
+        beside["evidence"], pings["evidence"] = evidence.run, evidence.ping
+    if (mqtt := mqtt_sender(settings, clock, store, bus, metrics, _replica(settings))) is not None:
+        beside["mqtt"], pings["mqtt"] = mqtt.run, mqtt.ping
+    if settings.model_socket_dir is not None:
+        beside["model sockets"] = ModelSockets(settings.model_socket_dir, pipeline).run
     services = Services(
         store=store,
         evidence=evidence,
         bus=bus,
         control=pipeline,
-        health=health,
+        health=HealthCheck(store, pipeline, clock, release, pings, record_fault=lambda: drain.fault),
         metrics=metrics,
         webhooks=webhooks,
         sender=sender,
@@ -109,17 +115,6 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         heartbeat_interval_s=settings.heartbeat_interval_s,
         version=release,
     )
-    beside: dict[str, Stage] = {
-        "grants": grants.run,
-        "webhooks": sender.run,
-        "retention": _retention(settings, clock, store, evidence, bus, metrics).run,
-    }
-    if replicas is not None:
-        beside["fan-out"] = replicas.run
-    if isinstance(evidence, StagedEvidence):
-        beside["evidence"] = evidence.run
-    if settings.model_socket_dir is not None:
-        beside["model sockets"] = ModelSockets(settings.model_socket_dir, pipeline).run
     return Parts(store, spool, bus, drain, pipeline, services, beside)
 
 
@@ -149,6 +144,7 @@ def _pipeline(
         table=settings.adaptation,
         heartbeat_interval_s=settings.heartbeat_interval_s,
         local_host_id=host_id(),
+        directory=runtime_directory(settings, clock),
         on_recorded=drain.wake,
         grants=grants,
         workers=settings.workers,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.delivery.post import Poster
 from gateway.domain.clock import Clock
-from gateway.domain.event import Event
+from gateway.domain.event import Event, EventType
 from gateway.domain.ports import EventBus, Store, WebhookStore
 from gateway.domain.webhook import DeadLetter, Webhook
 from gateway.errors import DeliveryError, DeliveryRefusedError, NotFoundError, StoreError
@@ -140,6 +140,9 @@ class WebhookSender:
 
     async def _send(self, webhook: Webhook, event: Event) -> None:
         """Try until the receiver has it or it is given up; the cursor is past it then."""
+        if event.type is EventType.EVENTS_MISSED:
+            extra = {"webhook_id": webhook.id, **event.payload}
+            _logger.warning("events were trimmed before a webhook was sent them; it is told", extra=extra)
         attempts = refusals = 0
         while True:
             attempts += 1

@@ -14,6 +14,8 @@ class EventType(StrEnum):
     VIOLATION_CLOSED = "violation.closed"
     VIOLATION_UPDATED = "violation.updated"
     CAMERA_GRANT_CHANGED = "camera.grant_changed"
+    EVENTS_MISSED = "events.missed"
+    """Not in the outbox: told to those who go on from before what was trimmed."""
 
 
 class GrantChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,18 @@ class GrantChanged(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class EventsMissed(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that were trimmed before whoever asks had them.
+
+    Attributes:
+        after: Number of the last event before them.
+        through: Number of the last one of them.
+    """
+
+    after: int
+    through: int
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the outbox.
 
@@ -44,7 +58,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         type: What happened.
         camera_id: Where.
         at: When it was written.
-        payload: The violation as the API gives it, or a `GrantChanged`.
+        payload: The violation as the API gives it, a `GrantChanged` or an `EventsMissed`.
     """
 
     number: int
@@ -66,7 +80,9 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     types: frozenset[EventType] = frozenset()
 
     def matches(self, event: Event) -> bool:
-        """Whether an event is wanted."""
+        """Whether an event is wanted. That some are missed concerns everybody."""
+        if event.type is EventType.EVENTS_MISSED:
+            return True
         return (not self.camera_ids or event.camera_id in self.camera_ids) and (
             not self.types or event.type in self.types
         )

@@ -11,7 +11,7 @@ from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
 from gateway.domain.retention import EvidenceQuery
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.runtime import ModelStatus, RuntimeStatus
+from gateway.domain.runtime import ModelStatus, RuntimeEntry, RuntimeStatus
 from gateway.domain.still import Still
 from gateway.domain.violation import AuditEntry, Violation, ViolationPatch, ViolationQuery, ViolationRecord
 from gateway.domain.webhook import DeadLetter, Webhook, WebhookSettings
@@ -194,7 +194,14 @@ class Store(Protocol):
         ...
 
     async def trim_events(self, before: dt.datetime, limit: int) -> int:
-        """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many."""
+        """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many.
+
+        Whoever goes on from before them is told, by `events_missed`.
+        """
+        ...
+
+    async def events_missed(self, after: int, before: int) -> Event | None:
+        """Tells of events between two numbers that were trimmed; None where none was."""
         ...
 
     async def events_after(self, number: int, limit: int) -> Sequence[Event]:
@@ -266,6 +273,25 @@ class WebhookStore(Protocol):
         ...
 
 
+class CursorStore(Protocol):
+    """How far each way of sending events has come in the outbox. Every method may raise `DatabaseError`."""
+
+    async def hold(self, name: str, holder: str) -> int | None:
+        """Take or keep the right to send for 30 s; the number of the last event that is done with.
+
+        None while another replica has it. A name that is new begins with the next event.
+        """
+        ...
+
+    async def advance(self, name: str, number: int) -> None:
+        """Events up to this one are done with; a cursor never goes back."""
+        ...
+
+    async def release(self, holder: str) -> None:
+        """Give up the right to send by any of them."""
+        ...
+
+
 class WebhookControl(Protocol):
     """How the API steers the sending of webhooks."""
 
@@ -320,6 +346,43 @@ class EventBus(Protocol):
 
     def listen(self) -> AsyncIterator[Event]:
         """Events from now on; ends when the listener was too slow or the bus closes."""
+        ...
+
+
+class RuntimeListener(Protocol):
+    """A replica's own view of the runtimes, as the directory keeps it in line with the others'."""
+
+    def heard(self, entry: RuntimeEntry) -> None:
+        """Another replica knows this of a runtime."""
+        ...
+
+    async def gone(self, runtime_id: str) -> None:
+        """A runtime said goodbye to another replica; returns when nothing of this one is on its way to it any more."""
+        ...
+
+    def known(self) -> Sequence[RuntimeEntry]:
+        """Every runtime that this replica knows."""
+        ...
+
+
+class RuntimeDirectory(Protocol):
+    """Carries what the gateway's replicas know of runtimes from one to the others. What it keeps expires."""
+
+    @property
+    def hearing_since_s(self) -> float | None:
+        """Since when (monotonic seconds) all that the others tell comes here; None while it may not."""
+        ...
+
+    def tell(self, entry: RuntimeEntry) -> None:
+        """Tell the others, those that begin later too, until it is too old. Never blocks."""
+        ...
+
+    async def say_goodbye(self, runtime_id: str) -> None:
+        """Have the others let go of a runtime; returns when they have, or could have by now."""
+        ...
+
+    async def run(self, listener: RuntimeListener) -> None:
+        """Pass on what the others tell, until cancelled."""
         ...
 
 

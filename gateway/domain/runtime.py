@@ -2,6 +2,7 @@
 
 import datetime as dt
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -79,3 +80,33 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     available_on: tuple[str, ...] = ()
     contract: ModelContract | None = None
     reason: str = ""
+
+
+class Drainage(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator decided of a runtime.
+
+    Attributes:
+        draining: Whether no more frames are to go there.
+        decided_at: When; of two decisions the newer one counts.
+    """
+
+    draining: bool = False
+    decided_at: Annotated[dt.datetime, msgspec.Meta(tz=True)] = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+    def newer(self, other: "Drainage") -> "Drainage":
+        """The one that counts, whichever is asked of the other."""
+        return max(self, other, key=lambda each: (each.decided_at, each.draining))
+
+
+class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one replica of the gateway tells the others of a runtime. Holds no secret.
+
+    Attributes:
+        capability: What the runtime declared.
+        age_s: How long ago, in seconds.
+        drainage: What an operator decided of it.
+    """
+
+    capability: Capability
+    age_s: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
+    drainage: Drainage = Drainage()

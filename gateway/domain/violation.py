@@ -231,6 +231,7 @@ class ViolationQuery(msgspec.Struct, frozen=True, kw_only=True):
         status: Only in this status.
         started_from: Started at or after this time.
         started_to: Started before this time.
+        ongoing: Only those that go on.
         before_id: Only those that come after this one in the list: the cursor.
         limit: At most so many, 1..500.
     """
@@ -240,5 +241,6 @@ class ViolationQuery(msgspec.Struct, frozen=True, kw_only=True):
     status: ViolationStatus | None = None
     started_from: dt.datetime | None = None
     started_to: dt.datetime | None = None
+    ongoing: bool = False
     before_id: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50

@@ -16,6 +16,9 @@ async def follow(store: Store, bus: EventBus, after: int | None = None) -> Async
     as it is; where a number is missing (it was published out of turn, in another process, or while this listener was
     cut off for being slow) the outbox is read. Ends when the bus is closed.
 
+    Where events that should have come were trimmed, an event of the type `events.missed` stands in their place; its
+    number is that of the last of them.
+
     Args:
         store: Holds the outbox.
         bus: Tells of new events.
@@ -44,6 +47,8 @@ async def follow(store: Store, bus: EventBus, after: int | None = None) -> Async
 async def _replay(store: Store, after: int) -> AsyncIterator[Event]:
     """What the outbox holds after a number, read by pages."""
     while page := await store.events_after(after, PAGE):
+        if page[0].number > after + 1 and (missed := await store.events_missed(after, page[0].number)):
+            yield missed
         for event in page:
             yield event
         after = page[-1].number

@@ -1,29 +1,20 @@
 """Fan-out of committed events between replicas, through Redis; within a replica it doesn't need Redis."""
 
 import asyncio
-import logging
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 import uuid_utils
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from gateway.domain.event import Event
 from gateway.domain.ports import Store
-from gateway.errors import ConfigurationError, FanOutError, StoreError
 from gateway.events.bus import MemoryEventBus
-from gateway.masking import mask_secrets
+from gateway.redis_link import TIMEOUT_S, channel, connect, for_ever, ping
 
-CHANNEL = "ruth-ai:events"
 QUEUE = 1000
 """Batches that may wait for Redis; with one more the oldest is dropped: the others find its events in the outbox."""
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
-TIMEOUT_S = 5.0
-
-_logger = logging.getLogger(__name__)
+_WITHOUT = "no fan-out between replicas"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +45,8 @@ class RedisEventBus:
     """
 
     def __init__(self, url: str, store: Store, local: MemoryEventBus | None = None) -> None:
-        try:
-            self._redis = Redis.from_url(url, socket_connect_timeout=TIMEOUT_S, socket_keepalive=True)
-        except ValueError as error:
-            raise ConfigurationError("REDIS_URL is written redis://host:6379/0 or rediss://…") from error
+        self._redis = connect(url)
+        self._channel = channel(self._redis, "events")
         self._store = store
         self._local = local or MemoryEventBus()
         self._name = str(uuid_utils.uuid7())
@@ -87,45 +76,28 @@ class RedisEventBus:
 
     async def ping(self) -> None:
         """Ask Redis for an answer; `FanOutError` when none comes."""
-        try:
-            await self._redis.ping()
-        except (RedisError, OSError) as error:
-            raise FanOutError(f"Redis can't be reached: {mask_secrets(str(error))}") from error
+        await ping(self._redis)
 
     async def run(self) -> None:
         """Exchange events with the other replicas until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._for_ever(self._send))
-                tasks.create_task(self._for_ever(self._receive))
+                tasks.create_task(for_ever(self._send, _WITHOUT))
+                tasks.create_task(for_ever(self._receive, _WITHOUT))
         finally:
             await self._redis.aclose()
-
-    async def _for_ever(self, exchange: Callable[[], Awaitable[None]]) -> None:
-        """Begin again after each failure, and wait a random part of a time that doubles ("full jitter")."""
-        longest_s = FIRST_PAUSE_S
-        while True:
-            started_s = asyncio.get_running_loop().time()
-            try:
-                await exchange()
-            except (RedisError, OSError, StoreError, msgspec.DecodeError) as error:
-                if asyncio.get_running_loop().time() - started_s > LONGEST_PAUSE_S:
-                    longest_s = FIRST_PAUSE_S
-                _logger.warning("no fan-out between replicas: %s", mask_secrets(str(error)))
-                await asyncio.sleep(longest_s * random.random())  # noqa: S311 - no secret
-                longest_s = min(LONGEST_PAUSE_S, longest_s * 2)
 
     async def _send(self) -> None:
         while True:
             batch = await self._outgoing.get()
             async with asyncio.timeout(TIMEOUT_S):
-                await self._redis.publish(CHANNEL, batch)
+                await self._redis.publish(self._channel, batch)
 
     async def _receive(self) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(CHANNEL)
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as hearing:
+            await hearing.subscribe(self._channel)
             await self._tell_newest()
-            async for message in channel.listen():
+            async for message in hearing.listen():
                 heard = msgspec.json.decode(message["data"], type=Message)
                 if heard.sender != self._name:
                     self._local.publish(heard.events)

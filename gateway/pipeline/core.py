@@ -15,7 +15,7 @@ from gateway.domain.clock import Clock
 from gateway.domain.event import GrantChanged
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
-from gateway.domain.ports import EvidenceStore, GrantListener, Source, Spool
+from gateway.domain.ports import EvidenceStore, GrantListener, RuntimeDirectory, Source, Spool
 from gateway.domain.rule import Rule
 from gateway.domain.runtime import ModelStatus, RuntimeStatus, Transport
 from gateway.domain.still import Still
@@ -27,8 +27,8 @@ from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.granting import Granting
 from gateway.pipeline.judge import Judge, Verdict, end_episodes
 from gateway.pipeline.recorder import Recorder
-from gateway.pipeline.registered import Registered
 from gateway.pipeline.registry import RuntimeRegistry
+from gateway.pipeline.roster import Roster
 from gateway.pipeline.running import RunningCamera
 from gateway.rules import TRACKS
 from gateway.scheduler import Grant, Scheduler
@@ -59,6 +59,7 @@ class Pipeline:
         table: The adaptation table.
         heartbeat_interval_s: What runtimes are asked to keep to.
         local_host_id: See `gateway.inference.host`.
+        directory: How replicas tell each other of runtimes.
         on_recorded: Called when the spool has something new.
         grants: Is told what cameras are granted.
         workers: Threads that scale frames to large canvases.
@@ -76,6 +77,7 @@ class Pipeline:
         table: AdaptationTable,
         heartbeat_interval_s: float,
         local_host_id: str,
+        directory: RuntimeDirectory,
         on_recorded: Callable[[], None],
         grants: GrantListener,
         workers: int,
@@ -98,6 +100,7 @@ class Pipeline:
         self._turnstile = Turnstile(DECODED_AHEAD)
         self._recorder = Recorder(spool, evidence)
         self._scheduler = Scheduler()
+        self._roster = Roster(self._registry, directory, self._scheduler.load, clock)
         self._cameras: dict[str, RunningCamera] = {}
         self._frames = FrameLoop(
             scheduler=self._scheduler,
@@ -139,6 +142,7 @@ class Pipeline:
                 upkeep = [
                     tasks.create_task(self._keep_up(), name="upkeep"),
                     tasks.create_task(self._checkpoint_rules(), name="checkpoint-rules"),
+                    tasks.create_task(self._roster.run(), name="directory"),
                 ]
                 if lost_clips:
                     tasks.create_task(self._frames.give_up_clips(lost_clips), name="lost-clips")
@@ -159,23 +163,23 @@ class Pipeline:
 
     def register(self, capability: Capability) -> None:
         """Take a runtime's declaration, its first or a heartbeat."""
-        self._registry.register(capability)
+        self._roster.register(capability)
 
     async def deregister(self, runtime_id: str) -> None:
         """Let go of a runtime, its frames on their way being answered first; `NotFoundError` if it isn't registered."""
-        await self._registry.retire(runtime_id, lambda: self._scheduler.load(runtime_id)[0])
+        await self._roster.deregister(runtime_id)
 
     def drain_runtime(self, runtime_id: str) -> None:
         """Send a runtime no more frames until it is undrained; `NotFoundError` if it isn't registered."""
-        self._registry.drain(runtime_id, draining=True)
+        self._roster.drain(runtime_id, draining=True)
 
     def undrain_runtime(self, runtime_id: str) -> None:
         """Let a drained runtime have frames again; `NotFoundError` if it isn't registered."""
-        self._registry.drain(runtime_id, draining=False)
+        self._roster.drain(runtime_id, draining=False)
 
     def runtimes(self) -> Sequence[RuntimeStatus]:
         """Every registered runtime."""
-        return [self._runtime_status(registered) for registered in self._registry]
+        return self._roster.statuses()
 
     def models(self) -> Sequence[ModelStatus]:
         """Every model that a registered runtime has."""
@@ -348,10 +352,6 @@ class Pipeline:
             )
         self._granting.settle_soon()
 
-    def _runtime_status(self, registered: Registered) -> RuntimeStatus:
-        in_flight, window = self._scheduler.load(registered.capability.runtime_id)
-        return registered.status(in_flight, window)
-
     def _granted(self, running: RunningCamera, grant: Grant) -> None:
         camera_id, model = running.key
         self._grants.changed(
@@ -368,7 +368,7 @@ class Pipeline:
     async def _keep_up(self) -> None:
         while True:
             await asyncio.sleep(UPKEEP_S)
-            self._registry.expire()
+            self._roster.expire()
             self._granting.settle()
 
     async def _checkpoint_rules(self) -> None:

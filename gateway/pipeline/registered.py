@@ -5,7 +5,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 
 from gateway.domain.capability import Capability, RuntimeLimits
-from gateway.domain.runtime import RuntimeState, RuntimeStatus
+from gateway.domain.runtime import Drainage, RuntimeEntry, RuntimeState, RuntimeStatus
 from gateway.inference import TritonRuntime
 from gateway.pipeline.guarded import GuardedRuntime
 from gateway.pipeline.watched import WatchedRuntime
@@ -23,7 +23,7 @@ class Registered:
         guarded: Where its frames go.
         watched: What is seen of it.
         tasks: What runs for it until it is forgotten.
-        draining: Whether an operator wants no more frames to go there.
+        drainage: What an operator decided of it.
         leaving: Whether it has said goodbye, and only answers are awaited.
     """
 
@@ -34,7 +34,7 @@ class Registered:
     guarded: GuardedRuntime = field(init=False)
     watched: WatchedRuntime = field(init=False)
     tasks: "tuple[asyncio.Task[None], ...]" = ()
-    draining: bool = False
+    drainage: Drainage = field(default_factory=Drainage)
     leaving: bool = False
 
     @property
@@ -50,7 +50,12 @@ class Registered:
     @property
     def ready(self) -> bool:
         """Whether frames may go to it."""
-        return self.guarded.ready and not self.draining and not self.leaving
+        return self.guarded.ready and not self.drainage.draining and not self.leaving
+
+    def entry(self, now_s: float) -> RuntimeEntry:
+        """What other replicas are told of it."""
+        age_s = max(0.0, now_s - self.heartbeat_s)
+        return RuntimeEntry(capability=self.capability, age_s=age_s, drainage=self.drainage)
 
     def status(self, in_flight: int, window: int) -> RuntimeStatus:
         """How the runtime is doing, with `in_flight` of `window` frames on their way to it."""

@@ -1,6 +1,7 @@
 """The runtimes that have declared themselves, and a connection to each."""
 
 import asyncio
+import datetime as dt
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
@@ -8,7 +9,7 @@ from concurrent.futures import Executor
 from gateway.domain.capability import AdaptationTable, Capability, RuntimeLimits, adapt
 from gateway.domain.clock import Clock
 from gateway.domain.model import ModelContract
-from gateway.domain.runtime import ModelStatus, RuntimeState
+from gateway.domain.runtime import Drainage, ModelStatus, RuntimeState
 from gateway.errors import ConflictError, InvalidInputError, NotFoundError
 from gateway.inference import Link, TritonRuntime
 from gateway.inference.statistics import TritonObserver
@@ -64,8 +65,12 @@ class RuntimeRegistry:
         """One runtime; None when it isn't registered."""
         return self._runtimes.get(runtime_id)
 
-    def register(self, capability: Capability) -> None:
-        """Take a declaration: a new runtime, a moved one, or a heartbeat.
+    def register(self, capability: Capability, age_s: float = 0.0) -> None:
+        """Take a declaration: a new runtime, a moved one, or a heartbeat. One older than the last is passed over.
+
+        Args:
+            capability: What the runtime declares.
+            age_s: How long ago it did, in seconds.
 
         Raises:
             InvalidInputError: The adaptation table has no row for its hardware.
@@ -73,30 +78,37 @@ class RuntimeRegistry:
         """
         if capability.hardware_type not in self._table:
             raise InvalidInputError(f"the adaptation table has no row for hardware_type {capability.hardware_type}")
-        allowed = adapt(capability, self._table)
+        allowed, heartbeat_s = adapt(capability, self._table), self._clock.monotonic() - age_s
         known = self._runtimes.get(capability.runtime_id)
+        if known is not None and heartbeat_s < known.heartbeat_s:
+            return
         if known is not None and _address(known.capability) != _address(capability):
             self._check_moved(known, capability)
             _cancel(known)
             known = None
         if known is None:
-            self._runtimes[capability.runtime_id] = self._connect(capability, allowed)
+            self._runtimes[capability.runtime_id] = self._connect(capability, allowed, age_s)
             _logger.info("runtime registered", extra=_summary(capability))
             self._on_change(capability.runtime_id)
             return
         changed = _scheduled(known.capability, known.allowed) != _scheduled(capability, allowed)
         known.capability, known.allowed, known.leaving = capability, allowed, False
-        known.heartbeat_s, known.heartbeat_at = self._clock.monotonic(), self._clock.utcnow()
+        known.heartbeat_s, known.heartbeat_at = heartbeat_s, self._clock.utcnow() - dt.timedelta(seconds=age_s)
         if changed:
             known.connection.check()
             self._on_change(capability.runtime_id)
 
-    def drain(self, runtime_id: str, *, draining: bool) -> None:
-        """Send a runtime no more frames, or frames again; `NotFoundError` if it isn't registered."""
+    def drain(self, runtime_id: str, drainage: Drainage) -> None:
+        """Send a runtime no more frames, or frames again, unless that was decided otherwise later.
+
+        Raises:
+            NotFoundError: It isn't registered.
+        """
         registered = self._registered(runtime_id)
-        if registered.draining != draining:
-            registered.draining = draining
-            _logger.info("runtime %s", "drains" if draining else "takes frames again", extra={"runtime_id": runtime_id})
+        before, registered.drainage = registered.drainage, registered.drainage.newer(drainage)
+        if registered.drainage.draining != before.draining:
+            does = "drains" if registered.drainage.draining else "takes frames again"
+            _logger.info("runtime %s", does, extra={"runtime_id": runtime_id})
             self._on_change(runtime_id)
 
     async def retire(self, runtime_id: str, in_flight: Callable[[], int]) -> None:
@@ -116,11 +128,19 @@ class RuntimeRegistry:
             self._forget(registered, "it said goodbye")
             await asyncio.wait(registered.tasks, timeout=CLOSE_S)
 
-    def expire(self) -> None:
-        """Forget the runtimes whose last heartbeat is too old."""
-        oldest_s = self._clock.monotonic() - self._expiry_s
+    def expire(self, hearing_since_s: float | None) -> None:
+        """Forget the runtimes whose last heartbeat is too old.
+
+        Args:
+            hearing_since_s: Since when heartbeats that other replicas get are heard of (monotonic seconds), None while
+                they aren't: a runtime that answers isn't given up for a heartbeat that may have gone elsewhere.
+        """
+        now_s = self._clock.monotonic()
         for registered in self:
-            if registered.heartbeat_s < oldest_s:
+            silent_since_s = registered.heartbeat_s
+            if registered.connection.state is RuntimeState.READY:
+                silent_since_s = max(silent_since_s, now_s if hearing_since_s is None else hearing_since_s)
+            if now_s - silent_since_s > self._expiry_s:
                 self._forget(registered, f"no heartbeat for {self._expiry_s:g} s")
 
     def having(self, model: str) -> list[TritonRuntime]:
@@ -184,9 +204,10 @@ class RuntimeRegistry:
                 "give this one an id of its own (RUTH_AI_RUNTIME_ID), or end the other first"
             )
 
-    def _connect(self, capability: Capability, allowed: RuntimeLimits) -> Registered:
+    def _connect(self, capability: Capability, allowed: RuntimeLimits, age_s: float) -> Registered:
         runtime_id, clock = capability.runtime_id, self._clock
-        registered = Registered(capability, allowed, clock.monotonic(), clock.utcnow())
+        heartbeat_at = clock.utcnow() - dt.timedelta(seconds=age_s)
+        registered = Registered(capability, allowed, clock.monotonic() - age_s, heartbeat_at)
         connection = TritonRuntime(
             runtime_id,
             Link(capability.grpc_url, capability.http_url),

@@ -3,17 +3,21 @@
 import datetime as dt
 from collections.abc import Sequence
 
+import msgspec
 from piccolo.query.functions import Max
 
-from gateway.domain.event import Event, EventType
+from gateway.domain.event import Event, EventsMissed, EventType
 from gateway.domain.retention import EvidenceQuery
 from gateway.domain.violation import AuditAction, AuditEntry, Evidence, Violation, ViolationStatus
 from gateway.store.audit import GATEWAY, write_audit
 from gateway.store.database_errors import database_call
-from gateway.store.engine import DatabaseEngine
+from gateway.store.engine import DatabaseEngine, lock_until_commit
 from gateway.store.outbox import OutboxEntry, write_events
 from gateway.store.rows import Changes, json_text, violation_of
-from gateway.store.tables import OutboxRow, ViolationRow
+from gateway.store.tables import CursorRow, OutboxRow, ViolationRow
+
+_TRIM_LOCK = 0x52555448_03
+_TRIMMED = "trimmed"
 
 
 @database_call
@@ -71,11 +75,37 @@ async def forget_evidence(
 
 
 @database_call
-async def trim_events(before: dt.datetime, limit: int) -> int:
-    """Delete the oldest events of before a time, `limit` at most; how many. The newest one stays, whatever its age."""
-    (newest,) = await OutboxRow.select(Max(OutboxRow.number))
-    oldest = await OutboxRow.select(OutboxRow.number, OutboxRow.at).order_by(OutboxRow.number).limit(limit)
-    numbers = [row["number"] for row in oldest if row["at"] < before and row["number"] != newest["max"]]
-    if numbers:
-        await OutboxRow.delete().where(OutboxRow.number <= numbers[-1])
+async def trim_events(engine: DatabaseEngine, before: dt.datetime, limit: int, now: dt.datetime) -> int:
+    """Delete the oldest events of before a time, `limit` at most; how many. The newest one stays, whatever its age.
+
+    Up to where they were deleted is kept in the same transaction.
+    """
+    async with engine.transaction():
+        await lock_until_commit(engine, _TRIM_LOCK)
+        (newest,) = await OutboxRow.select(Max(OutboxRow.number))
+        oldest = await OutboxRow.select(OutboxRow.number, OutboxRow.at).order_by(OutboxRow.number).limit(limit)
+        numbers = [row["number"] for row in oldest if row["at"] < before and row["number"] != newest["max"]]
+        if numbers:
+            await OutboxRow.delete().where(OutboxRow.number <= numbers[-1])
+            trimmed = CursorRow(name=_TRIMMED, number=numbers[-1], holder="", updated_at=now)
+            await CursorRow.insert(trimmed).on_conflict(
+                target=CursorRow.name, action="DO UPDATE", values=[CursorRow.number, CursorRow.updated_at]
+            )
     return len(numbers)
+
+
+@database_call
+async def events_missed(after: int, before: int) -> Event | None:
+    """Tells of events between two numbers that were trimmed; None where none was."""
+    rows = await CursorRow.select().where(CursorRow.name == _TRIMMED)
+    through = min(rows[0]["number"], before - 1) if rows else 0
+    if through <= after:
+        return None
+    missed = EventsMissed(after=after, through=through)
+    return Event(
+        number=through,
+        type=EventType.EVENTS_MISSED,
+        camera_id="",
+        at=rows[0]["updated_at"],
+        payload=msgspec.to_builtins(missed),
+    )

@@ -136,7 +136,11 @@ class PiccoloStore:
 
     async def trim_events(self, before: dt.datetime, limit: int) -> int:
         """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many."""
-        return await disposal.trim_events(before, limit)
+        return await disposal.trim_events(self._engine, before, limit, self._clock.utcnow())
+
+    async def events_missed(self, after: int, before: int) -> Event | None:
+        """Tells of events between two numbers that were trimmed; None where none was."""
+        return await disposal.events_missed(after, before)
 
     async def events_after(self, number: int, limit: int) -> Sequence[Event]:
         """Outbox events with a greater number, oldest first."""

@@ -139,6 +139,16 @@ class DeadLetterRow(Table, tablename="dead_letter"):
     at = Timestamptz()
 
 
+class CursorRow(Table, tablename="outbox_cursor"):
+    """A place in the outbox: `number` is that of the last event that somebody is done with, or that was trimmed."""
+
+    name = Varchar(length=ID_LENGTH, primary_key=True)
+    number = BigInt(default=0)
+    holder = Text()
+    held_until = Timestamptz(null=True, default=None)
+    updated_at = Timestamptz()
+
+
 TABLES: tuple[type[Table], ...] = (
     CameraRow,
     RuleRow,
@@ -147,4 +157,5 @@ TABLES: tuple[type[Table], ...] = (
     OutboxRow,
     WebhookRow,
     DeadLetterRow,
+    CursorRow,
 )

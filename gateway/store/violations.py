@@ -71,4 +71,5 @@ def _conditions(query: ViolationQuery) -> list[Where]:
         (ViolationRow.started_at, operator.lt, query.started_to),
         (ViolationRow.id, operator.lt, query.before_id),
     )
-    return [compare(column, value) for column, compare, value in comparisons if value is not None]
+    conditions = [compare(column, value) for column, compare, value in comparisons if value is not None]
+    return [*conditions, ViolationRow.ended_at.is_null()] if query.ongoing else conditions

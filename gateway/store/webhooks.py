@@ -1,6 +1,5 @@
 """Webhooks on record: settings, how far each has come, and its dead letters."""
 
-import datetime as dt
 from collections.abc import Sequence
 
 import msgspec
@@ -9,14 +8,12 @@ import uuid_utils
 from gateway.domain.clock import Clock
 from gateway.domain.event import Event
 from gateway.domain.webhook import DeadLetter, Webhook, WebhookSettings
+from gateway.store.cursors import HOLD
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
 from gateway.store.outbox import last_event_number
 from gateway.store.rows import Row, json_text, only_row, without_nul
 from gateway.store.tables import DeadLetterRow, WebhookRow
-
-HOLD = dt.timedelta(seconds=30)
-"""A replica that sends nothing more and doesn't say so is replaced after this."""
 
 _PLAIN_SETTINGS = ("url", "secret", "enabled")
 

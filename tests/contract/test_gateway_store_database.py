@@ -446,6 +446,32 @@ async def test_old_events_are_trimmed_in_steps_and_the_newest_stays(store: Store
     assert after.number > written[-1].number
 
 
+async def test_violations_that_go_on_can_be_asked_for(store: Store) -> None:
+    ended, first, second = opened(), opened(camera_id="gate"), opened(camera_id="yard")
+    await store.apply([ended, first, second])
+    await store.apply([closed(ended.violation)])
+    going_on = await store.violations(ViolationQuery(ongoing=True))
+    assert [each.id for each in going_on] == [second.violation.id, first.violation.id]
+    at_the_gate = await store.violations(ViolationQuery(ongoing=True, camera_id="gate"))
+    assert [each.id for each in at_the_gate] == [first.violation.id]
+
+
+async def test_whoever_goes_on_from_before_trimmed_events_is_told(store: Store) -> None:
+    written = await store.apply([opened() for _ in range(6)])
+    numbers = [event.number for event in written]
+    assert await store.events_missed(0, numbers[0]) is None
+    assert await store.trim_events(dt.datetime.now(dt.UTC) + dt.timedelta(days=1), 3) == 3
+
+    missed = await store.events_missed(numbers[0], numbers[3])
+    assert missed is not None
+    assert (missed.number, missed.type) == (numbers[2], EventType.EVENTS_MISSED)
+    assert missed.payload == {"after": numbers[0], "through": numbers[2]}
+    assert await store.events_missed(numbers[2], numbers[3]) is None
+    read_before_the_trim = await store.events_missed(0, numbers[1])
+    assert read_before_the_trim is not None
+    assert read_before_the_trim.payload == {"after": 0, "through": numbers[0]}
+
+
 HANDLED = ViolationStatus.RESOLVED
 
 

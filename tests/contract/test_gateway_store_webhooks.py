@@ -17,7 +17,8 @@ from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.webhooks import PiccoloWebhooks
 from tests.support.events import event
 from tests.support.postgres import PrivatePostgres, private_postgres
-from tests.support.violations import NOON, opened
+from tests.support.set_clock import SetClock
+from tests.support.violations import opened
 
 SETTINGS = WebhookSettings(
     url="https://receiver.example/hook",
@@ -25,18 +26,6 @@ SETTINGS = WebhookSettings(
     types=(EventType.VIOLATION_OPENED,),
     camera_ids=("gate", "yard"),
 )
-
-
-class SetClock:
-    """Says the time it is told."""
-
-    now = NOON
-
-    def utcnow(self) -> dt.datetime:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now.timestamp()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 from triton_agent.rest import call
 
 from tests.support.contract_models import publish_blind
+from tests.support.redis_server import private_redis
 from tests.support.running_gateway import running_gateway
 from tests.support.triton_server import eventually, running_triton
 
@@ -30,6 +31,27 @@ def test_a_rolling_restart_of_two_runtimes_loses_no_frame(models, tmp_path):
             judged_again(gateway, cameras)
         for camera in cameras:
             assert not LOST & gateway.status(camera)["frames_dropped"].keys()
+
+
+@pytest.mark.slow
+def test_a_rolling_restart_loses_no_frame_of_a_replica_that_the_runtimes_do_not_talk_to(models, tmp_path):
+    with private_redis() as redis:
+        env = {"REDIS_URL": redis.url}
+        with (
+            running_gateway(tmp_path / "one", env=env) as one,
+            running_gateway(tmp_path / "two", env=env) as two,
+            running_triton(models, gateway=one.url),
+        ):
+            eventually(lambda: states(two) == ["ready"], 20)
+            cameras = [two.add_camera(f"demo:?seed={seed}&size=320x240", "people") for seed in range(CAMERAS)]
+            for _ in range(2):
+                with running_triton(models, gateway=one.url):
+                    eventually(lambda: states(two) == ["ready", "ready"], 20)
+                    judged_again(two, cameras)
+                assert states(two) == ["ready"], "it knew of the goodbye before the runtime ended"
+                judged_again(two, cameras)
+            for camera in cameras:
+                assert not LOST & two.status(camera)["frames_dropped"].keys()
 
 
 @pytest.mark.slow

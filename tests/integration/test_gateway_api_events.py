@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import gc
 import os
 import shutil
@@ -141,6 +142,17 @@ async def test_a_listener_that_comes_back_gets_what_it_missed_and_then_goes_on_l
         await api.record(a_violation())
         assert missed == [2, 3]
         assert (await _next(items)).number == 4
+
+
+async def test_a_listener_that_comes_back_too_late_is_told_what_is_missing(api: Api, listen: Listen) -> None:
+    for _ in range(5):
+        await api.record(a_violation())
+    assert await api.store.trim_events(dt.datetime.now(dt.UTC) + dt.timedelta(days=1), 3) == 3
+    async with listen(last_event_id=1, camera_id="another") as items:  # whatever it chose
+        missed = await _next(items)
+    assert (missed.number, missed.type, missed.payload) == (3, "events.missed", {"after": 1, "through": 3})
+    async with listen(last_event_id=missed.number) as items:
+        assert [(await _next(items)).number for _ in range(2)] == [4, 5]
 
 
 async def test_a_listener_gets_what_it_chose_replayed_and_live(api: Api, listen: Listen) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.cli import main
 from tests.support.clips import write_clip, write_sound
+from tests.support.mqtt_broker import PASSWORD, USER, private_broker
 from tests.support.running_gateway import running_gateway
 
 SETTINGS = ("RUTH_", "DATABASE_", "AI_")
@@ -158,6 +159,20 @@ def test_doctor_says_of_each_part_how_it_is(ruth, silent_port: int):
         "video libraries": "ok  ",
     }
     assert "ruth-triton serve" in out
+
+
+def test_doctor_says_whether_the_mqtt_broker_lets_the_gateway_in(ruth, tmp_path: Path, silent_port: int):
+    secret = tmp_path / "password"
+    with private_broker(tmp_path / "broker") as broker:
+        for password, line in (
+            (PASSWORD, f"ok    MQTT broker: mqtt://{USER}@127.0.0.1:{broker.port} lets the gateway in"),
+            ("open barley", f"FAIL  MQTT broker: mqtt://{USER}@127.0.0.1:{broker.port} refuses the user"),
+        ):
+            secret.write_text(password)
+            env = {"MQTT_URL": broker.url, "MQTT_USERNAME": USER, "MQTT_PASSWORD_FILE": str(secret)}
+            _, out, _ = ruth("doctor", AI_RUNTIME_URL=f"127.0.0.1:{silent_port}", **env)
+            assert line in out
+            assert password not in out
 
 
 def test_doctor_takes_a_spool_that_a_running_gateway_has_for_well(ruth, tmp_path: Path, silent_port: int):

@@ -29,8 +29,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 @contextlib.asynccontextmanager
-async def _replica(redis: PrivateRedis, api: Api) -> AsyncIterator[RedisEventBus]:
-    bus = RedisEventBus(redis.url, api.store)
+async def _replica(redis: PrivateRedis, api: Api, database: int = 0) -> AsyncIterator[RedisEventBus]:
+    bus = RedisEventBus(redis.url.replace("/0", f"/{database}"), api.store)
     task = asyncio.create_task(bus.run())
     try:
         yield bus
@@ -80,6 +80,17 @@ async def test_an_event_of_this_replica_comes_once(redis: PrivateRedis, api: Api
         async with asyncio.timeout(20):
             numbers = [(await anext(listener)).number]
         assert numbers == [2]
+
+
+async def test_sites_on_one_redis_are_kept_apart_by_its_databases(redis: PrivateRedis, api: Api) -> None:
+    async with _replica(redis, api) as one, _replica(redis, api) as same, _replica(redis, api, 1) as another:
+        await asyncio.gather(same.ping(), another.ping())
+        listeners = [bus.listen() for bus in (same, another)]
+        one.publish(await api.store.apply([opened()]))
+        assert await _next(listeners[0]) == 1
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await anext(listeners[1])
 
 
 def test_a_url_that_is_none_is_refused() -> None:

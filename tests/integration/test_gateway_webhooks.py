@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import datetime as dt
 import hashlib
 import hmac
 import threading
@@ -165,6 +166,20 @@ async def test_a_disabled_webhook_goes_on_where_it_was(api: Api, receiver: Recei
     assert _signed(receiver.requests[0])  # with the secret that was kept
     assert (await api.http.delete(url)).status_code == 204
     assert (await api.http.get(url)).status_code == 404
+
+
+async def test_a_webhook_that_was_disabled_for_too_long_is_told_what_it_misses(api: Api, receiver: Receiver) -> None:
+    await api.record(a_violation())
+    webhook = await _create(api, receiver.url, enabled=False, types=["violation.opened"])
+    violations = [a_violation() for _ in range(4)]
+    for violation in violations:
+        await api.record(violation)
+    assert await api.store.trim_events(dt.datetime.now(dt.UTC) + dt.timedelta(days=1), 3) == 3
+    await api.http.put(f"{PATH}/{webhook['id']}", json={"url": receiver.url, "types": ["violation.opened"]})
+    await _until(lambda: receiver.taken == [3, 4, 5])
+    missed, *sent = [request.event for request in receiver.requests]
+    assert (missed.type, missed.payload) == ("events.missed", {"after": 1, "through": 3})
+    assert [event.payload["id"] for event in sent] == [violation.id for violation in violations[2:]]
 
 
 async def test_no_secret_is_ever_shown(api: Api, receiver: Receiver) -> None:

@@ -11,6 +11,12 @@ def event(number: int) -> Event:
     )
 
 
+def missed_event(after: int, through: int) -> Event:
+    """Tells of trimmed events."""
+    payload = {"after": after, "through": through}
+    return Event(number=through, type=EventType.EVENTS_MISSED, camera_id="", at=NOON, payload=payload)
+
+
 def a_grant(
     camera_id: str = "camera-1", granted_fps: float = 5.0, *, runtime_id: str | None = "triton-1", reason: str = ""
 ) -> GrantChanged:

@@ -19,6 +19,7 @@ from typing import Any
 from gateway.cli import main
 from gateway.domain.violation import ViolationOpened
 from gateway.store import postgres_engine, sqlite_engine
+from gateway.store.cursors import PiccoloCursors
 from gateway.store.spool import SqliteSpool
 from tests.support.history import History
 
@@ -31,7 +32,7 @@ class Failpoints:
     """Kills this process at the n-th passing of a point.
 
     Args:
-        point: One of `FAILPOINTS`; empty for none.
+        point: One of `FAILPOINTS`, or `before cursor` of a sender in the outbox; empty for none.
         passing: At which passing, from 1.
     """
 
@@ -125,6 +126,7 @@ def _wrap(points: Failpoints, history: History, *, broken: bool) -> None:
 
     _replace(SqliteSpool, "commit", points.around("spool commit", acknowledged, opens))
     _replace(SqliteSpool, "acknowledge", points.around("delete", SqliteSpool.acknowledge, lambda *_: True))
+    _replace(PiccoloCursors, "advance", points.around("cursor", PiccoloCursors.advance, lambda *_: True))
     for engine in (sqlite_engine, postgres_engine):
         transaction = engine.PooledTransaction
         _replace(transaction, "commit", points.around("database commit", transaction.commit, _drains))

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -32,10 +33,28 @@ class PrivateRedis:
             self._process.wait()
             self._process = None
 
-    def _answers(self) -> bool:
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have it hang during the block."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Have it forget everything, running on."""
+        self.command("flushall")
+
+    def command(self, *words: str) -> str:
+        """What it answers."""
         client = shutil.which("redis-cli") or "redis-cli"
-        done = subprocess.run([client, "-p", str(self.port), "ping"], capture_output=True, check=False)
-        return done.stdout.strip() == b"PONG"
+        done = subprocess.run([client, "-p", str(self.port), *words], capture_output=True, check=False)
+        return done.stdout.decode().strip()
+
+    def _answers(self) -> bool:
+        return self.command("ping") == "PONG"
 
 
 @contextlib.contextmanager

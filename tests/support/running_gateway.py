@@ -41,12 +41,11 @@ class RunningGateway:
         """JSON answer of a POST."""
         return self.send("POST", path, body)[1]
 
-    def send(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    def send(self, method: str, path: str, body: object = None, *, token: str = "") -> tuple[int, Any]:
         """Status and JSON of any call, refusals too."""
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"{self.url}{path}", content, {"Content-Type": "application/json"}, method=method
-        )
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        request = urllib.request.Request(f"{self.url}{path}", content, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, json.loads(answer.read() or b"null")

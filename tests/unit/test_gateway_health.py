@@ -79,10 +79,12 @@ async def test_what_is_not_configured_is_left_out_and_what_is_degrades() -> None
     control = FakeControl()
     control.registered = {"a": _runtime()}
     without = (await _check(_answers, control).report()).components.by_name()
-    broken = await _check(_answers, control, redis=_is_away).report()
-    assert "redis" not in without
-    assert broken.status is DEGRADED
-    assert (await _check(_answers, control, redis=_is_away).readiness()).ready
+    broken = await _check(_answers, control, optional={"redis": _is_away}).report()
+    unheard = await _check(_answers, control, optional={"redis": _answers, "mqtt": _is_away}).report()
+    assert not {"redis", "mqtt"} & without.keys()
+    assert (broken.status, unheard.status) == (DEGRADED, DEGRADED)
+    assert unheard.components.by_name()["mqtt"].status is UNHEALTHY
+    assert (await _check(_answers, control, optional={"redis": _is_away}).readiness()).ready
 
 
 async def test_the_report_tells_version_time_and_uptime() -> None:

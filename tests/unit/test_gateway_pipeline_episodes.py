@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.directory.memory import MemoryRuntimeDirectory
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.capability import DEFAULT_ADAPTATION
 from gateway.domain.clock import SystemClock
@@ -58,6 +59,7 @@ async def running(spool: MemorySpool) -> AsyncIterator[Pipeline]:
         table=DEFAULT_ADAPTATION,
         heartbeat_interval_s=2,
         local_host_id="",
+        directory=MemoryRuntimeDirectory(clock, expiry_s=6),
         on_recorded=lambda: None,
         grants=GrantDigest(),
         workers=1,

@@ -1,61 +1,29 @@
 """Which declarations are taken, and what becomes of a runtime that leaves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+import datetime as dt
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
 from gateway.domain.capability import DEFAULT_ADAPTATION, Capability
 from gateway.domain.clock import SystemClock
-from gateway.domain.runtime import RuntimeState
+from gateway.domain.runtime import Drainage, RuntimeState
 from gateway.errors import ConflictError, InvalidInputError, NotFoundError
-from gateway.pipeline.registry import RuntimeRegistry
 from tests.support.api_app import a_capability
+from tests.support.unserved_runtimes import HERE, THERE, Registry
 
-HERE, THERE = "127.0.0.1:1", "127.0.0.1:2"
 
-
-class Registry:
-    """A registry of runtimes that nobody serves."""
-
-    def __init__(self) -> None:
-        self.tasks: list[asyncio.Task[None]] = []
-        self.changes: list[str] = []
-        self.pool = ThreadPoolExecutor(1)
-        self.registry = RuntimeRegistry(
-            table=DEFAULT_ADAPTATION,
-            heartbeat_interval_s=2.0,
-            local_host_id="",
-            clock=SystemClock(),
-            workers=self.pool,
-            spawn=self.spawn,
-            on_change=self.changes.append,
-        )
-
-    def spawn(self, work: Coroutine[None, None, None], name: str) -> "asyncio.Task[None]":
-        work.close()  # nothing connects: the tests say what is connected
-        self.tasks.append(asyncio.create_task(asyncio.sleep(3600), name=name))
-        return self.tasks[-1]
-
-    def register(self, grpc_url: str = HERE, **changes: object) -> None:
-        self.registry.register(msgspec.structs.replace(a_capability(), grpc_url=grpc_url, **changes))
-
-    def connected(self) -> None:
-        """Have the runtime look as if it answered."""
-        (registered,) = self.registry
-        registered.connection.state = RuntimeState.READY
+def drainage(draining: bool, hour: int) -> Drainage:
+    return Drainage(draining=draining, decided_at=dt.datetime(2026, 1, 31, hour, tzinfo=dt.UTC))
 
 
 @pytest.fixture
 async def made() -> AsyncIterator[Registry]:
     registry = Registry()
     yield registry
-    for task in registry.tasks:
-        task.cancel()
-    await asyncio.gather(*registry.tasks, return_exceptions=True)
-    registry.pool.shutdown()
+    await registry.close()
 
 
 async def test_a_second_runtime_of_the_same_id_is_refused_while_the_first_answers(made: Registry):
@@ -104,14 +72,14 @@ async def test_a_runtime_that_comes_back_while_it_leaves_stays(made: Registry):
 async def test_a_drained_runtime_stays_so_over_its_heartbeats(made: Registry):
     made.register()
     made.connected()
-    made.registry.drain("triton-1", draining=True)
+    made.registry.drain("triton-1", drainage(True, 1))
     made.register(max_fps=10)
     (registered,) = made.registry
     assert not registered.ready
-    made.registry.drain("triton-1", draining=False)
+    made.registry.drain("triton-1", drainage(False, 2))
     assert registered.ready
     with pytest.raises(NotFoundError):
-        made.registry.drain("triton-2", draining=True)
+        made.registry.drain("triton-2", drainage(True, 1))
 
 
 @pytest.mark.parametrize(
@@ -134,3 +102,45 @@ async def test_hardware_without_a_row_is_refused(made: Registry):
     made.registry._table = table
     with pytest.raises(InvalidInputError, match="no row for hardware_type cpu"):
         made.register()
+
+
+async def test_of_two_decisions_the_newer_counts_in_whatever_order_they_come(made: Registry):
+    made.register()
+    made.connected()
+    (registered,) = made.registry
+    made.registry.drain("triton-1", drainage(True, 2))
+    made.registry.drain("triton-1", drainage(False, 1))
+    assert not registered.ready
+    made.registry.drain("triton-1", drainage(False, 3))
+    assert registered.ready
+
+
+async def test_a_declaration_that_was_longer_on_its_way_changes_nothing(made: Registry):
+    made.register(max_fps=20)
+    made.registry.register(msgspec.structs.replace(a_capability(), grpc_url=THERE, max_fps=5), age_s=1.0)
+    (registered,) = made.registry
+    assert (registered.capability.grpc_url, registered.capability.max_fps) == (HERE, 20)
+
+
+@pytest.mark.parametrize(
+    ("answers", "age_s", "hearing_for_s", "is_kept"),
+    [
+        (False, 5.0, 100.0, True),
+        (False, 7.0, 100.0, False),
+        (True, 7.0, 100.0, False),
+        (True, 7.0, None, True),  # its heartbeats may go to another replica
+        (True, 100.0, 5.0, True),
+        (True, 100.0, 7.0, False),
+        (False, 7.0, None, False),  # it neither answers nor declares itself
+        (False, 7.0, 1.0, False),
+    ],
+)
+async def test_a_runtime_is_out_after_three_heartbeats_that_would_have_been_heard(
+    made: Registry, answers: bool, age_s: float, hearing_for_s: float | None, is_kept: bool
+):
+    made.registry.register(a_capability(), age_s=age_s)
+    if answers:
+        made.connected()
+    hearing_since_s = None if hearing_for_s is None else SystemClock().monotonic() - hearing_for_s
+    made.registry.expire(hearing_since_s)
+    assert bool(list(made.registry)) is is_kept

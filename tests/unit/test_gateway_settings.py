@@ -78,6 +78,12 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "evidence_staging_mb": "64",
         "redis_url": "redis://redis:6379/0",
         "webhook_networks": "10.0.0.0/8",
+        "mqtt_url": "mqtts://broker:8883",
+        "mqtt_username": "ruth",
+        "mqtt_password": SECRET,
+        "mqtt_ca": "-----BEGIN CERTIFICATE-----",
+        "mqtt_topic": "site/ruth",
+        "mqtt_discovery": "none",
     }
     assert values.keys() == VARIABLES.keys() == set(Settings.__struct_fields__) - {"adaptation"}
     settings = load({VARIABLES[name]: value for name, value in values.items()})
@@ -124,6 +130,11 @@ def test_a_dollar_sign_in_a_dotenv_is_a_dollar_sign(load, monkeypatch: pytest.Mo
         ("RUTH_AI_HEARTBEAT_S", "nan"),
         ("RUTH_AI_SCALE_WORKERS", "-1"),
         ("DATABASE_POOL_SIZE", "many"),
+        ("RUTH_AI_MQTT_TOPIC", "ruth/#"),
+        ("RUTH_AI_MQTT_TOPIC", "ruth/"),
+        ("RUTH_AI_MQTT_TOPIC", "/ruth"),
+        ("RUTH_AI_MQTT_TOPIC", "$SYS"),
+        ("RUTH_AI_MQTT_DISCOVERY", "home assistant"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_its_variable(load, variable: str, value: str):

@@ -1,0 +1,1 @@
+"""What the gateway's replicas tell each other of runtimes."""

@@ -1,0 +1,73 @@
+"""What `CursorStore` promises, on SQLite and on PostgreSQL."""
+
+import datetime as dt
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.ports import CursorStore, Store
+from gateway.store.cursors import PiccoloCursors
+from gateway.store.engine import make_engine
+from gateway.store.migrate import migrate
+from gateway.store.piccolo_store import PiccoloStore
+from tests.support.postgres import PrivatePostgres, private_postgres
+from tests.support.set_clock import SetClock
+from tests.support.violations import opened
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PrivatePostgres]:
+    with private_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock) -> AsyncIterator[PiccoloStore]:
+    url = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else None
+    engine = make_engine(url, tmp_path, pool_size=4)
+    await migrate(engine)
+    opened_store = await PiccoloStore.open(engine, clock)
+    yield opened_store
+    await opened_store.close()
+
+
+@pytest.fixture
+def cursors(store: PiccoloStore, clock: SetClock) -> CursorStore:
+    return PiccoloCursors(clock)
+
+
+async def test_a_new_cursor_stands_at_the_newest_event(store: Store, cursors: CursorStore) -> None:
+    assert await cursors.hold("early", "a") == 0
+    newest = (await store.apply([opened(), opened()]))[-1].number
+    assert await cursors.hold("late", "a") == newest
+    assert await cursors.hold("early", "a") == 0
+
+
+async def test_a_cursor_never_goes_back(cursors: CursorStore) -> None:
+    await cursors.hold("mqtt", "a")
+    for number in (3, 7, 5):
+        await cursors.advance("mqtt", number)
+    assert await cursors.hold("mqtt", "a") == 7
+
+
+async def test_one_replica_sends_at_a_time_and_another_goes_on_where_it_was(
+    cursors: CursorStore, clock: SetClock
+) -> None:
+    assert await cursors.hold("mqtt", "a") == 0
+    assert await cursors.hold("mqtt", "b") is None
+    assert await cursors.hold("other", "b") == 0
+    clock.now += dt.timedelta(seconds=20)
+    assert await cursors.hold("mqtt", "a") == 0
+    await cursors.advance("mqtt", 4)
+    clock.now += dt.timedelta(seconds=20)
+    assert await cursors.hold("mqtt", "b") is None
+    clock.now += dt.timedelta(seconds=20)
+    assert await cursors.hold("mqtt", "b") == 4
+    await cursors.release("b")
+    assert await cursors.hold("mqtt", "a") == 4
