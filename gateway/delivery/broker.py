@@ -1,5 +1,6 @@
 """An MQTT broker: its address, a connection to it, and what its refusals mean."""
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator
@@ -103,6 +104,9 @@ async def connected(
         async with client:
             yield client
     except aiomqtt.MqttError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error  # a goodbye that fails mustn't undo the cancellation
         raise DeliveryError(f"{broker} {_reason(error)}") from error
 
 

@@ -23,6 +23,7 @@ CHECK_S = 5.0
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 GOODBYE_S = 1.0
+CANCEL_AGAIN_S = 3 * GOODBYE_S
 WINDOW = 20
 """Events that may wait for their acknowledgement; so many, and as many again, may come twice after a crash."""
 
@@ -82,12 +83,15 @@ class MqttSender:
     async def run(self) -> None:
         """Send until cancelled, or the bus is closed."""
         try:
-            while not self._bus.closed:
-                pause_s = await self._try_once()
-                await asyncio.sleep(pause_s)
+            await _until_one_ends(self._try_on())
         finally:
             with contextlib.suppress(StoreError):
                 await self._cursors.release(self._holder)
+
+    async def _try_on(self) -> None:
+        while not self._bus.closed:
+            pause_s = await self._try_once()
+            await asyncio.sleep(pause_s)
 
     async def _try_once(self) -> float:
         """Send as long as all goes well; how long to wait before the next try, in seconds."""
@@ -185,12 +189,15 @@ def _let_go(publishing: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -
 
 async def _until_one_ends(*work: Coroutine[None, None, None]) -> None:
     """Do several things until the first one ends, and end as it did."""
-    tasks = [asyncio.ensure_future(each) for each in work]
+    tasks = {asyncio.ensure_future(each) for each in work}
+    done: set[asyncio.Task[None]] = set()
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        # More than once: Python 3.11's `wait_for`, beneath aiomqtt, may lose a cancellation (python/cpython#86296).
+        while pending := {task for task in tasks if not task.done()}:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
     for task in done:
         task.result()

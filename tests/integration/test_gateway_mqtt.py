@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.delivery.broker import connected, parse_broker
-from gateway.delivery.mqtt import MqttSender
+from gateway.delivery.mqtt import CURSOR, MqttSender
 from gateway.delivery.topics import Topics
 from gateway.domain.clock import SystemClock
 from gateway.domain.violation import Violation, ViolationClosed
@@ -164,6 +164,7 @@ async def test_a_broker_that_hangs_is_found_out_and_holds_nothing_up(
             await api.record(a_violation())
             with pytest.raises(DeliveryError, match="timed out"):
                 await _until_it_fails(sender)
+            assert await PiccoloCursors(SystemClock()).hold(CURSOR, "here") == 0  # nothing was acknowledged
         await _until(lambda: listener.numbers()[-1:] == [1])
         await _until_well(sender)
         with broker.stopped():
