@@ -87,7 +87,8 @@ class Clips:
             opened_s: Frame time of the frame that opened the violation.
         """
         if violation.clip.is_awaited:
-            self._spawn(self._take(violation, settings, ring, opened_s), "clip")
+            cut = _request(ring, violation, settings(), opened_s)
+            self._spawn(self._take(violation, settings, ring, cut), "clip")
 
     async def give_up(self, violation_ids: Sequence[str]) -> None:
         """Put on record that clips were lost: those that an earlier run of this gateway left unfinished."""
@@ -97,14 +98,13 @@ class Clips:
         _logger.warning("clips were lost when the gateway ended", extra={"violations": list(violation_ids)})
 
     async def _take(
-        self, violation: Violation, current: Callable[[], CameraSettings], ring: PacketRing, opened_s: float
+        self,
+        violation: Violation,
+        current: Callable[[], CameraSettings],
+        ring: PacketRing,
+        cut: "asyncio.Future[Excerpt | None]",
     ) -> None:
-        settings = current()
-        loop = asyncio.get_running_loop()
-        cut: asyncio.Future[Excerpt | None] = loop.create_future()
-        from_s, to_s = violation.started_at.timestamp() - settings.clip_before_s, opened_s + settings.clip_after_s
-        ring.request(from_s, to_s, lambda excerpt: _settle(loop, cut, excerpt))
-        late = loop.call_later(settings.clip_after_s + LATE_S, ring.settle)
+        late = asyncio.get_running_loop().call_later(current().clip_after_s + LATE_S, ring.settle)
         excerpt = await cut
         late.cancel()
         masked = Evidence(missing_reason=MASKED)
@@ -123,6 +123,17 @@ class Clips:
             _logger.warning("no clip", extra={"violation_id": violation_id, "reason": str(error)})
             return Evidence(missing_reason=str(error))
         return Evidence(name=name, sha256=sha256, missing_reason=excerpt.missing_reason)
+
+
+def _request(
+    ring: PacketRing, violation: Violation, settings: CameraSettings, opened_s: float
+) -> "asyncio.Future[Excerpt | None]":
+    """Ask a ring for a violation's stretch, at once: a camera that is stopped clears it."""
+    loop = asyncio.get_running_loop()
+    cut: asyncio.Future[Excerpt | None] = loop.create_future()
+    from_s, to_s = violation.started_at.timestamp() - settings.clip_before_s, opened_s + settings.clip_after_s
+    ring.request(from_s, to_s, lambda excerpt: _settle(loop, cut, excerpt))
+    return cut
 
 
 def _settle(loop: asyncio.AbstractEventLoop, cut: "asyncio.Future[Excerpt | None]", excerpt: Excerpt | None) -> None:

@@ -296,6 +296,7 @@ class Pipeline:
         running.ring.settle()
         async with running.order:
             states = running.judge.states()
+        running.ring.clear()  # megabytes, which mustn't wait for the garbage collector
         self._states.setdefault(running.camera.id, {}).update(states)
 
     async def _replace_rules(self, running: RunningCamera, rules: Sequence[Rule]) -> None:
@@ -376,9 +377,10 @@ class Pipeline:
         while True:
             await asyncio.sleep(CHECKPOINT_S)
             for running in list(self._cameras.values()):
-                running.look(self._scheduler.grant(running.key), self._clock.monotonic())
                 async with running.order:
-                    await self._frames.record(running, Verdict())
+                    if self._cameras.get(running.camera.id) is running:  # else it was stopped meanwhile
+                        running.look(self._scheduler.grant(running.key), self._clock.monotonic())
+                        await self._frames.record(running, Verdict())
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> "asyncio.Task[None]":
         assert self._tasks is not None
@@ -397,9 +399,10 @@ class Pipeline:
             task.cancel()
 
     async def _stop_readers(self) -> None:
-        for running in self._cameras.values():
+        stopped = list(self._cameras.values())  # a call that came in before may still add or remove one
+        for running in stopped:
             running.reader.stop()
-        for running in self._cameras.values():
+        for running in stopped:
             await asyncio.to_thread(running.reader.join)
             running.ring.settle()
 

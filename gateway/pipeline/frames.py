@@ -193,6 +193,8 @@ class FrameLoop:
 
     async def _judge(self, running: RunningCamera, seen: Seen, offered_s: float) -> None:
         async with running.order:
+            if not self._is_running(running):  # it was stopped while this frame waited its turn
+                return
             grant = self._scheduler.grant(running.key)
             blind_s = running.count_inferred(seen.frame.time_s, grant, self._clock.monotonic())
             verdict = running.judge.judge(seen, blind_s)

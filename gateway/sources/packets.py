@@ -90,6 +90,13 @@ class PacketRing:
             due = self._answer(list(self._requests))
         _tell(due)
 
+    def clear(self) -> None:
+        """Answer every request with what there is, and keep nothing: the camera is gone."""
+        self.settle()
+        with self._lock:
+            self._packets.clear()
+            self._size = 0
+
     def _is_new_stretch(self, stream: StreamFormat, packet: EncodedPacket) -> bool:
         if stream != self._format:
             return True

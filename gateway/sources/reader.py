@@ -108,6 +108,8 @@ class CameraReader:
             self._listener.crash(error)
         finally:
             self._gate.close()
+            if self._stop.is_set():
+                self._source = None  # its decoder's memory is native: it mustn't wait for the garbage collector
 
     def _read_until_stopped(self) -> None:
         retry_s = 0.0

@@ -208,6 +208,15 @@ def test_stopping_wakes_a_read_and_says_nothing_more(run, heard: Heard):
     assert heard.told.empty()
 
 
+def test_a_reader_that_was_stopped_holds_its_source_no_longer(run, heard: Heard):
+    started = run(Script(0.0))
+    heard.until("frame")
+    assert started._source is not None
+    started.stop()
+    started.join()
+    assert started._source is None
+
+
 def test_stopping_wakes_a_retry(run, heard: Heard, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reader.random, "uniform", lambda *_: 3600.0)
     started = run(Script(opening=SourceUnavailableError("no route")))

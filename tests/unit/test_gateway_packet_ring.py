@@ -53,6 +53,15 @@ def test_it_is_handed_over_as_soon_as_it_is_there():
     assert [times(excerpt) for excerpt in got] == [(1003.0, 1006.0)]
 
 
+def test_a_ring_that_is_cleared_answers_first_and_then_holds_nothing():
+    ring, got = fed(50), []
+    ring.request(1003.0, 1006.0, got.append)
+    ring.clear()
+    assert [times(excerpt) for excerpt in got] == [(1003.0, 1004.9)]
+    assert ring.size_bytes == 0
+    assert cut(ring, 1003.0, 1004.0) is None
+
+
 def test_memory_is_bounded_in_bytes_and_in_time():
     assert fed(1000, limit_bytes=5000).size_bytes == 5000
     assert fed(1000, seconds=2.0).size_bytes == 21 * 100

@@ -120,3 +120,19 @@ async def test_a_disabled_camera_keeps_what_it_has_open_for_when_it_is_enabled_a
         await pipeline.apply_camera(a_camera(), [RULE])
         assert ends(spool) == []
         assert pipeline._cameras["yard"].judge.states() == {RULE.id: OPEN}
+
+
+async def test_a_camera_stopped_while_frames_wait_for_their_verdicts_takes_nothing_else_with_it(spool: MemorySpool):
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(a_camera(), [RULE])
+        camera = pipeline._cameras["yard"]
+        seen = Seen(a_frame(1, NOON.timestamp() + 60), people(), CONTRACT, "triton", 0.01)
+        async with camera.order:
+            waiting = asyncio.create_task(pipeline._frames._judge(camera, seen, 0.0))
+            stopping = asyncio.create_task(pipeline.apply_camera(a_camera(enabled=False), [RULE]))
+            while "yard" in pipeline._cameras:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)
+        await waiting
+        await stopping
+        assert pipeline.fault() == ""
+    assert spool.states == {KEY: OPEN}
