@@ -48,12 +48,14 @@ class Observation:
         violations_by_status: How many are on record; empty while the database is away.
         runtimes: How each runtime is doing.
         components: How the parts are.
+        tasks: How many tasks the event loop has.
     """
 
     cameras: Mapping[str, CameraStatus]
     violations_by_status: Mapping[str, int]
     runtimes: Sequence[RuntimeStatus]
     components: Mapping[str, ComponentHealth]
+    tasks: int
 
 
 async def observe(services: Services) -> Observation:
@@ -68,6 +70,7 @@ async def observe(services: Services) -> Observation:
         violations_by_status=counts,
         runtimes=services.control.runtimes(),
         components=report.components.by_name(),
+        tasks=len(asyncio.all_tasks()),
     )
 
 
@@ -91,6 +94,9 @@ class Scrape(Collector):
         for name, component in self._observation.components.items():
             health.add_metric([name], HEALTH_VALUES[component.status])
         yield health
+        tasks = _family("tasks", "Tasks of the event loop; as many as cameras, frames and listeners need.")
+        tasks.add_metric([], self._observation.tasks)
+        yield tasks
 
 
 def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
