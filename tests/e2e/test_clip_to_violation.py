@@ -1,5 +1,6 @@
 """From a model file and a clip to stored violations, all parts real."""
 
+import contextlib
 import io
 import json
 import subprocess
@@ -13,13 +14,36 @@ import pytest
 
 from gateway.cli import main as gateway_command
 from tests.support.running_gateway import running_gateway
-from tests.support.triton_server import eventually, free_ports, running_triton
+from tests.support.triton_server import eventually, running_triton
 
 
 @pytest.fixture(scope="module")
 def triton(people_repository):
     with running_triton(people_repository) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def serving(people_repository, tmp_path_factory):
+    """A gateway and its runtime, for tests that leave both as they found them."""
+    with (
+        running_gateway(tmp_path_factory.mktemp("serving")) as gateway,
+        running_triton(people_repository, gateway=gateway.url),
+    ):
+        yield gateway
+
+
+@contextlib.contextmanager
+def a_camera(gateway, url, **settings):
+    camera = gateway.add_camera(url, "people", **settings)
+    try:
+        yield camera
+    finally:
+        gateway.send("DELETE", f"/api/v1/cameras/{camera}")
+
+
+def violations(gateway, camera):
+    return gateway.get(f"/api/v1/violations?camera_id={camera}")["items"]
 
 
 def replay(triton, clip, *options):
@@ -43,13 +67,17 @@ def test_a_replay_finds_the_two_visitors_and_drops_nothing(report):
     assert {v["type"] for v in found["violations"]} == {"zone_presence"}
 
 
-def test_a_replay_is_the_same_to_the_byte_each_time(report, triton, data_dir):
-    assert replay(triton, data_dir / "video" / "people_one_by_one_50s.mp4") == report
+@pytest.fixture(scope="module")
+def seldom(triton, data_dir):
+    return replay(triton, data_dir / "video" / "people_one_by_one_50s.mp4", "--fps", "2")
 
 
-def test_a_replay_at_a_lower_rate_looks_at_fewer_frames(triton, data_dir):
-    clip = data_dir / "video" / "people_one_by_one_50s.mp4"
-    found = json.loads(replay(triton, clip, "--fps", "2"))
+def test_a_replay_is_the_same_to_the_byte_each_time(seldom, triton, data_dir):
+    assert replay(triton, data_dir / "video" / "people_one_by_one_50s.mp4", "--fps", "2") == seldom
+
+
+def test_a_replay_at_a_lower_rate_looks_at_fewer_frames(seldom):
+    found = json.loads(seldom)
     assert found["frames_decoded"] == 500
     assert found["frames_inferred"] in (100, 101)
     assert len(found["violations"]) == 2
@@ -82,16 +110,11 @@ def test_a_rule_for_something_the_model_does_not_know_is_refused_with_what_it_kn
     assert "person, bicycle" in said
 
 
-def test_a_camera_leads_to_a_violation_with_a_picture_that_opens(people_repository, data_dir, tmp_path):
-    port = free_ports(1)[0]
-    clip = data_dir / "video" / "people_one_by_one_50s.mp4"
-    with (
-        running_gateway(tmp_path / "gateway", port=port) as gateway,
-        running_triton(people_repository, gateway=gateway.url),
-    ):
-        gateway.add_camera(f"file://{clip}", "people", fps=5)
-        eventually(lambda: gateway.get("/api/v1/violations")["items"], 60)
-        violation = gateway.get("/api/v1/violations")["items"][0]
+def test_a_camera_leads_to_a_violation_with_a_picture_that_opens(serving, data_dir):
+    gateway, clip = serving, data_dir / "video" / "people_one_by_one_50s.mp4"
+    with a_camera(gateway, f"file://{clip}?pace=max", fps=5) as camera:
+        eventually(lambda: violations(gateway, camera), 60)
+        violation = violations(gateway, camera)[-1]
         picture = gateway.fetch(f"/api/v1/violations/{violation['id']}/evidence.jpg")
         health = gateway.get("/api/v1/health")
         address = f"/api/v1/violations/{violation['id']}"
@@ -151,22 +174,20 @@ def declaration(triton, *, shared_memory):
     }
 
 
-def test_events_tell_of_a_violation_once_it_is_on_record(people_repository, tmp_path):
+def test_events_tell_of_a_violation_once_it_is_on_record(serving):
     with (
-        running_gateway(tmp_path / "gateway") as gateway,
-        running_triton(people_repository, gateway=gateway.url),
-        urllib.request.urlopen(f"{gateway.url}/api/v1/events", timeout=60) as stream,
+        urllib.request.urlopen(f"{serving.url}/api/v1/events", timeout=60) as stream,
+        a_camera(serving, "demo:?people=4&seed=1") as camera,
     ):
-        gateway.add_camera("demo:?people=4&seed=1", "people")
         events = (json.loads(line[5:]) for line in stream if line.startswith(b"data:"))
-        event = next(event for event in events if event["type"] == "violation.opened")
-        stored = gateway.get(f"/api/v1/violations/{event['payload']['id']}")
-        assert stored["camera_id"] == event["camera_id"]
+        event = next(e for e in events if e["type"] == "violation.opened" and e["camera_id"] == camera)
+        stored = serving.get(f"/api/v1/violations/{event['payload']['id']}")
+        assert stored["camera_id"] == camera
 
 
-def test_a_model_that_is_unloaded_and_loaded_again_gets_frames_through_shared_memory_again(people_repository, tmp_path):
-    with running_gateway(tmp_path / "gateway") as gateway, running_triton(people_repository, gateway=gateway.url):
-        camera = gateway.add_camera("demo:?people=2&seed=1", "people")
+def test_a_model_that_is_unloaded_and_loaded_again_gets_frames_through_shared_memory_again(serving):
+    gateway = serving
+    with a_camera(gateway, "demo:?people=2&seed=1") as camera:
         eventually(lambda: gateway.status(camera)["frames_inferred"] > 3, 30)
         assert gateway.send("POST", "/api/v1/models/people/unload")[0] < 300
         eventually(lambda: gateway.status(camera)["granted_fps"] == 0, 10)
@@ -177,12 +198,11 @@ def test_a_model_that_is_unloaded_and_loaded_again_gets_frames_through_shared_me
         assert gateway.get("/api/v1/runtimes")["items"][0]["transport"] == "system_shared_memory"
 
 
-def test_a_clip_that_is_over_frees_its_share_of_the_runtime(people_repository, data_dir, tmp_path):
-    clip = data_dir / "video" / "nofall_sitting_on_bed_s2.mp4"
-    with running_gateway(tmp_path / "gateway") as gateway, running_triton(people_repository, gateway=gateway.url):
-        camera = gateway.add_camera(f"file://{clip}?pace=max", "people")
+def test_a_clip_that_is_over_frees_its_share_of_the_runtime(serving, data_dir):
+    gateway, clip = serving, data_dir / "video" / "nofall_sitting_on_bed_s2.mp4"
+    with a_camera(gateway, f"file://{clip}?pace=max") as camera:
         eventually(lambda: gateway.status(camera)["state"] == "ended" and not gateway.status(camera)["granted_fps"], 30)
         status = gateway.status(camera)
         assert (status["wanted_fps"], status["granted_fps"]) == (5, 0)
         assert "replaced" not in status["frames_dropped"], "nothing is decoded before there is room for it"
-        eventually(lambda: all(v["ended_at"] for v in gateway.get("/api/v1/violations")["items"]), 10)
+        eventually(lambda: all(v["ended_at"] for v in violations(gateway, camera)), 10)
