@@ -20,6 +20,21 @@ def test_the_service_is_imported_without_what_only_some_settings_need() -> None:
     assert LEFT_OUT.intersection(imported) == set()
 
 
+def test_a_server_that_is_away_is_no_reason_to_import_grpc() -> None:
+    program = """
+import asyncio, sys
+from gateway.errors import RuntimeUnavailableError
+from gateway.inference import Link
+try:
+    asyncio.run(Link("127.0.0.1:1", "http://127.0.0.1:1").choose())
+except RuntimeUnavailableError as error:
+    print(error, "grpc" in sys.modules)
+"""
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert "can't be reached" in said
+    assert said.endswith("False\n")
+
+
 @pytest.fixture
 def migrated(tmp_path: Path) -> Path:
     with running_gateway(tmp_path / "gateway") as gateway:

@@ -5,11 +5,13 @@ import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from gateway.directory.memory import MemoryRuntimeDirectory
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.capability import DEFAULT_ADAPTATION
+from gateway.domain.clip import EncodedPacket, StreamFormat
 from gateway.domain.clock import SystemClock
 from gateway.domain.definitions import ZonePresence
 from gateway.domain.rule import Rule, RuleSettings
@@ -136,3 +138,16 @@ async def test_a_camera_stopped_while_frames_wait_for_their_verdicts_takes_nothi
         await stopping
         assert pipeline.fault() == ""
     assert spool.states == {KEY: OPEN}
+
+
+async def test_changed_clip_lengths_hold_for_a_camera_that_runs(spool: MemorySpool):
+    camera = a_camera()
+    off = msgspec.structs.replace(camera.settings, clip_before_s=0, clip_after_s=0)
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(camera, [RULE])
+        ring = pipeline._cameras["yard"].ring
+        await pipeline.apply_camera(msgspec.structs.replace(camera, settings=off), [RULE])
+        assert pipeline._cameras["yard"].ring is ring, "the camera goes on"
+        for number in range(20):
+            ring.put(StreamFormat("h264", (64, 48)), EncodedPacket(b"x", number / 10, number / 10, is_key=True))
+        assert ring.size_bytes == 1
