@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import obstore
@@ -11,6 +12,9 @@ from obstore.store import S3Store
 from gateway.domain.evidence_place import EvidencePlace
 from gateway.errors import ConfigurationError, NotFoundError, StoreError
 from gateway.store.evidence import check_name
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
@@ -40,13 +44,7 @@ class S3Evidence:
             self._store = S3Store(
                 self._bucket,
                 prefix=url.path.strip("/") or None,
-                config={
-                    "region": place.region,
-                    "virtual_hosted_style_request": not place.path_style,
-                    **({"endpoint": endpoint} if endpoint else {}),
-                    **({"access_key_id": place.access_key} if place.access_key else {}),
-                    **({"secret_access_key": place.secret_key} if place.secret_key else {}),
-                },
+                config=_config(place, endpoint),
                 client_options={
                     "allow_http": (endpoint or "").startswith("http:"),
                     "timeout": timedelta(seconds=TIMEOUT_S),
@@ -114,6 +112,18 @@ class S3Evidence:
         """What a person is told; obstore's message goes on with a dump of its own objects."""
         reason = str(error).partition("\n\nDebug source:")[0].strip()
         return StoreError(f"the bucket {self._bucket} can't be used: {reason or type(error).__name__}")
+
+
+def _config(place: EvidencePlace, endpoint: str | None) -> "S3Config":
+    """What isn't said is left to the library, which reads the environment of AWS' tools."""
+    config: S3Config = {"region": place.region, "virtual_hosted_style_request": not place.path_style}
+    if endpoint:
+        config["endpoint"] = endpoint
+    if place.access_key:
+        config["access_key_id"] = place.access_key
+    if place.secret_key:
+        config["secret_access_key"] = place.secret_key
+    return config
 
 
 def _endpoint(place: EvidencePlace, bucket: str) -> str | None:
