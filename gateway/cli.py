@@ -124,6 +124,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     gc.disable()
     import uvloop
 
+    from gateway.allocator import limit_arenas
     from gateway.app import serve
     from gateway.logs import configure_logging
 
@@ -132,6 +133,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     if options.port is not None:
         settings = msgspec.structs.replace(settings, port=options.port)
     configure_logging(settings.log_level, settings.log_format)
+    limit_arenas()
     return uvloop.run(serve(settings))
 
 

@@ -1,0 +1,35 @@
+"""Threads share two of glibc's arenas, unless the operator says otherwise."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+COUNT_ARENAS = """
+import ctypes, threading
+from gateway.allocator import limit_arenas
+limit_arenas()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+libc.fopen.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+barrier = threading.Barrier(12)
+def allocate():
+    libc.malloc(1000)
+    barrier.wait()
+threads = [threading.Thread(target=allocate) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+stream = libc.fopen(b"/dev/stdout", b"w")
+libc.malloc_info(0, stream)
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+@pytest.mark.parametrize(("stated", "arenas"), [({}, {1, 2}), ({"MALLOC_ARENA_MAX": "6"}, {3, 4, 5, 6})])
+def test_twelve_threads_share_as_many_arenas_as_there_may_be(stated: dict[str, str], arenas: set[int]) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | stated
+    done = subprocess.run([sys.executable, "-c", COUNT_ARENAS], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.count("<heap nr=") in arenas, done.stdout
