@@ -109,8 +109,8 @@ class EvidenceFolder:
 
     def sizes(self) -> dict[str, int]:
         """Every file's size in bytes by name, oldest name first. Blocking."""
-        files = (path for path in self._root.rglob("*") if path.is_file() and self._incoming not in path.parents)
-        return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in sorted(files)}
+        files = {path.relative_to(self._root).as_posix(): path for path in self._root.rglob("*") if path.is_file()}
+        return {name: files[name].stat().st_size for name in sorted(files) if _NAME.fullmatch(name)}
 
     def _path(self, name: str) -> Path:
         check_name(name)

@@ -115,14 +115,12 @@ class S3Evidence:
 
 
 def _config(place: EvidencePlace, endpoint: str | None) -> "S3Config":
-    """What isn't said is left to the library, which reads the environment of AWS' tools."""
+    """What is stated; the rest obstore takes from AWS's own variables and roles."""
     config: S3Config = {"region": place.region, "virtual_hosted_style_request": not place.path_style}
     if endpoint:
         config["endpoint"] = endpoint
-    if place.access_key:
-        config["access_key_id"] = place.access_key
-    if place.secret_key:
-        config["secret_access_key"] = place.secret_key
+    if place.access_key and place.secret_key:
+        config["access_key_id"], config["secret_access_key"] = place.access_key, place.secret_key
     return config
 
 

@@ -171,6 +171,9 @@ class StagedEvidence:
                 if self._waiting[name] is moved:  # else it has been put again, and goes again
                     await self._folder.take_out(name)
                     self._forget(name)
+        except NotFoundError:
+            _logger.warning("evidence that waited was removed by another hand", extra={"file": name})
+            self._forget(name)
         except StoreError as error:
             return error
         return None

@@ -98,6 +98,18 @@ async def test_what_an_earlier_run_left_goes_up(running_s3: PrivateS3, tmp_path:
     assert f"{tmp_path.name}/a/1.jpg" in running_s3.stored()
 
 
+async def test_what_others_did_in_the_folder_stops_nothing(running_s3: PrivateS3, tmp_path: Path) -> None:
+    await staged_at(tmp_path / "staged", running_s3).put("a/1.jpg", b"picture")
+    (tmp_path / "staged" / ".DS_Store").touch()
+    again = staged_at(tmp_path / "staged", running_s3)
+    (tmp_path / "staged" / "a" / "1.jpg").unlink()
+
+    async with uploading(again):
+        await again.put("a/2.jpg", b"picture")
+        await until(lambda: again.staged.files == 0)
+    assert {key for key in running_s3.stored() if key.startswith(tmp_path.name)} == {f"{tmp_path.name}/a/2.jpg"}
+
+
 async def test_no_more_waits_than_may(away_s3: PrivateS3, tmp_path: Path) -> None:
     staged = staged_at(tmp_path / "staged", away_s3, limit_bytes=3 << 20)
     await staged.put("a/1.mp4", bytes(2 << 20))
