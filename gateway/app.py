@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ from gateway.delivery.post import Poster
 from gateway.delivery.webhooks import WebhookSender
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.event import Event
-from gateway.errors import ConfigurationError, RuthError
+from gateway.errors import ConfigurationError
 from gateway.events.bus import MemoryEventBus
 from gateway.events.grants import GrantAnnouncer
 from gateway.events.redis_bus import RedisEventBus
@@ -32,15 +33,19 @@ from gateway.inference.host import host_id
 from gateway.inference.shared_memory import remove_leftovers
 from gateway.ipc import ModelSockets
 from gateway.metrics import Metrics
+from gateway.ownership import CameraOwnership, OwnedControl
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
 from gateway.sources import MediaSettings, VasSession, open_source
 from gateway.store.drain import Drain
 from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
+from gateway.store.leases import PostgresLeases
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.postgres_engine import PooledPostgresEngine
 from gateway.store.retention import Retention
+from gateway.store.sole import SoleOwner
 from gateway.store.spool import SqliteSpool
 from gateway.store.webhooks import PiccoloWebhooks
 
@@ -62,6 +67,7 @@ class Parts:
     sender: WebhookSender
     retention: Retention
     pipeline: Pipeline
+    ownership: CameraOwnership
     services: Services
 
 
@@ -91,8 +97,16 @@ async def open_parts(settings: Settings, clock: Clock) -> AsyncGenerator[Parts]:
 
 
 def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSpool, poster: Poster) -> Parts:
+    def look_at_cameras() -> None:
+        ownership.wake()
+
+    async def until_sure() -> None:
+        await ownership.until_sure()
+
     metrics = Metrics()
-    bus = RedisEventBus(settings.redis_url, store) if settings.redis_url else MemoryEventBus()
+    bus = (
+        RedisEventBus(settings.redis_url, store, on_cameras=look_at_cameras) if settings.redis_url else MemoryEventBus()
+    )
     evidence = EvidenceFolder(settings.data_dir / "evidence")
     media = MediaSettings(settings.media_dir, settings.hardware_decoding)
     media.check_hardware()
@@ -100,7 +114,8 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     def count(event: Event) -> None:
         metrics.event_created(event.camera_id, event.type.value)
 
-    drain, grants = Drain(spool, store, bus, on_event=count), GrantAnnouncer(store, bus, clock, count)
+    drain = Drain(spool, store, bus, on_event=count, until_sure=until_sure)
+    grants = GrantAnnouncer(store, bus, clock, count)
     metrics.watch_spool(lambda: drain.lag)
     vas = _vas_session(settings, clock, metrics)
     pipeline = Pipeline(
@@ -117,16 +132,16 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         workers=settings.workers,
         direct_timeout_s=settings.runtime_timeout_ms / 1000,
     )
+    ownership = _ownership(settings, store, pipeline, clock, drain, bus, metrics)
+    shared = isinstance(store.engine, PooledPostgresEngine)
     webhooks = PiccoloWebhooks(store.engine, clock)
-    sender = WebhookSender(
-        store, webhooks, bus, poster, clock, holder=f"{socket.gethostname()}{settings.data_dir.resolve()}"
-    )
+    sender = WebhookSender(store, webhooks, bus, poster, clock, holder=settings.replica_name)
     release = version("ruth-ai")
     services = Services(
         store=store,
         evidence=evidence,
         bus=bus,
-        control=pipeline,
+        control=OwnedControl(pipeline, ownership, settings.replica_name),
         health=HealthCheck(
             store,
             pipeline,
@@ -134,6 +149,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
             release,
             redis=bus.ping if isinstance(bus, RedisEventBus) else None,
             vas=vas.ping if vas else None,
+            leases=ownership.ping if shared else None,
             record_fault=lambda: drain.fault,
         ),
         metrics=metrics,
@@ -152,7 +168,32 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         on_deleted=metrics.evidence_deleted,
         on_trimmed=metrics.events_trimmed,
     )
-    return Parts(store, spool, bus, drain, grants, sender, retention, pipeline, services)
+    return Parts(store, spool, bus, drain, grants, sender, retention, pipeline, ownership, services)
+
+
+def _ownership(
+    settings: Settings,
+    store: PiccoloStore,
+    pipeline: Pipeline,
+    clock: Clock,
+    drain: Drain,
+    bus: MemoryEventBus | RedisEventBus,
+    metrics: Metrics,
+) -> CameraOwnership:
+    """Replicas on one PostgreSQL share the cameras; a gateway on SQLite has them all."""
+    shared = isinstance(store.engine, PooledPostgresEngine)
+    name = settings.replica_name
+    return CameraOwnership(
+        leases=PostgresLeases(store.engine, name, settings.lease_s) if shared else SoleOwner(store, name),
+        store=store,
+        cameras=pipeline,
+        clock=clock,
+        name=name,
+        lease_s=settings.lease_s if shared else math.inf,
+        carried=drain.has_carried,
+        announce=bus.announce_cameras if isinstance(bus, RedisEventBus) else lambda: None,
+        metrics=metrics,
+    )
 
 
 def _vas_session(settings: Settings, clock: Clock, metrics: Metrics) -> VasSession | None:
@@ -200,22 +241,30 @@ async def _run(settings: Settings, parts: Parts) -> int:
     fan_out = asyncio.create_task(_fan_out(parts), name="fan-out")
     sockets = asyncio.create_task(_serve_model_sockets(settings, parts), name="model sockets")
     retention = asyncio.create_task(parts.retention.run(), name="retention")
-    for stage in (pipeline, drain, grants, sender, fan_out, sockets, retention):
+    ownership = asyncio.create_task(_hold_cameras(parts, started, ready := asyncio.Event()), name="ownership")
+    for stage in (pipeline, drain, grants, sender, fan_out, sockets, retention, ownership):
         stage.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
     try:
-        if await _first(started, pipeline):
-            await _start_cameras(parts)
+        if await _first(ready, pipeline, ownership):
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
-        for stage in (grants, sender, fan_out, sockets, retention):
+        for stage in (ownership, grants, sender, fan_out, sockets, retention):
             stage.cancel()
-        await asyncio.wait({grants, sender, fan_out, sockets, retention})
+        await asyncio.wait({ownership, grants, sender, fan_out, sockets, retention})
         await _stop(parts, pipeline, drain)
-    return _report_crashes(pipeline, drain, grants, sender, fan_out, sockets, retention)
+    return _report_crashes(pipeline, drain, ownership, grants, sender, fan_out, sockets, retention)
+
+
+async def _hold_cameras(parts: Parts, started: asyncio.Event, ready: asyncio.Event) -> None:
+    """Start this replica's cameras once the pipeline runs, and go on looking which they are."""
+    await started.wait()
+    await parts.ownership.begin()
+    ready.set()
+    await parts.ownership.run()
 
 
 async def _fan_out(parts: Parts) -> None:
@@ -248,33 +297,31 @@ async def _close_when_exiting(server: uvicorn.Server, bus: MemoryEventBus | Redi
     bus.close()
 
 
-async def _first(started: asyncio.Event, pipeline: "asyncio.Task[None]") -> bool:
-    """Wait until the pipeline has started, or has ended instead."""
-    waiter = asyncio.create_task(started.wait())
-    await asyncio.wait({waiter, pipeline}, return_when=asyncio.FIRST_COMPLETED)
+async def _first(ready: asyncio.Event, *stages: "asyncio.Task[None]") -> bool:
+    """Wait until cameras have been started, or a stage has ended instead."""
+    waiter = asyncio.create_task(ready.wait())
+    await asyncio.wait({waiter, *stages}, return_when=asyncio.FIRST_COMPLETED)
     waiter.cancel()
-    return started.is_set()
-
-
-async def _start_cameras(parts: Parts) -> None:
-    for camera in await parts.store.cameras():
-        try:
-            await parts.pipeline.apply_camera(camera, await parts.store.rules(camera.id))
-        except RuthError as error:
-            _logger.error("camera not started", extra={"camera_id": camera.id, "reason": str(error)})  # noqa: TRY400
+    return ready.is_set()
 
 
 async def _stop(parts: Parts, pipeline: "asyncio.Task[None]", drain: "asyncio.Task[None]") -> None:
-    """Let frames on their way get their verdict and the spool empty itself, but not for ever: it is kept on disk."""
+    """Let frames on their way get their verdict and the spool empty itself, but not for ever: it is kept on disk.
+
+    Cameras are given up last, when the database has what their next owners go on from.
+    """
+    parts.ownership.stop()
     parts.pipeline.stop()
     await asyncio.wait({pipeline}, timeout=STOP_S / 2)
     pipeline.cancel()
+    parts.drain.wake()  # for the states that the pipeline kept last
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_S / 4):
-            while await parts.spool.depth() and parts.drain.healthy:  # noqa: ASYNC110 - once, at the end
+            while parts.drain.healthy and not await parts.drain.caught_up():  # noqa: ASYNC110 - once, at the end
                 await asyncio.sleep(0.02)
     drain.cancel()
     await asyncio.wait({pipeline, drain})
+    await parts.ownership.leave()
 
 
 def _report_crashes(*stages: "asyncio.Task[None]") -> int:

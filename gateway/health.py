@@ -68,6 +68,7 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
         pipeline: The way from frame to violation, the spool included.
         redis: Registry and fan-out between replicas.
         vas: Where `vas:` cameras come from.
+        leases: This replica's hold on its cameras.
     """
 
     database: ComponentHealth
@@ -75,6 +76,7 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: ComponentHealth
     redis: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
     vas: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
+    leases: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
 
     def by_name(self) -> Mapping[str, ComponentHealth]:
         """The configured parts."""
@@ -123,6 +125,7 @@ class HealthCheck:
         version: Of this program.
         redis: Asks Redis, where one is configured; without its answer the gateway is degraded.
         vas: Asks the VAS, likewise.
+        leases: Asks whether leases are renewed, where cameras are shared with other replicas.
         record_fault: Why the database takes no violations now, empty while it does: a database on a full disk answers
             questions and takes nothing.
         timeout_s: A part that hasn't answered by then is unhealthy.
@@ -136,12 +139,14 @@ class HealthCheck:
         version: str,
         redis: Ping | None = None,
         vas: Ping | None = None,
+        leases: Ping | None = None,
         record_fault: Callable[[], str] = lambda: "",
         timeout_s: float = 1.0,
     ) -> None:
         self._store = store
         self._redis = redis
         self._vas = vas
+        self._leases = leases
         self._record_fault = record_fault
         self._control = control
         self._clock = clock
@@ -151,8 +156,11 @@ class HealthCheck:
 
     async def report(self) -> HealthReport:
         """Ask everything; takes no longer than the time-out."""
-        database, redis, vas = await asyncio.gather(
-            self._ask(self._take_violations), self._ask_if_any(self._redis), self._ask_if_any(self._vas)
+        database, redis, vas, leases = await asyncio.gather(
+            self._ask(self._take_violations),
+            self._ask_if_any(self._redis),
+            self._ask_if_any(self._vas),
+            self._ask_if_any(self._leases),
         )
         components = Components(
             database=database,
@@ -160,6 +168,7 @@ class HealthCheck:
             pipeline=_pipeline_health(self._control.fault()),
             redis=redis,
             vas=vas,
+            leases=leases,
         )
         return HealthReport(
             status=overall(components.by_name()),

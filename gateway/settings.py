@@ -5,6 +5,7 @@ a file that holds the value of `NAME` (a Docker secret). The names are those of 
 """
 
 import os
+import socket
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -66,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         evidence_disk_share: The oldest evidence goes while more of its disk is used.
         event_days: Events can be replayed for so long.
         webhook_networks: Networks that webhooks may lead to though they aren't public, separated by commas.
+        replica: Name of this gateway among those on one database; None for host name and data folder.
+        lease_s: A replica that the database hasn't heard of for so many seconds has lost its cameras.
         adaptation: Limits per declared kind of hardware.
     """
 
@@ -98,7 +101,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     evidence_disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
     event_days: Days = 30.0
     webhook_networks: str = ""
+    replica: str | None = None
+    lease_s: Annotated[float, msgspec.Meta(ge=3, le=300)] = 6.0
     adaptation: AdaptationTable = {}
+
+    @property
+    def replica_name(self) -> str:
+        """What this gateway is called among the replicas."""
+        return self.replica or f"{socket.gethostname()}:{self.data_dir.resolve()}"
 
     @property
     def retention(self) -> RetentionPolicy:
@@ -143,6 +153,8 @@ VARIABLES: Mapping[str, str] = {
     "vas_client_secret": "VAS_CLIENT_SECRET",
     "vas_token_refresh_margin_s": "VAS_TOKEN_REFRESH_MARGIN_SEC",
     "webhook_networks": "RUTH_AI_WEBHOOK_NETWORKS",
+    "replica": "RUTH_AI_REPLICA",
+    "lease_s": "RUTH_AI_LEASE_S",
 }
 
 _PRODUCTION: Mapping[str, Any] = {

@@ -82,12 +82,18 @@ class FrameLoop:
         if not self._is_running(running):
             return
         running.pending += 1
-        if self._recorder.fault:
-            self.settle_drops([Drop(running.key, frame.index, DropCause.NOT_DURABLE)])
+        if cause := self._refusal(running):
+            self.settle_drops([Drop(running.key, frame.index, cause)])
             return
         self.settle_drops(self._scheduler.offer(running.key, frame, self._clock.monotonic()))
         self._metrics.frame_queue_depth(running.camera.id, self._scheduler.queue_depth(running.key))
         self.pump()
+
+    def _refusal(self, running: RunningCamera) -> DropCause | None:
+        """Why no frame of a camera is taken now."""
+        if self._recorder.fault:
+            return DropCause.NOT_DURABLE
+        return DropCause.NOT_OWNED if self._clock.monotonic() >= running.sure_until_s else None
 
     def pump(self) -> None:
         """Send every frame that may be sent now."""
@@ -118,12 +124,13 @@ class FrameLoop:
         """Make a verdict durable together with the states of the camera's rules."""
         states = {(running.camera.id, rule_id): s for rule_id, s in running.judge.take_changed_states().items()}
         verdict = self._with_clips(running, verdict, seen)
-        for violation in await self._recorder.record(verdict, seen, states, running.camera.settings.masks):
+        masks = running.camera.settings.masks
+        for violation in await self._recorder.record(verdict, seen, states, masks, running.epoch):
             if seen is not None:
                 self._clips.take(violation, lambda: running.camera.settings, running.ring, seen.frame.time_s)
             self._metrics.violation_created(violation.camera_id, violation.type)
             _log_created(violation, running.camera.settings.name)
-        if verdict:
+        if verdict or (states and running.epoch):
             self._on_recorded()
 
     def _with_clips(self, running: RunningCamera, verdict: Verdict, seen: Seen | None) -> Verdict:
@@ -191,12 +198,19 @@ class FrameLoop:
 
     async def _judge(self, running: RunningCamera, seen: Seen, offered_s: float) -> None:
         async with running.order:
+            if self._clock.monotonic() >= running.sure_until_s:  # this process was stopped while it waited
+                self._count_drop(running, seen.frame.index, DropCause.NOT_OWNED)
+                return
             grant = self._scheduler.grant(running.key)
             blind_s = running.count_inferred(seen.frame.time_s, grant, self._clock.monotonic())
             verdict = running.judge.judge(seen, blind_s)
             if verdict:
                 await self.record(running, verdict, seen)
             self._metrics.frame_judged(self._clock.monotonic() - offered_s)
+
+    def _count_drop(self, running: RunningCamera, frame_index: int, cause: DropCause) -> None:
+        self._settle_drop(Drop(running.key, frame_index, cause), None, "")
+        running.count_dropped(cause)
 
     def _settle_drop(self, drop: Drop, running: RunningCamera | None, detail: str) -> None:
         camera_id, cause = drop.key[0], drop.cause.value

@@ -54,14 +54,14 @@ def rule_of(row: Row) -> Rule:
     )
 
 
-def violation_columns(violation: Violation) -> Row:
-    """All columns of a violation.
+def violation_columns(violation: Violation, epoch: int = 0) -> Row:
+    """All columns of a violation that an owner of this epoch recorded.
 
     U+0000, which PostgreSQL's text can't hold, becomes U+FFFD: a label must not keep the spool from draining.
     """
     columns = msgspec.structs.asdict(violation)
     texts = {name: without_nul(value) for name, value in columns.items() if isinstance(value, str)}
-    return columns | texts | {name: json_text(columns[name]) for name in _VIOLATION_JSON}
+    return columns | texts | {name: json_text(columns[name]) for name in _VIOLATION_JSON} | {"epoch": epoch}
 
 
 def update_columns(update: ViolationUpdated) -> Changes:
