@@ -91,7 +91,7 @@ class Ledger:
 
     def took(self, taken: Taken) -> None:
         """A camera is this replica's now."""
-        holding = self._holdings[taken.camera_id]
+        holding = self._holdings.get(taken.camera_id, Holding(camera_id=taken.camera_id))
         self._holdings[taken.camera_id] = replace(holding, owner=self._name, epoch=taken.epoch)
         self.epochs[taken.camera_id] = taken.epoch
 
@@ -107,7 +107,7 @@ class Ledger:
         if holding is not None and not holding.enabled:
             return CameraStatus(state=CameraState.DISABLED, owner=owner)
         if not owner or owner == self._name:
-            return CameraStatus(state=CameraState.CONNECTING, reason="no replica has begun with it yet", owner=owner)
+            return CameraStatus(state=CameraState.CONNECTING, reason="no replica has begun with it yet")
         return CameraStatus(
             state=CameraState.ELSEWHERE, reason=f"the replica {owner} has it, and knows how it is doing", owner=owner
         )

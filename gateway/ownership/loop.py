@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.domain.clock import Clock
+from gateway.domain.lease import Taken
 from gateway.domain.ports import CameraLeases, Store
 from gateway.errors import DatabaseError, NotFoundError, RuthError, StoreError
 from gateway.metrics import Metrics
@@ -17,7 +18,8 @@ _logger = logging.getLogger(__name__)
 
 LOOKS_PER_LEASE = 6
 CARRY_S = 5.0
-LEAVE_S = 2.0
+LEAVE_S = 1.0
+RETRY_S = 1.0
 
 
 class CameraOwnership:
@@ -124,7 +126,7 @@ class CameraOwnership:
     async def _renew(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._look_s):
+                async with asyncio.timeout(self._look_s or (RETRY_S if self._fault else None)):
                     await self._wake.wait()
             self._wake.clear()
             await self._look()
@@ -172,6 +174,7 @@ class CameraOwnership:
                     await self.apply(camera_id)
             except StoreError as error:
                 _logger.warning("cameras stay as they are until the next look: %s", error)
+                asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
 
     async def _drop(self, camera_id: str) -> None:
         if camera_id in self.ledger.holdings:
@@ -184,12 +187,21 @@ class CameraOwnership:
     async def _take(self, camera_ids: Sequence[str]) -> None:
         if not camera_ids:
             return
-        for taken in await self._leases.take({each: self.ledger.epochs.get(each, 0) for each in camera_ids}):
-            if taken.epoch != self.ledger.epochs.get(taken.camera_id, 0):
-                await self._cameras.adopt_camera(taken.camera_id, taken.epoch, taken.states)
-            self.ledger.took(taken)
-            self._note("taken", taken.camera_id)
+        known = {camera_id: self.ledger.epochs.get(camera_id, 0) for camera_id in camera_ids}
+        async with self._looking:  # a look that was asked for before would show them free after
+            got = await self._leases.take(known)
+            for taken in got:
+                await self._adopt(taken, known[taken.camera_id])
+                self.ledger.took(taken)
+        for taken in got:
             await self.apply(taken.camera_id)
+
+    async def _adopt(self, taken: Taken, known: int) -> None:
+        if taken.states is not None and taken.camera_id in self.ledger.epochs:
+            await self._drop(taken.camera_id)  # another replica had it since the last look
+        if taken.epoch != known:
+            await self._cameras.adopt_camera(taken.camera_id, taken.epoch, taken.states)
+        self._note("taken", taken.camera_id)
 
     async def apply(self, camera_id: str) -> None:
         """Bring a camera of this replica's in line with what is on record; one at a time, and so in the record's order.
@@ -229,9 +241,10 @@ class CameraOwnership:
         if not await self._is_carried(camera_id):
             await self.apply(camera_id)
             return
-        await self._leases.release(camera_id, self.ledger.epochs[camera_id])
+        async with self._looking:
+            await self._leases.release(camera_id, self.ledger.epochs[camera_id])
+            self.ledger.drop(camera_id)
         await self._cameras.forget_camera(camera_id)
-        self.ledger.drop(camera_id)
         self._note("released", camera_id)
         self._announce()
 

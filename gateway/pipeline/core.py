@@ -24,7 +24,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline.direct import DirectCalls
 from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.granting import Granting
-from gateway.pipeline.judge import Judge, Verdict
+from gateway.pipeline.judge import Judge
 from gateway.pipeline.kept import KeptStates
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.registered import Registered
@@ -383,9 +383,7 @@ class Pipeline:
         while True:
             await asyncio.sleep(CHECKPOINT_S)
             for running in list(self._cameras.values()):
-                running.look(self._scheduler.grant(running.key), self._clock.monotonic())
-                async with running.order:
-                    await self._frames.record(running, Verdict())
+                await self._frames.checkpoint(running)
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> "asyncio.Task[None]":
         assert self._tasks is not None

@@ -120,6 +120,13 @@ class FrameLoop:
                 running.reader.frame_left()
             self._settle_drop(drop, running, detail)
 
+    async def checkpoint(self, running: RunningCamera) -> None:
+        """Make durable how far the rules of a camera have come, unless it has been stopped; count its blind time."""
+        async with running.order:
+            if self._is_running(running):
+                running.look(self._scheduler.grant(running.key), self._clock.monotonic())
+                await self.record(running, Verdict())
+
     async def record(self, running: RunningCamera, verdict: Verdict, seen: Seen | None = None) -> None:
         """Make a verdict durable together with the states of the camera's rules."""
         states = {(running.camera.id, rule_id): s for rule_id, s in running.judge.take_changed_states().items()}
@@ -198,7 +205,9 @@ class FrameLoop:
 
     async def _judge(self, running: RunningCamera, seen: Seen, offered_s: float) -> None:
         async with running.order:
-            if self._clock.monotonic() >= running.sure_until_s:  # this process was stopped while it waited
+            if not self._is_running(running):  # it was stopped while this waited
+                return
+            if self._clock.monotonic() >= running.sure_until_s:  # and here, this process was
                 self._count_drop(running, seen.frame.index, DropCause.NOT_OWNED)
                 return
             grant = self._scheduler.grant(running.key)
@@ -231,7 +240,8 @@ class FrameLoop:
 
     async def _finish(self, running: RunningCamera) -> None:
         async with running.order:
-            await self.record(running, running.judge.finish())
+            if self._is_running(running):
+                await self.record(running, running.judge.finish())
 
     def _wake_at(self, wake_s: float | None) -> None:
         if self._wake is not None:

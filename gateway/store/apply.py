@@ -21,7 +21,7 @@ from gateway.store.audit import GATEWAY, write_audit
 from gateway.store.bulk import insert_rows
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
-from gateway.store.leases import carry_states, lock_leases, owner_may_say
+from gateway.store.leases import carry_states, is_owners_word, lock_leases, owner_may_say
 from gateway.store.outbox import OutboxEntry, write_events
 from gateway.store.rows import Changes, json_text, update_columns, violation_columns, violation_of
 from gateway.store.tables import ViolationRow
@@ -117,7 +117,7 @@ async def _change(record: ViolationRecord, twins: Mapping[str, str]) -> Violatio
             columns = {"clip": clip, "updated_at": record.at}
             is_new = (ViolationRow.clip != clip) & ViolationRow.evidence_deleted_at.is_null()
     if not isinstance(record, ClipTaken):
-        is_new = is_new & owner_may_say(record) if record.epoch else is_new
+        is_new = is_new & owner_may_say(record) if is_owners_word(record) else is_new
     elif record.id in twins:
         is_new &= ViolationRow.clip.like('%"name":""%')  # it fills a gap, and takes no other's place
     update = ViolationRow.update(columns).where((ViolationRow.id == twins.get(record.id, record.id)) & is_new)

@@ -154,6 +154,11 @@ async def carry_states(engine: DatabaseEngine, states: Sequence[CameraStates]) -
     await engine.run_querystring(QueryString(_CARRY, msgspec.json.encode(rows).decode()))
 
 
+def is_owners_word(record: ViolationClosed | ViolationUpdated) -> bool:
+    """Whether somebody else's may stand against it; not where there is one gateway alone."""
+    return record.epoch > 0 or (isinstance(record, ViolationClosed) and record.cut_off)
+
+
 def owner_may_say(record: ViolationClosed | ViolationUpdated) -> And:
     """Whether an owner's word on how a violation goes on counts.
 

@@ -42,6 +42,7 @@ class SqliteSpool:
         self._committer = committer
         self._folder = folder
         self._min_free_bytes = min_free_bytes
+        self._carries = False  # a gateway that is alone asks for nothing to carry
 
     @classmethod
     async def open(
@@ -73,7 +74,7 @@ class SqliteSpool:
         committer = GroupCommitter(partial(open_spool_file, path, limit_bytes, clock or SystemClock()))
         spool = cls(committer, path.parent, min_free_bytes)
         try:
-            await spool.depth()
+            spool._carries = bool(await spool.load_epochs())
         except BaseException:
             await spool.close()
             raise
@@ -125,6 +126,7 @@ class SqliteSpool:
         Raises:
             SpoolError: Nothing was changed.
         """
+        self._carries = True
         await self._run(lambda connection: spool_leases.adopt(connection, camera_id, epoch, states))
 
     async def disown(self, camera_id: str) -> None:
@@ -141,7 +143,7 @@ class SqliteSpool:
         Raises:
             SpoolError: The file can't be read.
         """
-        return await self._run(lambda connection: spool_leases.uncarried(connection, after))
+        return await self._run(lambda connection: spool_leases.uncarried(connection, after)) if self._carries else []
 
     async def note_carried(self, states: Sequence[CameraStates]) -> None:
         """The database has these states, or wants them no more.

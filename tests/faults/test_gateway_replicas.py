@@ -170,9 +170,9 @@ def _stand_still(replicas: Replicas, moments: random.Random, cameras: Sequence[s
     """Stop owners, one after the other, for three leases each; how long their cameras were with nobody."""
     episodes = replicas.episodes(cameras)
     handed_over_s: list[float] = []
-    for number in range(STOPS):
+    for _ in range(STOPS):
         wait_for_shares(replicas, 30, anna=CAMERAS // 2, ben=CAMERAS // 2)
-        name = ("anna", "ben")[number % 2]
+        name, other = moments.sample(("anna", "ben"), 2)
         _show_for(replicas, moments.uniform(0.5, 1.5), episodes)
         pid = replicas.gateways[name].process.pid  # type: ignore[union-attr]
         assert pid is not None
@@ -181,7 +181,7 @@ def _stand_still(replicas: Replicas, moments: random.Random, cameras: Sequence[s
             os.kill(pid, signal.SIGSTOP)
         stopped_s = time.monotonic()
         try:
-            eventually(lambda name=name: name not in replicas.owners().values(), 4 * LEASE_S)
+            eventually(lambda other=other: set(replicas.owners().values()) == {other}, 4 * LEASE_S)
             handed_over_s.append(time.monotonic() - stopped_s)
             _show_for(replicas, stopped_s + 3 * LEASE_S - time.monotonic(), episodes)
         finally:
