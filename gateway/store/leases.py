@@ -19,6 +19,7 @@ from gateway.domain.violation import ViolationClosed, ViolationUpdated
 from gateway.errors import ConfigurationError
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
+from gateway.store.outbox import OUTBOX_LOCK
 from gateway.store.tables import ViolationRow
 
 _RENEW = """
@@ -30,6 +31,18 @@ INSERT INTO replica (held_until, name, instance) VALUES (clock_timestamp() + {} 
 ON CONFLICT (name) DO NOTHING RETURNING name
 """
 _JOIN = _REJOIN.replace("NOTHING", "UPDATE SET held_until = excluded.held_until, instance = excluded.instance")
+_EXPIRED = "SELECT name FROM replica WHERE held_until < clock_timestamp()"
+_FREE_LOCKS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND xact_start IS NOT NULL
+    AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - interval '1 second'
+    AND pid IN (
+        SELECT pid FROM pg_locks WHERE relation IN ('camera_lease'::regclass, 'replica'::regclass)
+        UNION SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) + objid::bigint = {}
+    )
+"""
+"""Transactions that hold what replicas wait for, while the server waits for their gateway: one that was stopped."""
+
 _EXPIRE = "DELETE FROM replica WHERE held_until < clock_timestamp()"
 _ADD_CAMERAS = (
     "INSERT INTO camera_lease (camera_id) SELECT id FROM camera "
@@ -92,10 +105,14 @@ class PostgresLeases:
     async def look(self) -> Look:
         """Say that this replica lives, let go of those that don't, and see who has what.
 
-        Renewing is a transaction of its own: two replicas that both come late would wait for each other's rows.
+        Renewing is a transaction of its own: two replicas that both come late would wait for each other's rows. One that
+        was stopped within a transaction holds its locks; `idle_in_transaction_session_timeout` doesn't end that where it
+        was about to send a statement's parameters, so whoever finds a lease expired does.
         """
         if not await self._run(_RENEW, self._lease_s, self._name, self._instance):
             await self._join()
+        if await self._run(_EXPIRED):
+            await self._run(_FREE_LOCKS, OUTBOX_LOCK)
         async with self._engine.transaction():
             await self._run(_EXPIRE)
             await self._run(_ADD_CAMERAS)

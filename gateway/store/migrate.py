@@ -10,7 +10,6 @@ from typing import Protocol, cast
 
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.apps.migrations.tables import Migration
-from piccolo.querystring import QueryString
 
 from gateway.errors import DatabaseError
 from gateway.store import piccolo_conf, piccolo_migrations
@@ -84,8 +83,6 @@ async def _history(engine: DatabaseEngine) -> list[str]:
     piccolo_conf.DB = engine
     os.environ["PICCOLO_CONF"] = piccolo_conf.__name__
     await lock_until_commit(engine, _MIGRATION_LOCK)
-    if engine.engine_type == "postgres":
-        await engine.run_querystring(QueryString("SET LOCAL idle_in_transaction_session_timeout = 0"))
     await Migration.create_table(if_not_exists=True)
     return sorted(await Migration.get_migrations_which_ran(app_name=APP_NAME))
 

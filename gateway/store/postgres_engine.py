@@ -6,8 +6,6 @@ from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
-IDLE_TRANSACTION_S = 2.0
-"""The server ends a transaction whose gateway sends nothing for so long: a stopped process must hold no lock."""
 
 
 class PooledPostgresEngine(PostgresEngine):
@@ -52,8 +50,6 @@ class PooledTransaction(PostgresTransaction):
         self.transaction = self.connection.transaction()
         try:
             await self.begin()  # type: ignore[no-untyped-call]
-            # In the transaction: a pooler doesn't let a connection be set up.
-            await self.connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_S:g}s'")
         except BaseException:
             await self._give_back()
             raise

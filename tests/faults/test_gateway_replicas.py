@@ -7,6 +7,8 @@ import os
 import random
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from gateway.store.outbox import OUTBOX_LOCK
 from tests.support.contract_models import HEIGHT, WIDTH
 from tests.support.fault_scale import SCALE
 from tests.support.history import Episode, twins_at
@@ -173,27 +176,28 @@ def _stand_still(replicas: Replicas, moments: random.Random, cameras: Sequence[s
     for _ in range(STOPS):
         wait_for_shares(replicas, 30, anna=CAMERAS // 2, ben=CAMERAS // 2)
         name, other = moments.sample(("anna", "ben"), 2)
-        _show_for(replicas, moments.uniform(0.5, 1.5), episodes)
+        _show_for(replicas, moments.uniform(0.5, 1.5), [next(episodes)])
         pid = replicas.gateways[name].process.pid  # type: ignore[union-attr]
         assert pid is not None
-        with _shown_meanwhile(replicas, [next(episodes) for _ in range(CAMERAS)]):
+        with _shown_meanwhile(replicas, [next(episodes) for _ in range(3)]):
             time.sleep(moments.uniform(0, 0.1))
             os.kill(pid, signal.SIGSTOP)
-        stopped_s = time.monotonic()
+            stopped_s = time.monotonic()
         try:
             eventually(lambda other=other: set(replicas.owners().values()) == {other}, 4 * LEASE_S)
             handed_over_s.append(time.monotonic() - stopped_s)
-            _show_for(replicas, stopped_s + 3 * LEASE_S - time.monotonic(), episodes)
+            _show_for(replicas, stopped_s + 3 * LEASE_S - time.monotonic(), [next(episodes), next(episodes)])
         finally:
             os.kill(pid, signal.SIGCONT)
     return handed_over_s
 
 
-def _show_for(replicas: Replicas, seconds: float, episodes: Iterator[Episode]) -> None:
-    """Show new episodes, a few a second, and those of before now and then."""
+def _show_for(replicas: Replicas, seconds: float, new: Sequence[Episode]) -> None:
+    """Show new episodes, and then those of before again and again."""
     until_s = time.monotonic() + seconds
+    for episode in new:
+        replicas.show(episode)
     while time.monotonic() < until_s:
-        replicas.show(next(episodes))
         for known in sorted(replicas.history.all_shown())[-8:]:
             replicas.show(known)
         time.sleep(0.2)
@@ -208,6 +212,41 @@ def _shown_meanwhile(replicas: Replicas, episodes: Sequence[Episode]) -> Iterato
     yield
     for thread in showing:
         thread.join()
+
+
+STOPPED_WITHIN = """
+import asyncio, os, signal, sys, time
+import asyncpg
+
+async def main():
+    connection = await asyncpg.connect(sys.argv[1], statement_cache_size=0)
+    await connection.execute("BEGIN")
+    await connection.execute("SELECT * FROM camera_lease FOR UPDATE")
+    await connection.execute(f"SELECT pg_advisory_xact_lock({sys.argv[2]})")
+    if sys.argv[3] == "parsing":
+        asyncio.get_running_loop().call_later(0, os.kill, os.getpid(), signal.SIGSTOP)
+        await connection.fetch("SELECT pg_sleep(0), $1::text", "late")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("where", ["parsing", "between statements"])
+def test_a_process_that_was_stopped_within_a_transaction_holds_nobody_up(replicas: Replicas, where: str) -> None:
+    start(replicas, "anna", "ben")
+    push_cameras(replicas.gateways["anna"], 2)
+    wait_for_shares(replicas, 10, anna=1, ben=1)
+    arguments = [sys.executable, "-c", STOPPED_WITHIN, replicas.url, str(OUTBOX_LOCK), where]
+    with subprocess.Popen(arguments) as stopped:
+        eventually(lambda: _is_stopped(stopped.pid), 10)
+        replicas.gateways["ben"].kill(signal.SIGKILL)
+        wait_for_shares(replicas, HANDED_OVER_S, anna=2, ben=0)
+        stopped.kill()
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
 def test_the_watch_sees_who_writes_what_another_owns(replicas: Replicas) -> None:
