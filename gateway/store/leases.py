@@ -105,9 +105,9 @@ class PostgresLeases:
     async def look(self) -> Look:
         """Say that this replica lives, let go of those that don't, and see who has what.
 
-        Renewing is a transaction of its own: two replicas that both come late would wait for each other's rows. One that
-        was stopped within a transaction holds its locks; `idle_in_transaction_session_timeout` doesn't end that where it
-        was about to send a statement's parameters, so whoever finds a lease expired does.
+        Renewing is a transaction of its own: two replicas that both come late would wait for each other's rows. One
+        that was stopped within a transaction holds its locks; `idle_in_transaction_session_timeout` doesn't end that
+        where it was about to send a statement's parameters, so whoever finds a lease expired does.
         """
         if not await self._run(_RENEW, self._lease_s, self._name, self._instance):
             await self._join()

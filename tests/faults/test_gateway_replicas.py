@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.support.triton_server import eventually, running_triton
 
 SEED = int(os.environ.get("RUTH_FAULTS_SEED", "20260301"))
 STOPS = round(30 * SCALE)
+KILLS = round(20 * SCALE)
 CAMERAS = 4
 HANDED_OVER_S = LEASE_S + 1.0
 
@@ -212,6 +214,64 @@ def _shown_meanwhile(replicas: Replicas, episodes: Sequence[Episode]) -> Iterato
     yield
     for thread in showing:
         thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_replica_that_is_killed_and_started_again_goes_on_with_its_cameras(
+    replicas: Replicas, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_scripted(tmp_path / "models", MODEL)
+    anna = replicas.gateways["anna"]
+    moments = random.Random(SEED)
+    with running_triton(tmp_path / "models", gateway=anna.url):
+        start(replicas, "anna")
+        anna.wait_ready()
+        episodes = replicas.episodes([anna.new_camera()])
+        for _ in range(KILLS):
+            with _shown_meanwhile(replicas, [next(episodes), next(episodes)]):
+                time.sleep(moments.uniform(0, 0.3))
+                anna.kill()
+            anna.start()
+            anna.wait_ready()
+            assert set(replicas.owners().values()) == {"anna"}
+        epochs = replicas.ask("SELECT epoch FROM camera_lease")
+        wrong = replicas.judge()
+    with capsys.disabled():
+        print(f"\nseed {SEED}: {KILLS} kills, {len(replicas.history.all_acknowledged())} acknowledged")
+    assert wrong == []
+    assert [row["epoch"] for row in epochs] == [1], "nobody had it in between"
+
+
+@pytest.mark.slow
+def test_without_the_database_one_replica_of_several_stops_looking_and_one_that_is_alone_goes_on(
+    postgres: PrivatePostgres, replicas: Replicas
+) -> None:
+    anna, ben = replicas.gateways.values()
+    start(replicas, "anna", "ben")
+    settings = {"name": "camera", "url": "demo:?size=320x240", "model": MODEL}
+    for _ in range(2):
+        anna.post("/api/v1/cameras", settings)
+    wait_for_shares(replicas, 10, anna=1, ben=1)
+    for alone in (False, True):
+        if alone:
+            assert ben.kill(signal.SIGTERM) == 0
+            wait_for_shares(replicas, HANDED_OVER_S, anna=2, ben=0)
+        before = _unowned_frames(anna)
+        postgres.stop()
+        time.sleep(2 * LEASE_S)
+        dropped = _unowned_frames(anna) - before
+        postgres.start()
+        assert (dropped > 0) is not alone
+        eventually(lambda: anna.request("GET", "/api/v1/health")[1]["components"]["leases"]["status"] == "healthy", 10)
+        wait_for_shares(replicas, 10, **({"anna": 2, "ben": 0} if alone else {"anna": 1, "ben": 1}))
+
+
+def _unowned_frames(gateway: ScriptedGateway) -> float:
+    """Frames dropped so far as their camera might be another replica's."""
+    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=10) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if 'reason="not_owned"' in line]
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("ruth_ai_frames_dropped_total"))
 
 
 STOPPED_WITHIN = """
