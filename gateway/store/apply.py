@@ -23,6 +23,7 @@ from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
 from gateway.store.leases import carry_states, is_owners_word, lock_leases, owner_may_say
 from gateway.store.outbox import OutboxEntry, write_events
+from gateway.store.postgres_engine import PooledPostgresEngine
 from gateway.store.rows import Changes, json_text, update_columns, violation_columns, violation_of
 from gateway.store.tables import ViolationRow
 from gateway.store.twins import Twins, twins_of
@@ -51,7 +52,7 @@ async def apply_records(
         for start in range(0, len(records), MAX_ROWS_PER_STATEMENT):
             chunk = records[start : start + MAX_ROWS_PER_STATEMENT]
             events += await _apply_chunk(engine, chunk, twins, now)
-        if states:
+        if twins is not None and states:
             await carry_states(engine, states)
     return events
 
@@ -59,12 +60,16 @@ async def apply_records(
 async def _twins(
     engine: DatabaseEngine, records: Sequence[ViolationRecord], states: Sequence[CameraStates], now: dt.datetime
 ) -> Twins | None:
-    """Lock the leases of what is written, so that no camera changes hands meanwhile; None where none has one."""
+    """Lock the leases of what is written, so that no camera changes hands meanwhile.
+
+    None where no camera has one, and on SQLite, where a spool may come to that has served a replica before.
+    """
     cameras = {each.camera_id for each in states} | {
         record.violation.camera_id for record in records if isinstance(record, ViolationOpened) and record.epoch
     }
-    leased = bool(cameras) or any(not isinstance(record, ClipTaken) and record.epoch for record in records)
-    return Twins(engine, records, await lock_leases(engine, sorted(cameras)), now) if leased else None
+    if not isinstance(engine, PooledPostgresEngine) or not (cameras or any(map(is_owners_word, records))):
+        return None
+    return Twins(engine, records, await lock_leases(engine, sorted(cameras)), now)
 
 
 async def _apply_chunk(
@@ -77,7 +82,7 @@ async def _apply_chunk(
         openings, merged = await twins.merge(openings)
         known = await twins_of(engine, [record.id for record in chunk if not isinstance(record, ViolationOpened)])
     opened = await _insert(engine, openings)
-    changed = [await _change(record, known) for record in chunk]
+    changed = [await _change(record, known, fenced=twins is not None) for record in chunk]
     goes_on = [OutboxEntry(EventType.VIOLATION_UPDATED, each.camera_id, each) for each in merged]
     return await write_events(engine, [*goes_on, *_entries(chunk, opened, changed)], now)
 
@@ -95,8 +100,14 @@ def _created(violation: Violation) -> AuditEntry:
     return AuditEntry(at=violation.created_at, actor=GATEWAY, action=AuditAction.CREATED)
 
 
-async def _change(record: ViolationRecord, twins: Mapping[str, str]) -> Violation | None:
-    """Change the violation that a record tells of; None where there is none, or it has been changed so before."""
+async def _change(record: ViolationRecord, twins: Mapping[str, str], *, fenced: bool) -> Violation | None:
+    """Change the violation that a record tells of; None where there is none, or it has been changed so before.
+
+    Args:
+        record: What changes.
+        twins: The violation that an id stands for, where it is a twin's.
+        fenced: Whether another replica's word may stand against the record's.
+    """
     match record:
         case ViolationOpened():
             return None
@@ -116,9 +127,9 @@ async def _change(record: ViolationRecord, twins: Mapping[str, str]) -> Violatio
             clip = json_text(record.clip)
             columns = {"clip": clip, "updated_at": record.at}
             is_new = (ViolationRow.clip != clip) & ViolationRow.evidence_deleted_at.is_null()
-    if not isinstance(record, ClipTaken):
-        is_new = is_new & owner_may_say(record) if is_owners_word(record) else is_new
-    elif record.id in twins:
+    if fenced and is_owners_word(record):
+        is_new &= owner_may_say(record)
+    if isinstance(record, ClipTaken) and record.id in twins:
         is_new &= ViolationRow.clip.like('%"name":""%')  # it fills a gap, and takes no other's place
     update = ViolationRow.update(columns).where((ViolationRow.id == twins.get(record.id, record.id)) & is_new)
     rows = await update.returning(*ViolationRow.all_columns())

@@ -6,7 +6,7 @@ deleted finds out as soon as it looks.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import uuid_utils
@@ -15,7 +15,7 @@ from piccolo.columns.combination import WhereRaw
 from piccolo.querystring import QueryString
 
 from gateway.domain.lease import CameraStates, Holding, Look, Taken
-from gateway.domain.violation import ViolationClosed, ViolationUpdated
+from gateway.domain.violation import ViolationClosed, ViolationRecord, ViolationUpdated
 from gateway.errors import ConfigurationError
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
@@ -171,9 +171,10 @@ async def carry_states(engine: DatabaseEngine, states: Sequence[CameraStates]) -
     await engine.run_querystring(QueryString(_CARRY, msgspec.json.encode(rows).decode()))
 
 
-def is_owners_word(record: ViolationClosed | ViolationUpdated) -> bool:
-    """Whether somebody else's may stand against it; not where there is one gateway alone."""
-    return record.epoch > 0 or (isinstance(record, ViolationClosed) and record.cut_off)
+def is_owners_word(record: ViolationRecord) -> TypeGuard[ViolationClosed | ViolationUpdated]:
+    """Whether it says how a violation goes on, and a later owner's word may stand against it."""
+    cut_off = isinstance(record, ViolationClosed) and record.cut_off
+    return cut_off or (isinstance(record, ViolationClosed | ViolationUpdated) and record.epoch > 0)
 
 
 def owner_may_say(record: ViolationClosed | ViolationUpdated) -> And:
