@@ -70,6 +70,7 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
         vas: Where `vas:` cameras come from.
         evidence: The bucket that evidence goes to.
         mqtt: The broker that events are sent to.
+        leases: This replica's hold on its cameras.
     """
 
     database: ComponentHealth
@@ -79,6 +80,7 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
     vas: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
     evidence: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
     mqtt: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
+    leases: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
 
     def by_name(self) -> Mapping[str, ComponentHealth]:
         """The configured parts."""

@@ -71,6 +71,9 @@ class Metrics:
         self._mqtt_sent = self._counter("mqtt_events_sent", "Events that the MQTT broker has acknowledged.")
         self._mqtt_failures = self._counter("mqtt_failures", "Connections to the MQTT broker that failed or broke.")
         self._events_trimmed = self._counter("events_trimmed", "Events that can't be replayed any more.")
+        self._moves = self._counter("camera_moves", "Cameras taken, released and lost by this replica.", "change")
+        self._held = Gauge("ruth_ai_cameras_held", "Cameras that this replica has.", registry=self.registry)
+        self._replicas = Gauge("ruth_ai_replicas", "Replicas that live.", registry=self.registry)
         self._dispatched_of = _ByLabel(self._frames_dispatched)
         self._requests_of = _ByLabel(self._requests)
         self._latency_of = _ByLabel(self._latency)
@@ -139,6 +142,15 @@ class Metrics:
     def watch_spool(self, depth: Callable[[], int]) -> None:
         """Ask `depth`, at each scrape, how many records wait for the database."""
         self._spool.set_function(depth)
+
+    def camera_moved(self, change: str) -> None:
+        """A camera was `taken`, `released` or `lost` by this replica."""
+        self._moves.labels(change).inc()
+
+    def watch_ownership(self, held: Callable[[], int], replicas: Callable[[], int]) -> None:
+        """Ask, at each scrape, how many cameras this replica has, and how many replicas live."""
+        self._held.set_function(held)
+        self._replicas.set_function(replicas)
 
     def forget_camera(self, camera_id: str) -> None:
         """Drop every series of a camera that is gone, so that their number doesn't grow for ever."""

@@ -5,6 +5,7 @@ a file that holds the value of `NAME` (a Docker secret). The names are those of 
 """
 
 import os
+import socket
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -81,6 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         mqtt_ca: Certificates of the authorities that may vouch for it, PEM; None for those the machine trusts.
         mqtt_topic: What its topics begin with; each site on a broker has its own.
         mqtt_discovery: Where Home Assistant looks for announcements; `none` for no announcements.
+        replica: Name of this gateway among those on one database; None for host name and data folder.
+        lease_s: A replica that the database hasn't heard of for so many seconds has lost its cameras.
         adaptation: Limits per declared kind of hardware.
     """
 
@@ -126,7 +129,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mqtt_ca: str | None = None
     mqtt_topic: Topic = "ruth_ai"
     mqtt_discovery: Topic = "homeassistant"
+    replica: str | None = None
+    lease_s: Annotated[float, msgspec.Meta(ge=3, le=300)] = 6.0
     adaptation: AdaptationTable = {}
+
+    @property
+    def replica_name(self) -> str:
+        """What this gateway is called among the replicas."""
+        return self.replica or f"{socket.gethostname()}:{self.data_dir.resolve()}"
 
     @property
     def retention(self) -> RetentionPolicy:
@@ -199,6 +209,8 @@ VARIABLES: Mapping[str, str] = {
     "mqtt_ca": "MQTT_CA",
     "mqtt_topic": "RUTH_AI_MQTT_TOPIC",
     "mqtt_discovery": "RUTH_AI_MQTT_DISCOVERY",
+    "replica": "RUTH_AI_REPLICA",
+    "lease_s": "RUTH_AI_LEASE_S",
 }
 
 _PRODUCTION: Mapping[str, Any] = {

@@ -3,6 +3,7 @@
 See `docs/adr/0161-a-start-imports-what-it-needs.md`.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.directory.memory import MemoryRuntimeDirectory
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from gateway.events.redis_bus import RedisEventBus
 
 
-def redis_bus(settings: Settings, store: PiccoloStore) -> "RedisEventBus | None":
-    """The fan-out between replicas; None without `redis_url`."""
+def redis_bus(settings: Settings, store: PiccoloStore, on_cameras: Callable[[], None]) -> "RedisEventBus | None":
+    """The fan-out between replicas; None without `redis_url`. `on_cameras` is called when another changed a camera."""
     if settings.redis_url is None:
         return None
     from gateway.events.redis_bus import RedisEventBus
 
-    return RedisEventBus(settings.redis_url, store)
+    return RedisEventBus(settings.redis_url, store, on_cameras=on_cameras)
 
 
 def runtime_directory(settings: Settings, clock: Clock) -> RuntimeDirectory:
@@ -42,7 +43,7 @@ def runtime_directory(settings: Settings, clock: Clock) -> RuntimeDirectory:
 
 
 def mqtt_sender(
-    settings: Settings, clock: Clock, store: PiccoloStore, bus: EventBus, metrics: Metrics, holder: str
+    settings: Settings, clock: Clock, store: PiccoloStore, bus: EventBus, metrics: Metrics
 ) -> "MqttSender | None":
     """What sends events to an MQTT broker; None without `mqtt_url`."""
     if settings.mqtt_url is None:
@@ -58,7 +59,7 @@ def mqtt_sender(
         store,
         PiccoloCursors(clock),
         bus,
-        holder=holder,
+        holder=settings.replica_name,
         on_sent=metrics.mqtt_sent,
         on_failure=metrics.mqtt_failed,
     )

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-import socket
+import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,15 +21,19 @@ from gateway.health import HealthCheck, Ping
 from gateway.inference.host import host_id
 from gateway.ipc import ModelSockets
 from gateway.metrics import Metrics
+from gateway.ownership import CameraOwnership, OwnedControl
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
 from gateway.sources import MediaSettings, VasSession, open_source
 from gateway.store.drain import Drain
 from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
+from gateway.store.leases import PostgresLeases
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.postgres_engine import PooledPostgresEngine
 from gateway.store.retention import Retention
+from gateway.store.sole import SoleOwner
 from gateway.store.spool import SqliteSpool
 from gateway.store.staged_evidence import StagedEvidence
 from gateway.store.webhooks import PiccoloWebhooks
@@ -56,6 +60,7 @@ class Parts:
     bus: "MemoryEventBus | RedisEventBus"
     drain: Drain
     pipeline: Pipeline
+    ownership: CameraOwnership
     services: Services
     beside: Mapping[str, Stage]
 
@@ -78,27 +83,48 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     def count(event: Event) -> None:
         metrics.event_created(event.camera_id, event.type.value)
 
+    def look_at_cameras() -> None:
+        ownership.wake()
+
+    async def until_sure() -> None:
+        await ownership.until_sure()
+
     metrics, release = Metrics(), version("ruth-ai")
-    replicas, vas = redis_bus(settings, store), vas_session(settings, clock, metrics)
+    replicas, vas = redis_bus(settings, store, look_at_cameras), vas_session(settings, clock, metrics)
     bus, evidence = replicas or MemoryEventBus(), evidence_store(settings)
-    drain, grants = Drain(spool, store, bus, on_event=count), GrantAnnouncer(store, bus, clock, count)
+    drain = Drain(spool, store, bus, on_event=count, until_sure=until_sure)
+    grants = GrantAnnouncer(store, bus, clock, count)
     metrics.watch_spool(lambda: drain.lag)
     pipeline = _pipeline(settings, clock, spool, evidence, metrics, vas, drain, grants)
+    shared = isinstance(store.engine, PooledPostgresEngine)
+    ownership = CameraOwnership(
+        leases=PostgresLeases(store.engine, settings.replica_name, settings.lease_s)
+        if shared
+        else SoleOwner(store, settings.replica_name),
+        store=store,
+        cameras=pipeline,
+        clock=clock,
+        name=settings.replica_name,
+        lease_s=settings.lease_s if shared else math.inf,
+        carried=drain.has_carried,
+        announce=replicas.announce_cameras if replicas else lambda: None,
+        metrics=metrics,
+    )
     webhooks = PiccoloWebhooks(store.engine, clock)
-    sender = WebhookSender(store, webhooks, bus, poster, clock, holder=_replica(settings))
+    sender = WebhookSender(store, webhooks, bus, poster, clock, holder=settings.replica_name)
     beside: dict[str, Stage] = {
         "grants": grants.run,
         "webhooks": sender.run,
         "retention": _retention(settings, clock, store, evidence, bus, metrics).run,
     }
-    pings: dict[str, Ping] = {}
+    pings: dict[str, Ping] = {"leases": ownership.ping} if shared else {}
     if vas is not None:
         pings["vas"] = vas.ping
     if replicas is not None:
         beside["fan-out"], pings["redis"] = replicas.run, replicas.ping
     if isinstance(evidence, StagedEvidence):
         beside["evidence"], pings["evidence"] = evidence.run, evidence.ping
-    if (mqtt := mqtt_sender(settings, clock, store, bus, metrics, _replica(settings))) is not None:
+    if (mqtt := mqtt_sender(settings, clock, store, bus, metrics)) is not None:
         beside["mqtt"], pings["mqtt"] = mqtt.run, mqtt.ping
     if settings.model_socket_dir is not None:
         beside["model sockets"] = ModelSockets(settings.model_socket_dir, pipeline).run
@@ -106,7 +132,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         store=store,
         evidence=evidence,
         bus=bus,
-        control=pipeline,
+        control=OwnedControl(pipeline, ownership, settings.replica_name),
         health=HealthCheck(store, pipeline, clock, release, pings, record_fault=lambda: drain.fault),
         metrics=metrics,
         webhooks=webhooks,
@@ -115,12 +141,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         heartbeat_interval_s=settings.heartbeat_interval_s,
         version=release,
     )
-    return Parts(store, spool, bus, drain, pipeline, services, beside)
-
-
-def _replica(settings: Settings) -> str:
-    """This replica's name, the same after a restart."""
-    return f"{socket.gethostname()}{settings.data_dir.resolve()}"
+    return Parts(store, spool, bus, drain, pipeline, ownership, services, beside)
 
 
 def _pipeline(

@@ -14,7 +14,6 @@ from gateway.api.websocket import LARGEST_MESSAGE_BYTES
 from gateway.app.machine import check_machine
 from gateway.app.parts import Parts, open_parts
 from gateway.domain.clock import SystemClock
-from gateway.errors import RuthError
 from gateway.events.bus import MemoryEventBus
 from gateway.events.stream import KEEP_ALIVE_S
 from gateway.settings import Settings
@@ -65,15 +64,15 @@ async def _run(settings: Settings, parts: Parts) -> int:
     started = asyncio.Event()
     pipeline = asyncio.create_task(parts.pipeline.run(started), name="pipeline")
     drain = asyncio.create_task(parts.drain.run(), name="drain")
-    beside = {asyncio.create_task(stage(), name=name) for name, stage in parts.beside.items()}
+    ownership = asyncio.create_task(_hold_cameras(parts, started, ready := asyncio.Event()), name="ownership")
+    beside = {ownership, *(asyncio.create_task(stage(), name=name) for name, stage in parts.beside.items())}
     for task in (pipeline, drain, *beside):
         task.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
     try:
-        if await _first(started, pipeline):
-            await _start_cameras(parts)
+        if await _first(ready, pipeline, ownership):
             _logger.info("gateway ready", extra={"address": f"http://{settings.host}:{settings.port}"})
         await http
     finally:
@@ -82,6 +81,14 @@ async def _run(settings: Settings, parts: Parts) -> int:
         await asyncio.wait(beside)
         await _stop(parts, pipeline, drain)
     return _report_crashes(pipeline, drain, *beside)
+
+
+async def _hold_cameras(parts: Parts, started: asyncio.Event, ready: asyncio.Event) -> None:
+    """Start this replica's cameras once the pipeline runs, and go on looking which they are."""
+    await started.wait()
+    await parts.ownership.begin()
+    ready.set()
+    await parts.ownership.run()
 
 
 async def _serve_http(server: uvicorn.Server, bus: "MemoryEventBus | RedisEventBus") -> None:
@@ -100,33 +107,31 @@ async def _close_when_exiting(server: uvicorn.Server, bus: "MemoryEventBus | Red
     bus.close()
 
 
-async def _first(started: asyncio.Event, pipeline: "asyncio.Task[None]") -> bool:
-    """Wait until the pipeline has started, or has ended instead."""
-    waiter = asyncio.create_task(started.wait())
-    await asyncio.wait({waiter, pipeline}, return_when=asyncio.FIRST_COMPLETED)
+async def _first(ready: asyncio.Event, *stages: "asyncio.Task[None]") -> bool:
+    """Wait until cameras have been started, or a stage has ended instead."""
+    waiter = asyncio.create_task(ready.wait())
+    await asyncio.wait({waiter, *stages}, return_when=asyncio.FIRST_COMPLETED)
     waiter.cancel()
-    return started.is_set()
-
-
-async def _start_cameras(parts: Parts) -> None:
-    for camera in await parts.store.cameras():
-        try:
-            await parts.pipeline.apply_camera(camera, await parts.store.rules(camera.id))
-        except RuthError as error:
-            _logger.error("camera not started", extra={"camera_id": camera.id, "reason": str(error)})  # noqa: TRY400
+    return ready.is_set()
 
 
 async def _stop(parts: Parts, pipeline: "asyncio.Task[None]", drain: "asyncio.Task[None]") -> None:
-    """Let frames on their way get their verdict and the spool empty itself, but not for ever: it is kept on disk."""
+    """Let frames on their way get their verdict and the spool empty itself, but not for ever: it is kept on disk.
+
+    Cameras are given up last, when the database has what their next owners go on from.
+    """
+    parts.ownership.stop()
     parts.pipeline.stop()
     await asyncio.wait({pipeline}, timeout=STOP_S / 2)
     pipeline.cancel()
+    parts.drain.wake()  # for the states that the pipeline kept last
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_S / 4):
-            while await parts.spool.depth() and parts.drain.healthy:  # noqa: ASYNC110 - once, at the end
+            while parts.drain.healthy and not await parts.drain.caught_up():  # noqa: ASYNC110 - once, at the end
                 await asyncio.sleep(0.02)
     drain.cancel()
     await asyncio.wait({pipeline, drain})
+    await parts.ownership.leave()
 
 
 def _report_crashes(*stages: "asyncio.Task[None]") -> int:

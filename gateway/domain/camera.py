@@ -12,7 +12,7 @@ ClipSeconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 
 
 class CameraState(StrEnum):
-    """What a camera's source is doing."""
+    """What a camera's source is doing. `elsewhere`: another replica knows."""
 
     CONNECTING = "connecting"
     LIVE = "live"
@@ -21,6 +21,7 @@ class CameraState(StrEnum):
     REFUSED = "refused"
     ENDED = "ended"
     DISABLED = "disabled"
+    ELSEWHERE = "elsewhere"
 
 
 class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +74,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
         frames_dropped: Frames dropped since then, by cause.
         blind_seconds: Seconds since then in which frames were due and none was judged, by reason.
         last_frame_at: Frame time of the newest frame inferred.
+        owner: Name of the replica that has the camera; empty while none has.
     """
 
     state: CameraState
@@ -86,3 +88,4 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     frames_dropped: dict[str, int] = {}
     blind_seconds: dict[str, float] = {}
     last_frame_at: dt.datetime | None = None
+    owner: str = ""

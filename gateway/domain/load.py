@@ -138,7 +138,8 @@ class LimitCorrection:
         now_fps = self._fps(allowed)
         if overload and len(self._overloaded) == LOOKS_TO_CUT:
             seen_fps = max(map(_capacity_fps, self._overloaded))
-            floor_fps = min(LEAST_FPS, allowed.max_fps) if load.utilization >= BUSY else now_fps / 2
+            least_fps = min(LEAST_FPS, allowed.max_fps)
+            floor_fps = least_fps if load.utilization >= BUSY else max(least_fps, now_fps / 2)
             if seen_fps < now_fps * DEAD_BAND:
                 self._set(max(seen_fps, floor_fps), allowed, overload)
         elif self._calm >= LOOKS_TO_RAISE and self._max_fps is not None:

@@ -9,6 +9,7 @@ from gateway.domain.capability import Capability
 from gateway.domain.event import Event, GrantChanged
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
+from gateway.domain.lease import CameraStates, Look, Taken
 from gateway.domain.retention import EvidenceQuery
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.runtime import ModelStatus, RuntimeEntry, RuntimeStatus
@@ -89,6 +90,35 @@ class Spool(Protocol):
         """Ids of the violations that opened saying their clip is being recorded, and of which nothing came since."""
         ...
 
+    async def load_epochs(self) -> Mapping[str, int]:
+        """Under which epoch each camera was adopted, by camera id."""
+        ...
+
+    async def adopt(self, camera_id: str, epoch: int, states: Mapping[str, bytes] | None) -> None:
+        """Note the epoch of a camera, whose states are to be carried to the database from now on.
+
+        Args:
+            camera_id: The camera.
+            epoch: As the database gave it.
+            states: Take the place of the states kept; None leaves them.
+        """
+        ...
+
+    async def disown(self, camera_id: str) -> None:
+        """Drop a camera's states and its epoch."""
+        ...
+
+    async def uncarried(self, after: int) -> Sequence[CameraStates]:
+        """States of adopted cameras that the database doesn't have.
+
+        None while a record waits whose sequence number is greater than `after`: states must not be ahead of records.
+        """
+        ...
+
+    async def note_carried(self, states: Sequence[CameraStates]) -> None:
+        """The database has these states, or wants them no more."""
+        ...
+
     async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
         """The oldest records not yet acknowledged, with their sequence numbers."""
         ...
@@ -149,8 +179,11 @@ class Store(Protocol):
         """A camera's rules, or all rules, oldest first."""
         ...
 
-    async def apply(self, records: Sequence[ViolationRecord]) -> Sequence[Event]:
-        """Write spooled records and their outbox events in one transaction; harmless when repeated.
+    async def apply(self, records: Sequence[ViolationRecord], states: Sequence[CameraStates] = ()) -> Sequence[Event]:
+        """Write spooled records, their outbox events and rule states in one transaction; harmless when repeated.
+
+        What was seen is always taken. What only the owner of a camera may say (the states of its rules, and how a
+        violation goes on that they hold) has no effect under an older epoch than the owner's.
 
         Returns:
             The events that this call wrote, in order; a record that was there already gives none.
@@ -214,6 +247,41 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class CameraLeases(Protocol):
+    """Which replica has which camera. Every method may raise `DatabaseError`."""
+
+    async def look(self) -> Look:
+        """Say that this replica lives, let go of those that don't, and see who has what.
+
+        Raises:
+            ConfigurationError: Another gateway has this one's name.
+        """
+        ...
+
+    async def take(self, known: Mapping[str, int]) -> Sequence[Taken]:
+        """Take cameras that nobody has, or that were this replica's in an earlier life.
+
+        Args:
+            known: Cameras to take, and under which epoch the spool knows each; 0 where it doesn't.
+
+        Returns:
+            Those that were got: another replica may have been faster.
+        """
+        ...
+
+    async def release(self, camera_id: str, epoch: int) -> None:
+        """Give a camera up, for another replica to take; nothing happens where it isn't this replica's."""
+        ...
+
+    async def forget(self, camera_id: str, epoch: int) -> None:
+        """A deleted camera's episodes have been ended."""
+        ...
+
+    async def leave(self) -> None:
+        """Give everything up at once: this replica ends."""
         ...
 
 

@@ -119,17 +119,24 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ViolationClosed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
-    """An open violation's episode has ended; refers to it by id."""
+    """An open violation's episode has ended; refers to it by id.
+
+    Attributes:
+        cut_off: It may go on: its replica lost the camera, and saw no more of it.
+        epoch: Of the camera's owner that saw it, see `gateway.domain.lease`.
+    """
 
     id: str
     ended_at: dt.datetime
     score: float
     blind_seconds: float = 0.0
     at: dt.datetime
+    cut_off: bool = False
+    epoch: int = 0
 
 
 class ViolationUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="updated"):
-    """A frame shows an open violation better than any before; the attributes are those of `Violation`."""
+    """A frame shows an open violation better than any before; attributes as of `Violation` and `ViolationClosed`."""
 
     id: str
     label: str
@@ -142,6 +149,7 @@ class ViolationUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="updated")
     evidence: Evidence
     clean_evidence: Evidence
     at: dt.datetime
+    epoch: int = 0
 
 
 class ClipTaken(msgspec.Struct, frozen=True, kw_only=True, tag="clip"):
@@ -153,9 +161,10 @@ class ClipTaken(msgspec.Struct, frozen=True, kw_only=True, tag="clip"):
 
 
 class ViolationOpened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
-    """A violation was detected."""
+    """A violation was detected, under the epoch of its camera's owner."""
 
     violation: Violation
+    epoch: int = 0
 
 
 ViolationRecord = ViolationOpened | ViolationUpdated | ViolationClosed | ClipTaken
@@ -186,7 +195,7 @@ class ViolationPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class AuditAction(StrEnum):
-    """What was done with a violation. `dismissed`: it was a false positive."""
+    """What was done with a violation. `dismissed`: it was a false positive; `merged`: two replicas saw parts of it."""
 
     CREATED = "created"
     REOPENED = "reopened"
@@ -195,6 +204,7 @@ class AuditAction(StrEnum):
     DISMISSED = "dismissed"
     NOTED = "noted"
     EVIDENCE_DELETED = "evidence_deleted"
+    MERGED = "merged"
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Fan-out of committed events between replicas, through Redis; within a replica it doesn't need Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 import uuid_utils
@@ -22,7 +22,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         sender: Which replica.
-        events: What it has committed.
+        events: What it has committed; none to say that cameras should be looked at.
     """
 
     sender: str
@@ -39,16 +39,24 @@ class RedisEventBus:
         url: `redis://[[user]:password@]host:6379/0`, `rediss://…` for TLS.
         store: Tells the newest event when Redis is back.
         local: Fan-out within this replica.
+        on_cameras: Called when another replica says that cameras should be looked at.
 
     Raises:
         ConfigurationError: The URL isn't one of Redis.
     """
 
-    def __init__(self, url: str, store: Store, local: MemoryEventBus | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        store: Store,
+        local: MemoryEventBus | None = None,
+        on_cameras: Callable[[], None] = lambda: None,
+    ) -> None:
         self._redis = connect(url)
         self._channel = channel(self._redis, "events")
         self._store = store
         self._local = local or MemoryEventBus()
+        self._on_cameras = on_cameras
         self._name = str(uuid_utils.uuid7())
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
 
@@ -60,8 +68,14 @@ class RedisEventBus:
     def publish(self, events: Sequence[Event]) -> None:
         """Hand events to every listener here, and to the other replicas when Redis takes them."""
         self._local.publish(events)
-        if not events:
-            return
+        if events:
+            self._send_soon(events)
+
+    def announce_cameras(self) -> None:
+        """Have the other replicas look at the cameras, when Redis takes it."""
+        self._send_soon(())
+
+    def _send_soon(self, events: Sequence[Event]) -> None:
         if self._outgoing.full():
             self._outgoing.get_nowait()
         self._outgoing.put_nowait(msgspec.json.encode(Message(sender=self._name, events=list(events))))
@@ -101,6 +115,8 @@ class RedisEventBus:
                 heard = msgspec.json.decode(message["data"], type=Message)
                 if heard.sender != self._name:
                     self._local.publish(heard.events)
+                    if not heard.events:
+                        self._on_cameras()
 
     async def _tell_newest(self) -> None:
         self._local.publish(await self._store.events_after(await self._store.last_event_number() - 1, 1))

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import logging
 import os
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import uuid_utils
@@ -25,7 +25,8 @@ from gateway.pipeline.clips import ring_seconds
 from gateway.pipeline.direct import DirectCalls
 from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.granting import Granting
-from gateway.pipeline.judge import Judge, Verdict, end_episodes
+from gateway.pipeline.judge import Judge
+from gateway.pipeline.kept import KeptStates
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.registry import RuntimeRegistry
 from gateway.pipeline.roster import Roster
@@ -120,9 +121,8 @@ class Pipeline:
             timeout_s=direct_timeout_s,
         )
         self._granting = Granting(self._scheduler, self._cameras, self._frames, clock, self._granted)
-        self._on_recorded = on_recorded
+        self._kept = KeptStates(spool, self._recorder, clock.utcnow, on_recorded)
         self._grants = grants
-        self._states: dict[str, dict[str, bytes]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
         self._crash = ""
@@ -133,8 +133,7 @@ class Pipeline:
         Raises:
             ExceptionGroup: A stage crashed; `fault` says which from then on.
         """
-        for (camera_id, rule_id), state in (await self._spool.load_rule_states()).items():
-            self._states.setdefault(camera_id, {})[rule_id] = state
+        await self._kept.load()
         lost_clips = await self._spool.awaited_clips()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -214,22 +213,16 @@ class Pipeline:
         else:
             if running is not None:
                 await self._stop(running)
-            await self._end_episodes(camera.id, {TRACKS, *(rule.id for rule in rules)})
+            await self._kept.end(camera.id, {TRACKS, *(rule.id for rule in rules)})
             if camera.settings.enabled:
                 self._start(camera, rules)
         self._granting.settle_soon()
 
     async def remove_camera(self, camera_id: str) -> None:
         """Stop a camera and end its open episodes."""
-        running = self._cameras.get(camera_id)
-        if running is not None:
-            await self._stop(running)
-        await self._end_episodes(camera_id)
-        await self._spool.forget_rule_states(camera_id)
-        self._forget_states(camera_id)
-        self._metrics.forget_camera(camera_id)
-        self._grants.forget(camera_id)
-        self._granting.settle_soon()
+        await self._stop_if_running(camera_id)
+        await self._kept.end(camera_id)
+        await self.forget_camera(camera_id)
 
     async def push(self, camera_id: str, still: Still) -> bool:
         """Hand a picture to a `push:` camera; see `Control.push`."""
@@ -257,10 +250,47 @@ class Pipeline:
             return f"a stage crashed: {self._crash}"
         return self._recorder.fault if self._tasks is not None else "the pipeline isn't running"
 
+    # Which cameras are this replica's
+
+    def camera_epochs(self) -> Mapping[str, int]:
+        """Under which epoch this replica has or had each camera that it keeps anything of."""
+        return self._kept.epochs
+
+    async def adopt_camera(self, camera_id: str, epoch: int, states: Mapping[str, bytes] | None) -> None:
+        """A camera that isn't running is this replica's; see `Spool.adopt`."""
+        await self._kept.adopt(camera_id, epoch, states)
+
+    def keep_camera(self, camera_id: str, until_s: float) -> None:
+        """No other replica can have a camera before then (monotonic); its frames aren't looked at afterwards."""
+        if running := self._cameras.get(camera_id):
+            running.sure_until_s = until_s
+
+    async def hand_over_camera(self, camera_id: str) -> None:
+        """Stop a camera for another replica to go on with it, and keep how far its rules have come."""
+        await self._stop_if_running(camera_id)
+        await self._kept.keep(camera_id)
+
+    async def lose_camera(self, camera_id: str) -> None:
+        """Another replica has a camera: stop it. What it had open is cut off here."""
+        await self._stop_if_running(camera_id)
+        await self._kept.end(camera_id, cut_off=True)
+        await self.forget_camera(camera_id)
+
+    async def forget_camera(self, camera_id: str) -> None:
+        """Keep nothing of a camera that isn't running."""
+        await self._kept.forget(camera_id)
+        self._metrics.forget_camera(camera_id)
+        self._grants.forget(camera_id)
+        self._granting.settle_soon()
+
+    async def _stop_if_running(self, camera_id: str) -> None:
+        if running := self._cameras.get(camera_id):
+            await self._stop(running)
+
     def _start(self, camera: Camera, rules: Sequence[Rule]) -> None:
-        states = dict(self._states.get(camera.id, {}))
-        judge = Judge(rules, states, lambda: str(uuid_utils.uuid7()), self._clock.utcnow)
-        running = self._cameras[camera.id] = RunningCamera(camera, judge, self._reader)
+        judge = Judge(rules, self._kept.of(camera.id), lambda: str(uuid_utils.uuid7()), self._clock.utcnow)
+        running = RunningCamera(camera, judge, self._reader, epoch=self._kept.epoch(camera.id))
+        self._cameras[camera.id] = running
         self._subscribe(running)
         running.reader.start()
 
@@ -297,31 +327,14 @@ class Pipeline:
         async with running.order:
             states = running.judge.states()
         running.ring.clear()  # megabytes, which mustn't wait for the garbage collector
-        self._states.setdefault(running.camera.id, {}).update(states)
+        self._kept.put(running.camera.id, states)
 
     async def _replace_rules(self, running: RunningCamera, rules: Sequence[Rule]) -> None:
         gone = {rule.id for rule in running.judge.rules} - {rule.id for rule in rules}
         async with running.order:
             await self._frames.record(running, running.judge.replace_rules(rules))
         for rule_id in gone:
-            await self._spool.forget_rule_states(running.camera.id, rule_id)
-            self._forget_states(running.camera.id, rule_id)
-
-    async def _end_episodes(self, camera_id: str, keep: Collection[str] = ()) -> None:
-        """End what a camera that isn't running has open, but for the rules to keep."""
-        gone = {rule_id: s for rule_id, s in self._states.get(camera_id, {}).items() if rule_id not in keep}
-        if verdict := end_episodes(gone, self._clock.utcnow()):
-            await self._recorder.record(verdict, None, {})
-            self._on_recorded()
-        for rule_id in gone:
-            await self._spool.forget_rule_states(camera_id, rule_id)
-            self._forget_states(camera_id, rule_id)
-
-    def _forget_states(self, camera_id: str, rule_id: str | None = None) -> None:
-        if rule_id is None:
-            self._states.pop(camera_id, None)
-        else:
-            self._states.get(camera_id, {}).pop(rule_id, None)
+            await self._kept.forget_rule(running.camera.id, rule_id)
 
     def _camera_state(self, running: RunningCamera, state: CameraState, reason: str) -> None:
         running.state, running.reason = state, reason
@@ -377,10 +390,7 @@ class Pipeline:
         while True:
             await asyncio.sleep(CHECKPOINT_S)
             for running in list(self._cameras.values()):
-                async with running.order:
-                    if self._cameras.get(running.camera.id) is running:  # else it was stopped meanwhile
-                        running.look(self._scheduler.grant(running.key), self._clock.monotonic())
-                        await self._frames.record(running, Verdict())
+                await self._frames.checkpoint(running)
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> "asyncio.Task[None]":
         assert self._tasks is not None

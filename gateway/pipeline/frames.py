@@ -82,11 +82,17 @@ class FrameLoop:
         if not self._is_running(running):
             return
         running.pending += 1
-        if self._recorder.fault:
-            self.settle_drops([Drop(running.key, frame.index, DropCause.NOT_DURABLE)])
+        if cause := self._refusal(running):
+            self.settle_drops([Drop(running.key, frame.index, cause)])
             return
         self.settle_drops(self._scheduler.offer(running.key, frame, self._clock.monotonic()))
         self.pump()
+
+    def _refusal(self, running: RunningCamera) -> DropCause | None:
+        """Why no frame of a camera is taken now."""
+        if self._recorder.fault:
+            return DropCause.NOT_DURABLE
+        return DropCause.NOT_OWNED if self._clock.monotonic() >= running.sure_until_s else None
 
     def pump(self) -> None:
         """Send every frame that may be sent now."""
@@ -112,16 +118,24 @@ class FrameLoop:
                 running.reader.frame_left()
             self._settle_drop(drop, running, detail)
 
+    async def checkpoint(self, running: RunningCamera) -> None:
+        """Make durable how far the rules of a camera have come, unless it has been stopped; count its blind time."""
+        async with running.order:
+            if self._is_running(running):
+                running.look(self._scheduler.grant(running.key), self._clock.monotonic())
+                await self.record(running, Verdict())
+
     async def record(self, running: RunningCamera, verdict: Verdict, seen: Seen | None = None) -> None:
         """Make a verdict durable together with the states of the camera's rules."""
         states = {(running.camera.id, rule_id): s for rule_id, s in running.judge.take_changed_states().items()}
         verdict = self._with_clips(running, verdict, seen)
-        for violation in await self._recorder.record(verdict, seen, states, running.camera.settings.masks):
+        masks = running.camera.settings.masks
+        for violation in await self._recorder.record(verdict, seen, states, masks, running.epoch):
             if seen is not None:
                 self._clips.take(violation, lambda: running.camera.settings, running.ring, seen.frame.time_s)
             self._metrics.violation_created(violation.camera_id, violation.type)
             _log_created(violation, running.camera.settings.name)
-        if verdict:
+        if verdict or (states and running.epoch):
             self._on_recorded()
 
     async def give_up_clips(self, violation_ids: Sequence[str]) -> None:
@@ -193,7 +207,10 @@ class FrameLoop:
 
     async def _judge(self, running: RunningCamera, seen: Seen, offered_s: float) -> None:
         async with running.order:
-            if not self._is_running(running):  # it was stopped while this frame waited its turn
+            if not self._is_running(running):  # it was stopped while this waited
+                return
+            if self._clock.monotonic() >= running.sure_until_s:  # and here, this process was
+                self._count_drop(running, seen.frame.index, DropCause.NOT_OWNED)
                 return
             grant = self._scheduler.grant(running.key)
             blind_s = running.count_inferred(seen.frame.time_s, grant, self._clock.monotonic())
@@ -201,6 +218,10 @@ class FrameLoop:
             if verdict:
                 await self.record(running, verdict, seen)
             self._metrics.frame_judged(self._clock.monotonic() - offered_s)
+
+    def _count_drop(self, running: RunningCamera, frame_index: int, cause: DropCause) -> None:
+        self._settle_drop(Drop(running.key, frame_index, cause), None, "")
+        running.count_dropped(cause)
 
     def _settle_drop(self, drop: Drop, running: RunningCamera | None, detail: str) -> None:
         camera_id, cause = drop.key[0], drop.cause.value
@@ -221,7 +242,8 @@ class FrameLoop:
 
     async def _finish(self, running: RunningCamera) -> None:
         async with running.order:
-            await self.record(running, running.judge.finish())
+            if self._is_running(running):
+                await self.record(running, running.judge.finish())
 
     def _wake_at(self, wake_s: float | None) -> None:
         if self._wake is not None:

@@ -4,6 +4,8 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from gateway.domain.clock import from_unix
 from gateway.domain.definitions import RuleDefinition
 from gateway.domain.detections import Detections
@@ -169,10 +171,11 @@ class Judge:
         )
 
 
-def end_episodes(states: Mapping[str, bytes], now: dt.datetime) -> Verdict:
-    """End what states, by rule id, that nobody judges by any more have open."""
+def end_episodes(states: Mapping[str, bytes], now: dt.datetime, *, cut_off: bool = False) -> Verdict:
+    """End what states, by rule id, that nobody judges by here any more have open; cut off where it may go on."""
     ends = [end for rule_id, state in states.items() if rule_id != TRACKS for end in ended(decode(None, state))]
-    return Verdict(closed=tuple(_closed(end, now) for end in ends if isinstance(end, Closed)))
+    closed = (_closed(end, now) for end in ends if isinstance(end, Closed))
+    return Verdict(closed=tuple(msgspec.structs.replace(each, cut_off=cut_off) for each in closed))
 
 
 def _definitions(rules: Sequence[Rule]) -> dict[str, RuleDefinition]:

@@ -49,6 +49,7 @@ class Recorder:
         seen: Seen | None,
         states: Mapping[tuple[str, str], bytes],
         masks: Sequence[Sequence[Point]] = (),
+        epoch: int = 0,
     ) -> Sequence[Violation]:
         """Keep what a verdict says and the rule states behind it.
 
@@ -57,6 +58,7 @@ class Recorder:
             seen: The frame that shows it; None where none does.
             states: The rules' states, by camera and rule.
             masks: What of the frame mustn't be kept.
+            epoch: Under which this replica has the camera.
 
         Returns:
             The new violations, with their evidence.
@@ -72,17 +74,20 @@ class Recorder:
                 settings = better.rule.settings
                 drawing = _drawing(seen, settings.name, settings.definition.outline(), better.record.box)
                 pictures = await self._take_pictures(better.record.id, seen.frame, drawing, masks)
-                updated.append(replace(better.record, **pictures))
-        records: list[ViolationRecord] = [*verdict.closed, *updated, *(ViolationOpened(violation=v) for v in opened)]
+                updated.append(replace(better.record, **pictures, epoch=epoch))
+        records: list[ViolationRecord] = [replace(closed, epoch=epoch) for closed in verdict.closed]
+        records += [*updated, *(ViolationOpened(violation=violation, epoch=epoch) for violation in opened)]
         if records or states:
             await self._commit(records, states)
         for closed in verdict.closed:
             _log_closed(closed)
         return opened
 
-    async def keep(self, records: Sequence[ViolationRecord]) -> None:
-        """Make records durable that no rule's state belongs to."""
-        await self._commit(records, {})
+    async def keep(
+        self, records: Sequence[ViolationRecord], states: Mapping[tuple[str, str], bytes] | None = None
+    ) -> None:
+        """Make records durable that no frame led to, and rule states by camera and rule."""
+        await self._commit(records, states or {})
 
     async def keep_file(self, name: str, content: bytes) -> str:
         """Keep a file of evidence; returns its sha256 (hex). Raises `StoreError`."""

@@ -1,6 +1,7 @@
 """A camera that is running: its reader, its rules, and how it is doing."""
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
@@ -15,6 +16,7 @@ from gateway.sources import CameraReader
 from gateway.sources.packets import PacketRing
 
 RATE_WINDOW_S = 5.0
+UNSURE = "the database can't be asked whether the camera is still with this replica; its frames aren't looked at"
 NO_FRAMES = "no_frames"
 """Why a camera is blind that is live and gives none."""
 
@@ -34,6 +36,8 @@ class RunningCamera:
         inferred: Frames inferred since it was started.
         dropped: Frames dropped since then, by cause.
         blindness: How long nobody looked at it, and why.
+        epoch: Under which this replica has it; 0 where there is one gateway alone.
+        sure_until_s: Until then (monotonic) no other replica can have it; its frames count for nothing afterwards.
         order: Held while a frame's verdict is made durable, so that verdicts keep the frames' order.
     """
 
@@ -49,6 +53,8 @@ class RunningCamera:
     last_time_s: float | None = None
     dropped: Counter[str] = field(default_factory=Counter[str])
     blindness: Blindness = field(default_factory=Blindness)
+    epoch: int = 0
+    sure_until_s: float = math.inf
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
     _inferred_at_s: deque[float] = field(default_factory=deque[float])
     _last_drop: str = ""
@@ -98,7 +104,7 @@ class RunningCamera:
         self.look(grant, now_s)
         return CameraStatus(
             state=self.state,
-            reason=self.reason or grant.reason,
+            reason=UNSURE if now_s >= self.sure_until_s else self.reason or grant.reason,
             wanted_fps=self.camera.settings.fps,
             granted_fps=round(grant.granted_fps, 3),
             runtime_id=grant.runtime_id,

@@ -24,6 +24,7 @@ class DropCause(StrEnum):
     UNAVAILABLE = "unavailable"
     REJECTED = "rejected"
     NOT_DURABLE = "not_durable"
+    NOT_OWNED = "not_owned"
 
 
 class Drop(msgspec.Struct, frozen=True):

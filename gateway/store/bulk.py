@@ -66,7 +66,12 @@ async def insert_numbered_rows(engine: DatabaseEngine, table: type[Table], rows:
 
 
 async def update_rows(
-    engine: DatabaseEngine, table: type[Table], rows: Rows, key: Column, condition: str
+    engine: DatabaseEngine,
+    table: type[Table],
+    rows: Rows,
+    key: Column,
+    condition: str,
+    beside: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Change rows, each at most once, where a condition holds.
 
@@ -76,6 +81,7 @@ async def update_rows(
         rows: New values by column; the key's says which row.
         key: The column that tells rows apart.
         condition: SQL over the columns as they are, named after the table, and as they will be, named after `news`.
+        beside: PostgreSQL's types of the values, by name, that the condition asks for and no column takes.
 
     Returns:
         The rows that were changed, as they are now.
@@ -83,13 +89,14 @@ async def update_rows(
     if not rows:
         return []
     name, tablename = _name(key), _table(table)
-    changes = ", ".join(f'"{column}" = news."{column}"' for column in rows[0] if column != name)
+    changes = ", ".join(f'"{column}" = news."{column}"' for column in rows[0] if column not in (name, *beside))
     every = ", ".join(f'"{tablename}"."{_name(column)}" AS "{_name(column)}"' for column in table.all_columns())
     statement = (
         f'UPDATE "{tablename}" SET {changes} FROM ({{}}) AS news '  # noqa: S608 - as above
         f'WHERE "{tablename}"."{name}" = news."{name}" AND ({condition}) RETURNING {every}'
     )
-    return [dict(row) for row in await engine.run_querystring(QueryString(statement, _news(engine, table, rows)))]
+    query = QueryString(statement, _news(engine, table, rows, beside))
+    return [dict(row) for row in await engine.run_querystring(query)]
 
 
 def _insert(engine: DatabaseEngine, table: type[Table], rows: Rows) -> QueryString:
@@ -98,7 +105,9 @@ def _insert(engine: DatabaseEngine, table: type[Table], rows: Rows) -> QueryStri
     return QueryString(statement, _news(engine, table, rows))
 
 
-def _news(engine: DatabaseEngine, table: type[Table], rows: Rows) -> QueryString:
+def _news(
+    engine: DatabaseEngine, table: type[Table], rows: Rows, beside: Mapping[str, str] | None = None
+) -> QueryString:
     """A query that gives the rows back, in their order.
 
     PostgreSQL gets an array for each column: a placeholder for each value would cost more than storing it.
@@ -106,6 +115,7 @@ def _news(engine: DatabaseEngine, table: type[Table], rows: Rows) -> QueryString
     names = list(rows[0])
     if isinstance(engine, PooledPostgresEngine):
         types = {_name(column): column.column_type.partition("(")[0] for column in table.all_columns()}
+        types |= beside or {}
         arrays = ", ".join(f"{{}}::{types[name]}[]" for name in names)
         columns = zip(*(row.values() for row in rows), strict=True)
         return QueryString(f"SELECT * FROM unnest({arrays}) AS news ({_quoted(names)})", *map(list, columns))  # noqa: S608 - as above

@@ -28,11 +28,19 @@ class DrainSettings:
     longest_pause_s: float = 5.0
 
 
+_EVERYTHING = 2**62
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""
+
+
 class Drain:
     """Moves records: read from the spool, apply to the store, drop from the spool, publish their events.
 
-    Cancelling is safe anywhere: a record that was applied and not dropped is applied again, which changes nothing, and
-    whoever missed its event finds it in the outbox.
+    The states of rules go with them, in the transaction of the last that waits. Cancelling is safe anywhere: a record
+    that was applied and not dropped is applied again, which changes nothing, and whoever missed its event finds it in
+    the outbox.
 
     Args:
         spool: Where records wait.
@@ -40,6 +48,7 @@ class Drain:
         bus: Who is told.
         settings: Batch size and pauses.
         on_event: Called with each event that was published; for counting.
+        until_sure: Waits until this replica knows which cameras it has lost, before each batch.
         sleep: Waits for a time in seconds.
         jitter: Gives a number in [0, 1) that a pause is multiplied by, so that replicas don't come back at once
             ("full jitter", AWS Architecture Blog, 2015).
@@ -53,6 +62,7 @@ class Drain:
         *,
         settings: DrainSettings | None = None,
         on_event: Callable[[Event], None] = lambda _: None,
+        until_sure: Callable[[], Awaitable[None]] = _at_once,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -61,6 +71,7 @@ class Drain:
         self._bus = bus
         self._settings = settings or DrainSettings()
         self._on_event = on_event
+        self._until_sure = until_sure
         self._sleep = sleep
         self._jitter = jitter
         self._work = asyncio.Event()
@@ -87,6 +98,15 @@ class Drain:
         """Say that the spool has new records. Never blocks, and doesn't cut a pause after a failure short."""
         self._work.set()
 
+    async def caught_up(self) -> bool:
+        """Whether the database has every record and every rule state that it is to have."""
+        return not await self._spool.depth() and not await self._spool.uncarried(0)
+
+    async def has_carried(self, camera_id: str) -> bool:
+        """Whether the database has the states of a camera's rules, and so the records before them."""
+        waiting = await self._spool.uncarried(_EVERYTHING)
+        return camera_id not in {each.camera_id for each in waiting}
+
     async def run(self) -> None:
         """Drain what is there, then whenever woken, until cancelled."""
         self._work.set()
@@ -98,6 +118,7 @@ class Drain:
 
     async def _attempt(self) -> bool:
         """Move one batch, or pause after a failure; True when the spool was empty."""
+        await self._until_sure()
         try:
             moved = await self._move_batch()
         except StoreError as error:
@@ -109,15 +130,19 @@ class Drain:
     async def _move_batch(self) -> int:
         """Move the oldest records; how many."""
         self._lag, batch = await asyncio.gather(self._spool.depth(), self._spool.oldest(self._settings.batch))
-        if not batch:
+        states = await self._spool.uncarried(batch[-1][0] if batch else 0)
+        if not batch and not states:
             return 0
-        events = await self._store.apply([record for _, record in batch])
+        events = await self._store.apply([record for _, record in batch], states)
         if not events and not self.healthy:
             events = await self._newest_event()
         self._bus.publish(events)
         for event in events:
             self._on_event(event)
-        await self._spool.acknowledge(batch[-1][0])
+        if states:
+            await self._spool.note_carried(states)
+        if batch:
+            await self._spool.acknowledge(batch[-1][0])
         self._lag = max(0, self._lag - len(batch))
         return len(batch)
 

@@ -15,7 +15,7 @@ from gateway.store.engine import DatabaseEngine, lock_until_commit
 from gateway.store.rows import event_of, json_text
 from gateway.store.tables import OutboxRow
 
-_OUTBOX_LOCK = 0x52555448_02
+OUTBOX_LOCK = 0x52555448_02
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ async def write_events(engine: DatabaseEngine, entries: Sequence[OutboxEntry], n
     """
     if not entries:
         return []
-    await lock_until_commit(engine, _OUTBOX_LOCK)
+    await lock_until_commit(engine, OUTBOX_LOCK)
     payloads = [json_text(entry.payload) for entry in entries]
     rows = [
         {"type": entry.type.value, "camera_id": entry.camera_id, "at": now, "payload": payload}

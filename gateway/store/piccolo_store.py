@@ -9,6 +9,7 @@ from piccolo.querystring import QueryString
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.event import Event, GrantChanged
+from gateway.domain.lease import CameraStates
 from gateway.domain.retention import EvidenceQuery
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import AuditEntry, Violation, ViolationPatch, ViolationQuery, ViolationRecord
@@ -90,13 +91,13 @@ class PiccoloStore:
         """A camera's rules, or all rules, oldest first."""
         return await cameras.rules(camera_id)
 
-    async def apply(self, records: Sequence[ViolationRecord]) -> Sequence[Event]:
-        """Write spooled records and their outbox events in one transaction; harmless when repeated.
+    async def apply(self, records: Sequence[ViolationRecord], states: Sequence[CameraStates] = ()) -> Sequence[Event]:
+        """Write spooled records, events and rule states in one transaction; harmless when repeated; see `Store.apply`.
 
         Returns:
             The events that this call wrote, in order; a record that was there already gives none.
         """
-        return await apply_records(self._engine, records, self._clock.utcnow())
+        return await apply_records(self._engine, records, states, self._clock.utcnow())
 
     async def patch_violation(self, violation_id: str, patch: ViolationPatch) -> tuple[Violation, Event]:
         """Change what a person may change, and write the event; `NotFoundError` if there is none."""

@@ -55,8 +55,8 @@ def rule_of(row: Row) -> Rule:
     )
 
 
-def violation_columns(violation: Violation) -> Row:
-    """All columns of a violation.
+def violation_columns(violation: Violation, epoch: int = 0) -> Row:
+    """All columns of a violation that an owner of this epoch recorded.
 
     U+0000, which PostgreSQL's text can't hold, becomes U+FFFD: a label must not keep the spool from draining.
     """
@@ -66,7 +66,7 @@ def violation_columns(violation: Violation) -> Row:
     for name, value in columns.items():
         if isinstance(value, str) and "\0" in value:
             columns[name] = without_nul(value)
-    return columns
+    return columns | {"epoch": epoch}
 
 
 def update_columns(update: ViolationUpdated) -> Row:

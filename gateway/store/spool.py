@@ -11,8 +11,10 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from gateway.domain.clock import Clock, SystemClock
+from gateway.domain.lease import CameraStates
 from gateway.domain.violation import ClipTaken, ViolationOpened, ViolationRecord
 from gateway.errors import SpoolError
+from gateway.store import spool_leases
 from gateway.store.group_commit import GroupCommitter
 from gateway.store.spool_file import open_spool_file
 
@@ -40,6 +42,7 @@ class SqliteSpool:
         self._committer = committer
         self._folder = folder
         self._min_free_bytes = min_free_bytes
+        self._carries = False  # a gateway that is alone asks for nothing to carry
 
     @classmethod
     async def open(
@@ -71,7 +74,7 @@ class SqliteSpool:
         committer = GroupCommitter(partial(open_spool_file, path, limit_bytes, clock or SystemClock()))
         spool = cls(committer, path.parent, min_free_bytes)
         try:
-            await spool.depth()
+            spool._carries = bool(await spool.load_epochs())
         except BaseException:
             await spool.close()
             raise
@@ -103,6 +106,7 @@ class SqliteSpool:
             connection.executemany("INSERT OR REPLACE INTO rule_state VALUES (?, ?, ?)", rows)
             connection.executemany("INSERT OR IGNORE INTO awaited_clip VALUES (?)", awaited)
             connection.executemany("DELETE FROM awaited_clip WHERE violation_id = ?", taken)
+            spool_leases.note_changes(connection, {camera_id for camera_id, _ in states})
 
         await self._run(write)
 
@@ -112,9 +116,50 @@ class SqliteSpool:
         Raises:
             SpoolError: Nothing was dropped.
         """
-        await self._run(
-            _query("DELETE FROM rule_state WHERE camera_id = ?1 AND (?2 IS NULL OR rule_id = ?2)", camera_id, rule_id)
-        )
+
+        def forget(connection: sqlite3.Connection) -> None:
+            which = "DELETE FROM rule_state WHERE camera_id = ?1 AND (?2 IS NULL OR rule_id = ?2)"
+            connection.execute(which, (camera_id, rule_id))
+            spool_leases.note_changes(connection, [camera_id])
+
+        await self._run(forget)
+
+    async def load_epochs(self) -> Mapping[str, int]:
+        """Under which epoch each camera was adopted, by camera id."""
+        return dict(await self._run(_query("SELECT camera_id, epoch FROM lease")))
+
+    async def adopt(self, camera_id: str, epoch: int, states: Mapping[str, bytes] | None) -> None:
+        """Note a camera's epoch and carry its states from now on; see `Spool.adopt`.
+
+        Raises:
+            SpoolError: Nothing was changed.
+        """
+        self._carries = True
+        await self._run(lambda connection: spool_leases.adopt(connection, camera_id, epoch, states))
+
+    async def disown(self, camera_id: str) -> None:
+        """Drop a camera's states and its epoch.
+
+        Raises:
+            SpoolError: Nothing was dropped.
+        """
+        await self._run(lambda connection: spool_leases.disown(connection, camera_id))
+
+    async def uncarried(self, after: int) -> Sequence[CameraStates]:
+        """States of adopted cameras that the database doesn't have; none while a record after this one waits.
+
+        Raises:
+            SpoolError: The file can't be read.
+        """
+        return await self._run(lambda connection: spool_leases.uncarried(connection, after)) if self._carries else []
+
+    async def note_carried(self, states: Sequence[CameraStates]) -> None:
+        """The database has these states, or wants them no more.
+
+        Raises:
+            SpoolError: Nothing was changed.
+        """
+        await self._run(lambda connection: spool_leases.note_carried(connection, states))
 
     async def awaited_clips(self) -> Sequence[str]:
         """Ids of the violations that opened saying their clip is being recorded, and of which nothing came since.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.domain.clock import Clock
 from gateway.errors import SpoolError, SpoolInUseError
+from gateway.store import spool_leases
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +82,10 @@ def _check_and_create(connection: sqlite3.Connection, path: Path) -> None:
         raise SpoolError(
             f"a newer gateway wrote the spool {path} (format {version}, not {SCHEMA_VERSION}): use that one"
         )
-    if version < SCHEMA_VERSION:  # else nothing is written: what is in a spool on a full disk can be read
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    (leases,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'lease'").fetchone()
+    if version < SCHEMA_VERSION or not leases:  # else nothing is written: a spool on a full disk can be read
+        schema = f"{_SCHEMA} {spool_leases.SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};"
+        connection.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
 
 
 def _primary_code(error: sqlite3.Error) -> int:

@@ -54,7 +54,10 @@ class RuleRow(Table, tablename="rule"):
 
 
 class ViolationRow(Table, tablename="violation"):
-    """A violation; stays when its camera or rule goes, so that nothing is referenced."""
+    """A violation; stays when its camera or rule goes, so that nothing is referenced.
+
+    `epoch` is that of the camera's owner who recorded it, `cut_off` whether it only ended as that one lost the camera.
+    """
 
     id = Varchar(length=ID_LENGTH, primary_key=True)
     camera_id = Varchar(length=ID_LENGTH)
@@ -86,8 +89,34 @@ class ViolationRow(Table, tablename="violation"):
     clip = Text(default=_NO_EVIDENCE)
     evidence_deleted_at = Timestamptz(null=True, default=None)
     note = Text()
+    epoch = BigInt(default=0)
+    cut_off = Boolean(default=False)
     created_at = Timestamptz()
     updated_at = Timestamptz()
+
+
+class TwinRow(Table, tablename="violation_twin"):
+    """An id under which a replica recorded a part of an episode that is on record as another violation."""
+
+    id = Varchar(length=ID_LENGTH, primary_key=True)
+    violation_id = Varchar(length=ID_LENGTH, index=True)
+
+
+class ReplicaRow(Table, tablename="replica"):
+    """A gateway that lives until a time of the database's clock; `instance` tells its lives apart."""
+
+    name = Text(primary_key=True)
+    instance = Text()
+    held_until = Timestamptz()
+
+
+class LeaseRow(Table, tablename="camera_lease"):
+    """Who has a camera: nobody, once its replica's row is gone. Outlives the camera until its episodes are ended."""
+
+    camera_id = Varchar(length=ID_LENGTH, primary_key=True)
+    owner = ForeignKey(ReplicaRow, on_delete=OnDelete.set_null, null=True, default=None, index=True)
+    epoch = BigInt(default=0)
+    states = Text(default="{}")  # JSON: states of the camera's rules, by rule id, themselves as text
 
 
 class AuditRow(Table, tablename="violation_audit"):
@@ -153,6 +182,9 @@ TABLES: tuple[type[Table], ...] = (
     CameraRow,
     RuleRow,
     ViolationRow,
+    TwinRow,
+    ReplicaRow,
+    LeaseRow,
     AuditRow,
     OutboxRow,
     WebhookRow,

@@ -16,7 +16,7 @@ from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
 from gateway.store.outbox import OutboxEntry, write_events
 from gateway.store.rows import Changes, only_row, violation_of, without_nul
-from gateway.store.tables import ViolationRow
+from gateway.store.tables import TwinRow, ViolationRow
 
 
 @database_call
@@ -41,8 +41,10 @@ async def patch_violation(
 
 @database_call
 async def violation(violation_id: str) -> Violation:
-    """One violation; `NotFoundError` if there is none."""
+    """One violation, also by the id of a twin; `NotFoundError` if there is none."""
     rows = await ViolationRow.select().where(ViolationRow.id == violation_id)
+    if not rows and (twins := await TwinRow.select().where(TwinRow.id == violation_id)):
+        rows = await ViolationRow.select().where(ViolationRow.id == twins[0]["violation_id"])
     return violation_of(only_row(rows, "violation", violation_id))
 
 

@@ -18,6 +18,7 @@ from gateway.domain.camera import CameraSettings
 from gateway.domain.clock import SystemClock
 from gateway.domain.definitions import ZonePresence
 from gateway.domain.event import EventType
+from gateway.domain.lease import CameraStates
 from gateway.domain.ports import Store
 from gateway.domain.retention import EvidenceQuery
 from gateway.domain.rule import RuleSettings, Severity
@@ -262,6 +263,16 @@ async def test_an_end_sets_time_and_peak_score_once(store: Store) -> None:
     assert violation.score == 0.9
 
 
+async def test_records_and_states_of_a_replica_are_taken_by_any_database(store: Store) -> None:
+    record = msgspec.structs.replace(opened(), epoch=3)
+    end = msgspec.structs.replace(closed(record.violation), epoch=3, cut_off=True)
+    states = CameraStates(camera_id=record.violation.camera_id, epoch=3, states={"rule": b"{}"}, version=1)
+
+    for expected in ([EventType.VIOLATION_OPENED, EventType.VIOLATION_CLOSED], []):
+        assert [event.type for event in await store.apply([record, end], [states])] == expected
+    assert (await store.violation(record.violation.id)).ended_at == end.ended_at
+
+
 async def test_a_better_frame_and_a_clip_change_a_violation_once_each(store: Store) -> None:
     record = opened()
     await store.apply([record])
@@ -273,7 +284,7 @@ async def test_a_better_frame_and_a_clip_change_a_violation_once_each(store: Sto
     assert [event.type for event in events] == [EventType.VIOLATION_UPDATED] * 2
     assert list(again) == []
     changed = await store.violation(record.violation.id)
-    expected = {name: getattr(batch[0], name) for name in batch[0].__struct_fields__ if name != "at"}
+    expected = {name: getattr(batch[0], name) for name in batch[0].__struct_fields__ if name not in ("at", "epoch")}
     assert changed == msgspec.structs.replace(record.violation, **expected, clip=batch[1].clip, updated_at=batch[1].at)
 
 

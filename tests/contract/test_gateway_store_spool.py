@@ -112,3 +112,39 @@ async def test_a_commit_whose_caller_gave_up_does_not_hold_up_the_next(spool: Sp
     await spool.commit([opened()], {})
 
     assert await spool.depth() == 2
+
+
+async def test_states_of_an_adopted_camera_are_carried_once_no_record_is_behind(spool: Spool) -> None:
+    await spool.commit([], {("a", "1"): b"before", ("b", "1"): b"not adopted"})
+    await spool.adopt("a", 7, {"1": b"theirs", "2": b"{}"})
+    assert await spool.load_epochs() == {"a": 7}
+    (waiting,) = await spool.uncarried(0)
+    assert (waiting.camera_id, waiting.epoch, waiting.states) == ("a", 7, {"1": b"theirs", "2": b"{}"})
+
+    await spool.note_carried([waiting])
+    assert list(await spool.uncarried(0)) == []
+    await spool.commit([opened()], {("a", "1"): b"mine"})
+    assert list(await spool.uncarried(0)) == [], "the record goes first"
+    ((number, _),) = await spool.oldest(1)
+    (waiting,) = await spool.uncarried(number)
+    assert waiting.states["1"] == b"mine"
+
+
+async def test_a_change_while_states_are_carried_is_carried_next(spool: Spool) -> None:
+    await spool.adopt("a", 1, {"1": b"first"})
+    (waiting,) = await spool.uncarried(0)
+    await spool.commit([], {("a", "1"): b"second"})
+    await spool.note_carried([waiting])
+    assert [each.states for each in await spool.uncarried(0)] == [{"1": b"second"}]
+    await spool.adopt("a", 2, None)
+    await spool.note_carried([waiting])
+    assert [(each.epoch, each.states) for each in await spool.uncarried(0)] == [(2, {"1": b"second"})]
+
+
+async def test_a_camera_without_states_is_carried_too_and_one_that_is_disowned_is_not(spool: Spool) -> None:
+    await spool.adopt("a", 3, None)
+    assert [(each.camera_id, each.states) for each in await spool.uncarried(0)] == [("a", {})]
+    await spool.commit([], {("a", "1"): b"1"})
+    await spool.disown("a")
+    assert list(await spool.uncarried(0)) == []
+    assert (await spool.load_epochs(), await spool.load_rule_states()) == ({}, {})

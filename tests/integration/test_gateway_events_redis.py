@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,10 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 @contextlib.asynccontextmanager
-async def _replica(redis: PrivateRedis, api: Api, database: int = 0) -> AsyncIterator[RedisEventBus]:
-    bus = RedisEventBus(redis.url.replace("/0", f"/{database}"), api.store)
+async def _replica(
+    redis: PrivateRedis, api: Api, database: int = 0, on_cameras: Callable[[], None] = lambda: None
+) -> AsyncIterator[RedisEventBus]:
+    bus = RedisEventBus(redis.url.replace("/0", f"/{database}"), api.store, on_cameras=on_cameras)
     task = asyncio.create_task(bus.run())
     try:
         yield bus
@@ -96,3 +98,27 @@ async def test_sites_on_one_redis_are_kept_apart_by_its_databases(redis: Private
 def test_a_url_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
         RedisEventBus("http://redis", None)  # type: ignore[arg-type]
+
+
+async def test_a_replica_that_says_to_look_at_the_cameras_is_heard_by_the_others_alone(
+    redis: PrivateRedis, api: Api
+) -> None:
+    heard: list[str] = []
+    looked = asyncio.Event()
+
+    def other_hears() -> None:
+        heard.append("other")
+        looked.set()
+
+    async with (
+        _replica(redis, api, lambda: heard.append("one")) as one,
+        _replica(redis, api, other_hears) as other,
+    ):
+        listener = other.listen()
+        async with asyncio.timeout(20):
+            while not looked.is_set():  # the other may not have subscribed yet
+                one.announce_cameras()
+                await asyncio.sleep(0.05)
+        one.publish(await api.store.apply([opened()]))
+        assert await _next(listener) == 1
+    assert "one" not in heard

@@ -167,3 +167,21 @@ async def test_after_a_failure_the_connection_is_another_one(tmp_path: Path) -> 
     await committer.close()
 
     assert len(connections) == 2
+
+
+async def test_epochs_and_what_is_to_be_carried_outlive_a_restart(tmp_path: Path) -> None:
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        await spool.adopt("a", 3, {"rule": b"{}"})
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        assert await spool.load_epochs() == {"a": 3}
+        assert [each.camera_id for each in await spool.uncarried(0)] == ["a"]
+
+
+async def test_a_spool_of_the_version_before_gets_its_epochs(tmp_path: Path) -> None:
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        await spool.commit([], {("a", "rule"): b"{}"})
+    with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as connection:
+        connection.execute("DROP TABLE lease")
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        await spool.adopt("a", 1, None)
+        assert [each.states for each in await spool.uncarried(0)] == [{"rule": b"{}"}]

@@ -101,6 +101,15 @@ async def stored_at(url: str) -> list[Stored]:
     return [Stored(row["id"], (row["camera_id"], row["label"]), row["told"]) for row in rows]
 
 
+async def twins_at(url: str) -> dict[str, str]:
+    """The violation that an id was merged into, of all that were, read past the gateway."""
+    connection = await asyncpg.connect(url)
+    try:
+        return {row["id"]: row["violation_id"] for row in await connection.fetch("SELECT * FROM violation_twin")}
+    finally:
+        await connection.close()
+
+
 _STORED = """
 SELECT id, camera_id, label,
     (SELECT count(*) FROM outbox WHERE type = 'violation.opened' AND {id} = violation.id) AS told

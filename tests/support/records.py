@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from gateway.domain.lease import CameraStates
 from gateway.domain.violation import ClipTaken, ViolationOpened, ViolationRecord
 from gateway.errors import NotFoundError, SpoolError, StoreError
 
@@ -19,6 +20,7 @@ class MemorySpool:
         self.failures = 0
         self.records: list[ViolationRecord] = []
         self.states: dict[tuple[str, str], bytes] = {}
+        self.epochs: dict[str, int] = {}
 
     async def load_rule_states(self) -> Mapping[tuple[str, str], bytes]:
         return dict(self.states)
@@ -39,6 +41,35 @@ class MemorySpool:
         opened = [record.violation for record in self.records if isinstance(record, ViolationOpened)]
         taken = {record.id for record in self.records if isinstance(record, ClipTaken)}
         return [violation.id for violation in opened if violation.clip.is_awaited and violation.id not in taken]
+
+    async def load_epochs(self) -> Mapping[str, int]:
+        return dict(self.epochs)
+
+    async def adopt(self, camera_id: str, epoch: int, states: Mapping[str, bytes] | None) -> None:
+        self.epochs[camera_id] = epoch
+        if states is not None:
+            await self.forget_rule_states(camera_id)
+            self.states |= {(camera_id, rule_id): state for rule_id, state in states.items()}
+
+    async def disown(self, camera_id: str) -> None:
+        self.epochs.pop(camera_id, None)
+        await self.forget_rule_states(camera_id)
+
+    async def uncarried(self, after: int) -> Sequence[CameraStates]:
+        if len(self.records) > after:
+            return []
+        return [
+            CameraStates(
+                camera_id=camera_id,
+                epoch=epoch,
+                version=1,
+                states={rule_id: state for (camera, rule_id), state in self.states.items() if camera == camera_id},
+            )
+            for camera_id, epoch in self.epochs.items()
+        ]
+
+    async def note_carried(self, states: Sequence[CameraStates]) -> None:
+        self.events.append(f"carried {len(states)}")
 
     async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
         return list(enumerate(self.records[:limit], start=1))

@@ -32,20 +32,29 @@ class ScriptedGateway:
     Args:
         data_dir: The gateway's folder.
         env: Further environment variables of the process.
+        history: Where what happens is written, shared with other gateways; a file of its own in the folder without.
+        timeout_s: A call without an answer is given up then.
     """
 
-    def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        env: Mapping[str, str] | None = None,
+        history: History | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
         self.data_dir = data_dir
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self._env = {**(env or {}), "RUTH_AI_HEARTBEAT_S": str(HEARTBEAT_S)}
         data_dir.mkdir(parents=True, exist_ok=True)
         (data_dir / "ruth.toml").touch()
-        self.history = History(data_dir / "history.jsonl")
+        self.history = history or History(data_dir / "history.jsonl")
+        self._timeout_s = timeout_s
         self.process: BaseProcess | None = None
         self._labels = iter(())
         self._camera = ""
-        self._frame_times = itertools.count(time.time(), STEP_S)
+        self._frame_times: Iterator[float] = itertools.count(time.time(), STEP_S)
 
     def start(self, point: str = "", passing: int = 1, *, broken: bool = False, fresh: bool = False) -> None:
         """Start it, to die at a failpoint unless that is empty; doesn't wait."""
@@ -59,6 +68,10 @@ class ScriptedGateway:
             broken=broken,
             fresh=fresh,
         )
+
+    def share_frame_times(self, frame_times: Iterator[float]) -> None:
+        """Take the times of pictures from a sequence that other gateways' pictures are in, too."""
+        self._frame_times = frame_times
 
     @property
     def alive(self) -> bool:
@@ -82,7 +95,7 @@ class ScriptedGateway:
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
         """Status and JSON of a call; status 0 where no answer came."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._timeout_s)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

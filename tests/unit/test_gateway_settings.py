@@ -84,6 +84,8 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "mqtt_ca": "-----BEGIN CERTIFICATE-----",
         "mqtt_topic": "site/ruth",
         "mqtt_discovery": "none",
+        "replica": "gateway-1",
+        "lease_s": "9.0",
     }
     assert values.keys() == VARIABLES.keys() == set(Settings.__struct_fields__) - {"adaptation"}
     settings = load({VARIABLES[name]: value for name, value in values.items()})

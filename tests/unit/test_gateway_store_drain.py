@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.event import Event
+from gateway.domain.lease import CameraStates
 from gateway.domain.violation import ViolationQuery, ViolationRecord
 from gateway.errors import DatabaseError
 from gateway.events.bus import MemoryEventBus
@@ -25,12 +26,12 @@ class FailingStore(PiccoloStore):
     failures: int = 0
     after_commit: bool = False
 
-    async def apply(self, records: Sequence[ViolationRecord]) -> Sequence[Event]:
+    async def apply(self, records: Sequence[ViolationRecord], states: Sequence[CameraStates] = ()) -> Sequence[Event]:
         if not self.failures:
-            return await super().apply(records)
+            return await super().apply(records, states)
         self.failures -= 1
         if self.after_commit:
-            await super().apply(records)
+            await super().apply(records, states)
         raise DatabaseError("the connection was lost")
 
 
