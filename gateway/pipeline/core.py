@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uuid_utils
 
+from gateway.allocator import give_back
 from gateway.domain.camera import Camera, CameraSettings, CameraState, CameraStatus
 from gateway.domain.capability import AdaptationTable, Capability
 from gateway.domain.clock import Clock
@@ -328,6 +329,7 @@ class Pipeline:
             states = running.judge.states()
         running.ring.clear()  # megabytes, which mustn't wait for the garbage collector
         self._kept.put(running.camera.id, states)
+        await asyncio.to_thread(give_back)
 
     async def _replace_rules(self, running: RunningCamera, rules: Sequence[Rule]) -> None:
         gone = {rule.id for rule in running.judge.rules} - {rule.id for rule in rules}

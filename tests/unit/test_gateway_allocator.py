@@ -33,3 +33,25 @@ def test_twelve_threads_share_as_many_arenas_as_there_may_be(stated: dict[str, s
     env = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | stated
     done = subprocess.run([sys.executable, "-c", COUNT_ARENAS], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.count("<heap nr=") in arenas, done.stdout
+
+
+GIVE_BACK = """
+import ctypes
+from pathlib import Path
+from gateway.allocator import give_back
+def resident_kib(): return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+blocks = [libc.malloc(60_000) for _ in range(1000)]
+for block in blocks: ctypes.memset(block, 1, 60_000)
+for block in blocks[:-1]: libc.free(block)
+before = resident_kib()
+give_back()
+print(before - resident_kib())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_what_is_free_goes_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", GIVE_BACK], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 50_000
