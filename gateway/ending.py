@@ -23,5 +23,7 @@ async def until_one_ends(*work: Coroutine[None, None, None], again_s: float = 1.
             for task in pending:
                 task.cancel()
             await asyncio.wait(pending, timeout=again_s)
-    for task in done:
-        task.result()
+        failed = [task for task in tasks if not task.cancelled() and task.exception() is not None]  # all are asked
+    for task in failed:
+        if task in done:
+            task.result()
