@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import msgspec
 from redis.asyncio import Redis
@@ -11,11 +11,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.ending import until_one_ends
 from gateway.errors import ConfigurationError, FanOutError, StoreError
 from gateway.masking import mask_secrets
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 TIMEOUT_S = 5.0
+CANCEL_AGAIN_S = 0.1  # redis-py loses every other cancellation that comes while it connects
 REMIND_S = 60.0
 """A failure that stays the same is logged again after this."""
 
@@ -46,7 +48,7 @@ async def ping(redis: Redis) -> None:
 
 
 async def for_ever(
-    exchange: Callable[[], Awaitable[None]], without: str, longest_pause_s: float = LONGEST_PAUSE_S
+    exchange: Callable[[], Coroutine[None, None, None]], without: str, longest_pause_s: float = LONGEST_PAUSE_S
 ) -> None:
     """Begin again after each failure, and wait a random part of a time that doubles ("full jitter").
 
@@ -60,7 +62,7 @@ async def for_ever(
     while True:
         started_s = clock()
         try:
-            await exchange()
+            await until_one_ends(exchange(), again_s=CANCEL_AGAIN_S)
         except (RedisError, OSError, StoreError, msgspec.DecodeError) as error:
             now_s, reason = clock(), mask_secrets(str(error)) or type(error).__name__
             if now_s - started_s > LONGEST_PAUSE_S:

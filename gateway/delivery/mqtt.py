@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TypeAlias
 
 import aiomqtt
@@ -15,6 +15,7 @@ from gateway.delivery.broker import Broker, connected
 from gateway.delivery.topics import OFFLINE, ONLINE, Topics
 from gateway.domain.event import Event, EventType
 from gateway.domain.ports import CursorStore, EventBus, Store
+from gateway.ending import until_one_ends
 from gateway.errors import DeliveryError, RuthError, StoreError
 from gateway.events.follow import follow
 
@@ -83,7 +84,7 @@ class MqttSender:
     async def run(self) -> None:
         """Send until cancelled, or the bus is closed."""
         try:
-            await _until_one_ends(self._try_on())
+            await until_one_ends(self._try_on(), again_s=CANCEL_AGAIN_S)
         finally:
             with contextlib.suppress(StoreError):
                 await self._cursors.release(self._holder)
@@ -121,11 +122,12 @@ class MqttSender:
                 self._fault, self._failures = "", 0
                 _logger.info("events are sent by MQTT", extra={"broker": str(self._broker), "after": cursor})
                 sent: _Sent = asyncio.Queue(WINDOW)
-                await _until_one_ends(
+                await until_one_ends(
                     self._send_events(client, cursor, sent),
                     self._settle(announcer, sent),
                     self._hear(client, announcer),
                     self._keep_up(announcer),
+                    again_s=CANCEL_AGAIN_S,
                 )
             finally:
                 client.timeout = GOODBYE_S
@@ -185,19 +187,3 @@ def _let_go(publishing: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -
     publishing.discard(task)
     if not task.cancelled():
         task.exception()
-
-
-async def _until_one_ends(*work: Coroutine[None, None, None]) -> None:
-    """Do several things until the first one ends, and end as it did."""
-    tasks = {asyncio.ensure_future(each) for each in work}
-    done: set[asyncio.Task[None]] = set()
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        # More than once: Python 3.11's `wait_for`, beneath aiomqtt, may lose a cancellation (python/cpython#86296).
-        while pending := {task for task in tasks if not task.done()}:
-            for task in pending:
-                task.cancel()
-            await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
-    for task in done:
-        task.result()

@@ -33,13 +33,22 @@ async def _replica(
     redis: PrivateRedis, api: Api, database: int = 0, on_cameras: Callable[[], None] = lambda: None
 ) -> AsyncIterator[RedisEventBus]:
     bus = RedisEventBus(redis.url.replace("/0", f"/{database}"), api.store, on_cameras=on_cameras)
+    listening = _listening(redis, database)
     task = asyncio.create_task(bus.run())
     try:
+        async with asyncio.timeout(10):
+            while _listening(redis, database) == listening:  # noqa: ASYNC110 - what Redis has
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # by then it has told the newest event
         yield bus
     finally:
         bus.close()
         task.cancel()
         await asyncio.wait({task})
+
+
+def _listening(redis: PrivateRedis, database: int) -> str:
+    return redis.command("pubsub", "numsub", f"ruth-ai:{database}:events")
 
 
 async def _next(events: AsyncIterator[Event]) -> int:
@@ -82,6 +91,16 @@ async def test_an_event_of_this_replica_comes_once(redis: PrivateRedis, api: Api
         async with asyncio.timeout(20):
             numbers = [(await anext(listener)).number]
         assert numbers == [2]
+
+
+async def test_it_ends_whenever_it_is_told_to_even_while_it_connects(redis: PrivateRedis, api: Api) -> None:
+    for turn in range(40):
+        bus = RedisEventBus(redis.url, api.store)
+        task = asyncio.create_task(bus.run())
+        await asyncio.sleep(0.0005 * (turn % 20))
+        task.cancel()
+        _, running = await asyncio.wait({task}, timeout=5)
+        assert not running
 
 
 async def test_sites_on_one_redis_are_kept_apart_by_its_databases(redis: PrivateRedis, api: Api) -> None:

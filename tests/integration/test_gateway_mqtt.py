@@ -96,7 +96,7 @@ async def test_events_come_once_in_order_and_with_their_numbers(
     await api.record(a_violation())  # before anybody asked for MQTT
     async with _running(_sender(api, broker)) as sender:
         await _until(lambda: _is_online(listener))
-        await sender.ping()
+        await _until_well(sender)
         violations = [a_violation(camera_id=f"camera-{number % 3}") for number in range(20)]
         for violation in violations:
             await api.record(violation)
@@ -130,7 +130,7 @@ async def test_one_replica_sends_and_the_other_takes_over(api: Api, broker: Priv
             await _until(lambda: _is_online(listener))
             await api.record(a_violation())
             await _until(lambda: listener.numbers() == [1])
-            await asyncio.gather(first.ping(), second.ping())
+            await asyncio.gather(_until_well(first), _until_well(second))
         await api.record(a_violation())
         await _until(lambda: listener.numbers() == [1, 2])
         await _until(lambda: _is_online(listener))
@@ -172,7 +172,7 @@ async def test_a_broker_that_hangs_is_found_out_and_holds_nothing_up(
             task = next(task for task in asyncio.all_tasks() if task.get_name() == "mqtt under test")
             task.cancel()
             await asyncio.wait({task})
-            assert asyncio.get_running_loop().time() - began_s < 4
+            assert asyncio.get_running_loop().time() - began_s < 6  # of the 10 s that a gateway has to end
 
 
 async def _happen(api: Api, times: int) -> None:
