@@ -130,8 +130,8 @@ async def test_a_replica_that_says_to_look_at_the_cameras_is_heard_by_the_others
         looked.set()
 
     async with (
-        _replica(redis, api, lambda: heard.append("one")) as one,
-        _replica(redis, api, other_hears) as other,
+        _replica(redis, api, on_cameras=lambda: heard.append("one")) as one,
+        _replica(redis, api, on_cameras=other_hears) as other,
     ):
         listener = other.listen()
         async with asyncio.timeout(20):
