@@ -302,8 +302,13 @@ class Pipeline:
 
     def _reader(self, running: RunningCamera) -> CameraReader:
         settings, loop = running.camera.settings, asyncio.get_running_loop()
+
+        def hand_over(frame: Frame) -> None:
+            if running.mailbox.put(frame):
+                _call(loop, self._frames.collect, running)
+
         listener = Listener(
-            frame=lambda frame: _call(loop, self._frames.offer, running, frame),
+            frame=hand_over,
             state=lambda state, reason: _call(loop, self._camera_state, running, state, reason),
             crash=lambda error: _call(loop, self._reader_crashed, running, error),
         )

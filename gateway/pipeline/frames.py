@@ -77,6 +77,15 @@ class FrameLoop:
         self._retries = RetryBudget()
         self._wake: asyncio.TimerHandle | None = None
 
+    def collect(self, running: RunningCamera) -> None:
+        """Take what waits in a camera's mailbox."""
+        frame, replaced = running.mailbox.take()
+        if replaced and self._is_running(running):
+            running.pending += len(replaced)
+            self.settle_drops([Drop(running.key, index, DropCause.REPLACED) for index in replaced])
+        if frame is not None:
+            self.offer(running, frame)
+
     def offer(self, running: RunningCamera, frame: Frame) -> None:
         """Take a frame that passed its camera's gate."""
         if not self._is_running(running):

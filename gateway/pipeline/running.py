@@ -11,6 +11,7 @@ from gateway.domain.clock import from_unix
 from gateway.pipeline.blindness import Blindness
 from gateway.pipeline.clips import ring_for
 from gateway.pipeline.judge import Judge
+from gateway.pipeline.mailbox import Mailbox
 from gateway.scheduler import Grant, SubscriptionKey
 from gateway.sources import CameraReader
 from gateway.sources.packets import PacketRing
@@ -32,6 +33,7 @@ class RunningCamera:
         reader: The thread that reads it.
         state: What its source is doing.
         reason: Why, in words for a person.
+        mailbox: Its newest frame on its way from the reader's thread.
         pending: Frames offered to the scheduler whose fate isn't known yet.
         inferred: Frames inferred since it was started.
         dropped: Frames dropped since then, by cause.
@@ -48,6 +50,7 @@ class RunningCamera:
     reader: CameraReader = field(init=False)
     state: CameraState = CameraState.CONNECTING
     reason: str = ""
+    mailbox: Mailbox = field(default_factory=Mailbox)
     pending: int = 0
     inferred: int = 0
     last_time_s: float | None = None
