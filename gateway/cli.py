@@ -133,7 +133,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     if options.port is not None:
         settings = msgspec.structs.replace(settings, port=options.port)
     configure_logging(settings.log_level, settings.log_format)
-    limit_arenas()
+    limit_arenas(settings.malloc_arenas)
     return uvloop.run(serve(settings))
 
 

@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         runtime_token: What a runtime must show to register; None lets any runtime register (only in dev and test).
         heartbeat_interval_s: What runtimes are asked to keep to; three misses and a runtime is out.
         model_socket_dir: Folder of the models' Unix sockets; None for no sockets.
+        malloc_arenas: Arenas of glibc's allocator that all threads share; 0 for no limit.
         workers: Threads that scale frames to large canvases.
         media_dir: Folder that the files of cameras must lie in; None for anywhere (only in dev and test).
         hardware_decoding: Where streams are decoded: `none` (the CPU) or `cuda`.
@@ -102,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     runtime_token: str | None = None
     heartbeat_interval_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
     model_socket_dir: Path | None = None
+    malloc_arenas: Annotated[int, msgspec.Meta(ge=0)] = 2
     workers: Count = 2
     media_dir: Path | None = None
     hardware_decoding: HardwareDecoding = HardwareDecoding.NONE
@@ -182,6 +184,7 @@ VARIABLES: Mapping[str, str] = {
     "runtime_token": "RUTH_AI_RUNTIME_TOKEN",
     "heartbeat_interval_s": "RUTH_AI_HEARTBEAT_S",
     "model_socket_dir": "RUTH_AI_MODEL_SOCKET_DIR",
+    "malloc_arenas": "MALLOC_ARENA_MAX",
     "workers": "RUTH_AI_SCALE_WORKERS",
     "media_dir": "RUTH_AI_MEDIA_DIR",
     "hardware_decoding": "RUTH_AI_HARDWARE_DECODING",

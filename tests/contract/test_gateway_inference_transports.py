@@ -17,7 +17,7 @@ from gateway.inference.http_transport import HttpTransport
 from gateway.inference.shared_memory import SharedRegion
 from gateway.inference.transport import Call, InferenceTransport, Region
 from tests.support.contract_models import HEIGHT, ROWS, WIDTH, publish_failing, publish_telling
-from tests.support.triton_server import RunningTriton, eventually, free_ports, running_triton
+from tests.support.triton_server import RunningTriton, eventually, free_ports, freeze, running_triton
 
 FRAME = WIDTH * ROWS
 SLOT = FRAME + 64
@@ -175,7 +175,7 @@ async def test_a_server_that_stops_is_a_time_out_and_one_that_goes_on_answers(
 ):
     request = transport.prepare(inline(picture(1, 2)))
     await request.send(10.0)
-    os.kill(triton.server_pid(), signal.SIGSTOP)
+    freeze(triton.server_pid())
     try:
         with pytest.raises(InferenceTimeoutError):
             await request.send(0.1)

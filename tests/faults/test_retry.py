@@ -5,7 +5,7 @@ import signal
 
 from tests.support.contract_models import publish_blind
 from tests.support.running_gateway import running_gateway
-from tests.support.triton_server import eventually, running_triton
+from tests.support.triton_server import eventually, freeze, running_triton
 
 
 def test_frames_on_their_way_to_a_killed_server_are_answered_by_another(tmp_path):
@@ -22,7 +22,7 @@ def test_frames_on_their_way_to_a_killed_server_are_answered_by_another(tmp_path
         on_first = [c for c in cameras if gateway.status(c)["runtime_id"] == "first"]
         assert on_first, "cameras are spread over both"
         server = first.server_pid()
-        os.kill(server, signal.SIGSTOP)
+        freeze(server)
         eventually(lambda: flying(gateway) > 0, 5)
         os.kill(server, signal.SIGKILL)
         eventually(lambda: "ruth_ai_inference_retries_total" in gateway.fetch("/metrics").decode(), 10)

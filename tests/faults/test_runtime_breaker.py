@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.contract_models import publish_blind, publish_failing
 from tests.support.running_gateway import running_gateway
-from tests.support.triton_server import eventually, running_triton
+from tests.support.triton_server import eventually, freeze, running_triton
 
 HANG_S = 3.0  # longer than a frame's time-out on a CPU
 
@@ -85,7 +85,7 @@ def dispatched(gateway):
 def stopped(pid):
     """Keep a process stopped during the block, and for `HANG_S` at least."""
     began_s = time.monotonic()
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         yield
         time.sleep(max(0.0, began_s + HANG_S - time.monotonic()))

@@ -17,7 +17,7 @@ from gateway.inference.grpc_transport import GrpcTransport
 from gateway.inference.http_transport import HttpTransport
 from tests.support.contract_models import publish_blind
 from tests.support.pictures import a_frame
-from tests.support.triton_server import RunningTriton, free_ports, running_triton
+from tests.support.triton_server import RunningTriton, free_ports, freeze, running_triton
 
 SLOTS = 2
 
@@ -42,9 +42,11 @@ async def connected(triton: RunningTriton, http_url: str | None, why_inline: str
             workers=workers,
             on_change=lambda: None,
         )
-        await made.connect()
-        yield made
-        await made.close()
+        try:
+            await made.connect()
+            yield made
+        finally:
+            await made.close()
 
 
 WAYS = {
@@ -87,7 +89,7 @@ async def test_large_canvases_are_scaled_elsewhere(triton: RunningTriton, monkey
 async def test_a_server_that_answers_no_slot_is_away_until_it_answers(triton: RunningTriton):
     async with connected(triton, triton.http_url) as made:
         await made.infer("blind", a_frame(), 10.0)
-        os.kill(triton.server_pid(), signal.SIGSTOP)
+        freeze(triton.server_pid())
         try:
             for _ in range(SLOTS):
                 with pytest.raises(InferenceTimeoutError):

@@ -128,6 +128,13 @@ def carriers(text: str) -> dict[int, str]:
     return found
 
 
+def freeze(pid: int) -> None:
+    """Stop a process, and wait until none of its threads runs: that takes a moment on a busy machine."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    eventually(lambda: all("State:\tT" in (task / "status").read_text() for task in tasks.iterdir()), 10)
+
+
 def free_ports(count: int) -> list[int]:
     """TCP ports that were free a moment ago."""
     with contextlib.ExitStack() as stack:

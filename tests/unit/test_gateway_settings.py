@@ -56,6 +56,7 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "runtime_token": SECRET,
         "heartbeat_interval_s": "1.5",
         "model_socket_dir": "/run/ruth",
+        "malloc_arenas": "4",
         "workers": "9",
         "media_dir": "/srv/clips",
         "hardware_decoding": "cuda",
