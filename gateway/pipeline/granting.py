@@ -55,7 +55,7 @@ class Granting:
         for (camera_id, _), grant in settlement.granted:
             running = self._cameras.get(camera_id)
             if running is not None:
-                running.reader.set_fps(grant.granted_fps or grant.wanted_fps)
+                running.reader.grant(grant.wanted_fps, grant.granted_fps or grant.wanted_fps)
                 self._on_grant(running, grant)
         self._frames.settle_drops(settlement.drops)
         self._frames.pump()

@@ -67,9 +67,9 @@ class CameraReader:
         """Begin to read."""
         self._thread.start()
 
-    def set_fps(self, fps: float) -> None:
-        """Change the rate from the next frame on."""
-        self._gate.fps = fps
+    def grant(self, wanted_fps: float, granted_fps: float) -> None:
+        """Change the rate from the next frame on; see `TurnGate.grant`."""
+        self._gate.grant(wanted_fps, granted_fps)
 
     def push(self, still: Still) -> "Future[bool]":
         """Hand a picture to a `push:` camera; see `PushSource.offer`.

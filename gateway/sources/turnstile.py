@@ -57,6 +57,9 @@ class Turnstile:
 class TurnGate(FpsGate):
     """A camera's FPS gate that also keeps its turn: from before a picture is decoded until its frame waits no longer.
 
+    A source that waits for its turn is held by that alone. Its frame time runs as fast as frames are taken: a rate that
+    is granted on the clock would have it decode pictures in vain, and would have a clip's results depend on the load.
+
     Args:
         fps: Frames per second let through.
         turnstile: Where turns are taken.
@@ -66,13 +69,22 @@ class TurnGate(FpsGate):
         super().__init__(fps)
         self._turnstile = turnstile
         self._lock = threading.Lock()
+        self._wanted_fps = fps
+        self._takes_turns = False
         self._turn_unused = False
         self._waiting_turns = 0
         self._none_waits = threading.Event()
         self._none_waits.set()
 
+    def grant(self, wanted_fps: float, granted_fps: float) -> None:
+        """Set the rate from the next frame on; may be called from any thread."""
+        self._wanted_fps = wanted_fps
+        self.fps = wanted_fps if self._takes_turns else granted_fps
+
     def wait_turn(self, stopped: Callable[[], bool]) -> bool:
         """Wait until the camera's last frame has left and it is this camera's turn; at once if its turn is unused."""
+        if not self._takes_turns:
+            self._takes_turns, self.fps = True, self._wanted_fps
         if self._turn_unused:
             return True
         while not self._none_waits.wait(LOOK_S):

@@ -262,7 +262,7 @@ def test_a_changed_rate_holds_from_the_next_frame_on(run, heard: Heard):
     source.steps = steps()
     started = run(source, fps=0.1)
     assert gave.wait(WAIT_S)
-    started.set_fps(1000)
+    started.grant(1000, 1000)
     go_on.set()
     frames = [frame for what, frame in heard.until("ended") if what == "frame"]
     assert [frame.time_s - START.timestamp() for frame in frames] == [0, *range(5, 20)]
