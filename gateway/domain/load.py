@@ -102,7 +102,7 @@ def load_between(before: RuntimeCounters, after: RuntimeCounters) -> RuntimeLoad
 
 BUSY, CALM = 0.85, 0.7
 LATE_SHARE = 0.05
-LOOKS_TO_CUT, LOOKS_TO_RAISE = 2, 3
+LOOKS_TO_CUT, LOOKS_TO_RAISE, LOOKS_TO_PROBE = 2, 3, 20
 DEAD_BAND = 0.9
 RAISE = 0.1
 LEAST_FPS = 1.0
@@ -115,7 +115,8 @@ class LimitCorrection:
     this gateway's frames without an answer in time. `LOOKS_TO_CUT` such looks, and a limit clearly above what was
     answered, bring it down to the best of them; without being busy, which may pass, to half at most. `LOOKS_TO_RAISE`
     looks in a row at a runtime with time to spare (`CALM`) let it rise by a tenth of the whole each, and double at
-    most. In between nothing changes, so that noise moves nothing.
+    most. One that answers all it is asked for, `LOOKS_TO_PROBE` looks in a row, is asked for a tenth more, or what a bad
+    moment took would be held back for good. In between nothing changes, so that noise moves nothing.
 
     Attributes:
         reason: Why less is asked for than allowed, in words for a person; empty when not.
@@ -126,6 +127,7 @@ class LimitCorrection:
         self._max_fps: float | None = None
         self._overloaded: deque[RuntimeLoad] = deque(maxlen=LOOKS_TO_CUT)
         self._calm = 0
+        self._held_back = 0
 
     def observe(self, load: RuntimeLoad, allowed: RuntimeLimits) -> None:
         """Take one look into account."""
@@ -142,8 +144,13 @@ class LimitCorrection:
             floor_fps = least_fps if load.utilization >= BUSY else max(least_fps, now_fps / 2)
             if seen_fps < now_fps * DEAD_BAND:
                 self._set(max(seen_fps, floor_fps), allowed, overload)
+                self._held_back = 0
         elif self._calm >= LOOKS_TO_RAISE and self._max_fps is not None:
             self._set(min(2 * now_fps, now_fps + RAISE * allowed.max_fps), allowed, self.reason)
+        self._held_back = self._held_back + 1 if self._holds_back(load, now_fps) else 0
+        if self._held_back == LOOKS_TO_PROBE:
+            self._set(now_fps * (1 + RAISE), allowed, self.reason)
+            self._held_back = 0
 
     def limits(self, allowed: RuntimeLimits, largest_batch: int) -> RuntimeLimits:
         """The limits to keep to.
@@ -159,6 +166,11 @@ class LimitCorrection:
             max_camera_fps=min(allowed.max_camera_fps, max_fps),
             batch_size=min(allowed.batch_size, largest_batch or allowed.batch_size),
         )
+
+    def _holds_back(self, load: RuntimeLoad, now_fps: float) -> bool:
+        """Whether the limit, and not the runtime, may be what keeps it from answering more."""
+        in_time = not load.refused and load.late_share < LATE_SHARE
+        return self._max_fps is not None and in_time and load.answered_fps >= now_fps * DEAD_BAND
 
     def _fps(self, allowed: RuntimeLimits) -> float:
         return allowed.max_fps if self._max_fps is None else min(self._max_fps, allowed.max_fps)

@@ -102,11 +102,16 @@ class SqliteSpool:
         taken = [(record.id,) for record in records if isinstance(record, ClipTaken)]
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany("INSERT INTO record (payload) VALUES (?)", payloads)
-            connection.executemany("INSERT OR REPLACE INTO rule_state VALUES (?, ?, ?)", rows)
-            connection.executemany("INSERT OR IGNORE INTO awaited_clip VALUES (?)", awaited)
-            connection.executemany("DELETE FROM awaited_clip WHERE violation_id = ?", taken)
-            spool_leases.note_changes(connection, {camera_id for camera_id, _ in states})
+            for statement, parameters in (
+                ("INSERT INTO record (payload) VALUES (?)", payloads),
+                ("INSERT OR REPLACE INTO rule_state VALUES (?, ?, ?)", rows),
+                ("INSERT OR IGNORE INTO awaited_clip VALUES (?)", awaited),
+                ("DELETE FROM awaited_clip WHERE violation_id = ?", taken),
+            ):
+                if parameters:  # a statement without any costs half of one with one
+                    connection.executemany(statement, parameters)
+            if states:
+                spool_leases.note_changes(connection, {camera_id for camera_id, _ in states})
 
         await self._run(write)
 

@@ -164,3 +164,11 @@ def test_a_model_loaded_anew_between_two_looks_counts_for_nothing_and_a_new_serv
     assert (load.fps, load.queue_ms) == (0, 0)
     assert load_between(looked(10, 100, refused=4), looked(12, 120)) is None
     assert load_between(looked(10, 100), looked(10, 120)) is None
+
+
+def test_what_a_bad_moment_took_is_not_held_back_for_good_though_the_runtime_is_never_idle():
+    correction = LimitCorrection()
+    served(correction, capacity_fps=10, wanted_fps=100, looks=4)
+    recovered = served(correction, capacity_fps=11.5, wanted_fps=100, looks=60)
+    assert recovered[0] < 11
+    assert recovered[-1] > 11
