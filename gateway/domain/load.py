@@ -115,8 +115,8 @@ class LimitCorrection:
     this gateway's frames without an answer in time. `LOOKS_TO_CUT` such looks, and a limit clearly above what was
     answered, bring it down to the best of them; without being busy, which may pass, to half at most. `LOOKS_TO_RAISE`
     looks in a row at a runtime with time to spare (`CALM`) let it rise by a tenth of the whole each, and double at
-    most. One that answers all it is asked for, `LOOKS_TO_PROBE` looks in a row, is asked for a tenth more, or what a bad
-    moment took would be held back for good. In between nothing changes, so that noise moves nothing.
+    most. One that answers all it is asked for, `LOOKS_TO_PROBE` looks in a row, is asked for a tenth more, or what
+    a bad moment took would be held back for good. In between nothing changes, so that noise moves nothing.
 
     Attributes:
         reason: Why less is asked for than allowed, in words for a person; empty when not.
