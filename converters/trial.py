@@ -18,7 +18,7 @@ from converters.pictures import PictureSet
 from converters.repository import CONFIG_FILE
 from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, SCORES_NAME, Task, Tolerance
 from converters.triton_server import TrialServer, trial_server
-from converters.verify import LARGE_BYTES, above, at_threshold, enough_rows, frames_of, onnx_runner
+from converters.verify import above, at_threshold, enough_rows, frames_of, onnx_runner
 
 _PROBE_SUFFIX = "_probe"
 
@@ -50,7 +50,7 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
     batch = int(config["max_batch_size"])
     with trial_server(root, (name, probe), loaded=(name,)) as server:
         own = _ask(server, name, frames, few, judge, batch)
-        server.exchange(name, probe, one_at_a_time=model.stat().st_size > LARGE_BYTES)
+        server.exchange(name, probe)
         low = _ask(server, probe, frames, many, replace(judge, score_threshold=threshold), batch)
     difference = own.merged(low)
     if not difference.within(judge.tolerance):

@@ -63,13 +63,12 @@ class TrialServer:
                 raise ModelError(f"Triton loaded {name} but can't run it: {error.message()}") from error
         return tuple(answer.as_numpy(output) for output in outputs)
 
-    def exchange(self, old: str, new: str, *, one_at_a_time: bool) -> None:
-        """Unload one model and load another.
+    def exchange(self, old: str, new: str) -> None:
+        """Unload one model and load another, once the memory of the first is free: that takes Triton a second or two.
 
         Args:
             old: The one that is loaded.
             new: The other.
-            one_at_a_time: Wait for the memory of the old one, which takes Triton a second or two.
 
         Raises:
             ModelError: Triton can't load it; the message holds its reason.
@@ -78,7 +77,7 @@ class TrialServer:
         with triton.InferenceServerClient(self.grpc_url) as client:
             try:
                 client.unload_model(old, client_timeout=INFER_TIMEOUT_S)
-                while one_at_a_time and not _unloaded(client, old) and time.monotonic() < deadline:
+                while not _unloaded(client, old) and time.monotonic() < deadline:
                     time.sleep(_POLL_S)
                 client.load_model(new, client_timeout=READY_TIMEOUT_S)
             except triton.InferenceServerException as error:

@@ -31,7 +31,7 @@ PROBE_THRESHOLDS = (0.1, 0.03, 0.01, 0.003)
 ENOUGH_ROWS = 20
 SCORE_COLUMN = 4
 
-LARGE_BYTES = 32 << 20
+_LARGE_BYTES = 32 << 20
 """Of a model above this each frame is compared once in each batch size, at whatever index; of a smaller one
 each frame at every index."""
 
@@ -77,7 +77,7 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
     model = at_threshold(built.model, threshold).SerializeToString()
     run = onnx_runner(model)
     judge = Judge(built.spec, built.tolerance, threshold)
-    every_index = len(model) <= LARGE_BYTES
+    every_index = len(model) <= _LARGE_BYTES
     same_pixels = Difference()
     for batch in BATCH_SIZES:
         asked, answers = _at_indices(run, frames, batch, every_index=every_index)
