@@ -282,6 +282,8 @@ def tell_violations(gateway_url: str, cameras: dict[str, str]) -> None:
     """Print violations as the gateway tells of them."""
     with contextlib.suppress(OSError), urllib.request.urlopen(f"{gateway_url}/api/v1/events") as stream:
         for event in events(stream):
+            if not event.get("type", "").startswith("violation."):
+                continue  # grants, and why the stream ends
             violation = event["payload"]
             place = cameras.get(violation["camera_id"], violation["camera_id"])
             if event["type"] == "violation.opened":
