@@ -107,6 +107,16 @@ class RuntimeLimits(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
     max_streams: int | None = None
 
+    @property
+    def least_in_flight(self) -> int:
+        """Frames on their way that fill batches: one batch is computed, one gathers."""
+        return 2 * self.batch_size
+
+    @property
+    def most_in_flight(self) -> int:
+        """Frames on their way at most; not few where batches are small: many processors compute many frames at once."""
+        return max(16, 8 * self.batch_size)
+
 
 def adapt(capability: Capability, table: AdaptationTable) -> RuntimeLimits:
     """Derive a runtime's limits from what it declared. A cap never raises what was declared."""

@@ -20,7 +20,7 @@ from gateway.pipeline.watched import WatchedRuntime
 _logger = logging.getLogger(__name__)
 
 MISSED_HEARTBEATS = 3
-SLOTS_PER_BATCH = 12
+SLOTS_TO_SPARE = 1.5  # for frames that were given up, and are still in the server's hands
 RETIRE_POLL_S = 0.01
 CLOSE_S = 1.0  # for the server to forget the region, before it goes away
 
@@ -212,7 +212,7 @@ class RuntimeRegistry:
             runtime_id,
             Link(capability.grpc_url, capability.http_url),
             shared_memory_reason=self._why_inline(capability),
-            slots=allowed.batch_size * SLOTS_PER_BATCH,
+            slots=round(allowed.most_in_flight * SLOTS_TO_SPARE),
             clock=clock,
             workers=self._workers,
             on_change=lambda: self._connection_changed(registered),

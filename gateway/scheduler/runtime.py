@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from gateway.domain.capability import RuntimeLimits
 from gateway.scheduler.grants import Grant, water_level
 from gateway.scheduler.slots import Dispatch, Subscription, SubscriptionKey
-from gateway.scheduler.window import GradientWindow
+from gateway.scheduler.window import LatencyWindow
 
 
 class Runtime:
@@ -223,10 +223,10 @@ class Runtime:
         if dispatch not in self.in_flight:
             return False
         if latency_s is not None:
-            self.window.observe(latency_s, len(self.in_flight))
+            self.window.observe(dispatch.key[1], latency_s, len(self.in_flight))
         self.in_flight.remove(dispatch)
         return True
 
 
-def _window(limits: RuntimeLimits) -> GradientWindow:
-    return GradientWindow(initial=limits.batch_size * 2, maximum=limits.batch_size * 8)
+def _window(limits: RuntimeLimits) -> LatencyWindow:
+    return LatencyWindow(limits.least_in_flight, limits.most_in_flight)

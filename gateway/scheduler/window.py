@@ -1,42 +1,72 @@
 """How many frames may be on their way to one runtime."""
 
-import math
+import statistics
+from collections.abc import Hashable
 
 
-class GradientWindow:
-    """An in-flight window that follows measured latency.
+class LatencyWindow:
+    """An in-flight window that keeps a runtime busy, and hardly more frames waiting there than that takes.
 
-    The Gradient2 rule of Netflix's concurrency-limits: the window shrinks in proportion as recent latency rises above
-    its long-term level, and grows by the square root of itself while it is in use and latency holds.
+    TCP Vegas' rule: of the frames in flight the part `1 - unhurried / latency` waits, by Little's law, where
+    `unhurried` is the latency with the smallest window. The window tends to where `WAITING` of the smallest window do.
+    A rule that compares latency with its own long-term level, as Gradient2's, takes a queue that is always there for a
+    slow runtime, and grows to the maximum wherever there are frames enough.
+
+    The unhurried latency is a median of `PROBE` answers, to begin with and again after every `PROBE_EVERY`: a runtime
+    may have become slower.
 
     Args:
-        initial: Window to begin with; also the smallest number that can fill the runtime's batches.
+        initial: Window to begin with; also the smallest: what can fill the runtime's batches.
         maximum: Never more than this.
     """
 
-    _TOLERANCE = 1.5
-    _SMOOTHING = 0.2
-    _LONG_TERM = 1 / 300
+    PROBE = 16
+    PROBE_EVERY = 1000
+    WAITING = 0.5
+    _SMOOTHING, _GAIN = 0.1, 0.05
 
     def __init__(self, initial: int, maximum: int) -> None:
         self._minimum = float(initial)
         self._maximum = float(max(initial, maximum))
         self._size = float(initial)
-        self._long_s: float | None = None
+        self._unhurried_s: dict[Hashable, float] = {}
+        self._waiting_share = 0.0
+        self._until_probe = 0
+        self._still_hurried = 0
+        self._probed_s: list[tuple[Hashable, float]] = []
 
     @property
     def size(self) -> int:
-        """Frames that may be in flight now, at least 1."""
-        return max(1, int(self._size))
+        """Frames that may be in flight now."""
+        return round(self._size if self._until_probe else self._minimum)
 
-    def observe(self, latency_s: float, in_flight: int) -> None:
-        """Take the latency of one answered frame into account; `in_flight` counts it too."""
-        self._long_s = (
-            latency_s if self._long_s is None else self._long_s + (latency_s - self._long_s) * self._LONG_TERM
-        )
-        if in_flight * 2 < self._size:
+    def observe(self, model: Hashable, latency_s: float, in_flight: int) -> None:
+        """Take the latency of one answered frame into account.
+
+        Args:
+            model: Whose answer: models differ in how long they take.
+            latency_s: From sending to the answer.
+            in_flight: Frames on their way, this one included.
+        """
+        if self._until_probe == 0:
+            self._probe(model, latency_s)
             return
-        gradient = min(1.0, max(0.5, self._TOLERANCE * self._long_s / latency_s)) if latency_s > 0 else 1.0
-        target = self._size * gradient + math.sqrt(self._size)
-        size = self._size + (target - self._size) * self._SMOOTHING
-        self._size = min(self._maximum, max(self._minimum, size))
+        unhurried_s = self._unhurried_s.setdefault(model, latency_s)
+        share = 1 - unhurried_s / max(latency_s, unhurried_s / 2)
+        self._waiting_share += (share - self._waiting_share) * self._SMOOTHING
+        if in_flight * 2 >= self._size:  # where it isn't used, latency says nothing of it
+            target = in_flight * (1 - self._waiting_share) + self._minimum * self.WAITING
+            size = self._size + (target - self._size) * self._GAIN
+            self._size = min(self._maximum, max(self._minimum, size))
+        self._until_probe -= 1
+        self._still_hurried = in_flight
+
+    def _probe(self, model: Hashable, latency_s: float) -> None:
+        if self._still_hurried > 0:
+            self._still_hurried -= 1
+            return
+        self._probed_s.append((model, latency_s))
+        if len(self._probed_s) == self.PROBE:
+            for each in {model for model, _ in self._probed_s}:
+                self._unhurried_s[each] = statistics.median(s for model, s in self._probed_s if model == each)
+            self._probed_s, self._until_probe = [], self.PROBE_EVERY
