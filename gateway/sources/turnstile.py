@@ -9,6 +9,22 @@ from gateway.sampling import FpsGate
 LOOK_S = 0.1
 
 
+class Turn:
+    """A turn that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._comes = threading.Lock()  # half the cost of an Event, which makes such a lock for each wait
+        self._comes.acquire()
+
+    def give(self) -> None:
+        """Let it come; once, from any thread."""
+        self._comes.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has come, after so many seconds at most."""
+        return self._comes.acquire(timeout=seconds)
+
+
 class Turnstile:
     """Turns for whoever waits longest; used from many threads.
 
@@ -23,34 +39,32 @@ class Turnstile:
     def __init__(self, turns: int) -> None:
         self._free = turns
         self._lock = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
+        self._waiting: deque[Turn] = deque()
 
-    def take(self, stopped: Callable[[], bool]) -> bool:
-        """Wait for a turn; False when stopped meanwhile (noticed within `LOOK_S`)."""
-        mine = threading.Event()
+    def ask(self, turn: Turn) -> None:
+        """Give a turn, now or when those that were asked for before have been given."""
         with self._lock:
-            if self._free > 0:
-                self._free -= 1
-                return True
-            self._waiting.append(mine)
-        while not mine.wait(LOOK_S):
-            if stopped() and self._withdraw(mine):
-                return False
-        return True
+            if self._free == 0:
+                self._waiting.append(turn)
+                return
+            self._free -= 1
+        turn.give()
 
     def give_back(self) -> None:
         """Pass a turn on to who waits longest."""
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
+            if not self._waiting:
                 self._free += 1
+                return
+            turn = self._waiting.popleft()
+        turn.give()
 
-    def _withdraw(self, waiting: threading.Event) -> bool:
+    def withdraw(self, turn: Turn) -> bool:
+        """Ask no more for a turn; false where it has been given."""
         with self._lock:
-            if waiting.is_set():
+            if turn not in self._waiting:
                 return False
-            self._waiting.remove(waiting)
+            self._waiting.remove(turn)
             return True
 
 
@@ -73,8 +87,7 @@ class TurnGate(FpsGate):
         self._takes_turns = False
         self._turn_unused = False
         self._waiting_turns = 0
-        self._none_waits = threading.Event()
-        self._none_waits.set()
+        self._next: Turn | None = None
 
     def grant(self, wanted_fps: float, granted_fps: float) -> None:
         """Set the rate from the next frame on; may be called from any thread."""
@@ -85,13 +98,32 @@ class TurnGate(FpsGate):
         """Wait until the camera's last frame has left and it is this camera's turn; at once if its turn is unused."""
         if not self._takes_turns:
             self._takes_turns, self.fps = True, self._wanted_fps
-        if self._turn_unused:
-            return True
-        while not self._none_waits.wait(LOOK_S):
-            if stopped():
-                return False
-        self._turn_unused = self._turnstile.take(stopped)
+        if not self._turn_unused:
+            self._turn_unused = self._wait(self._ask(), stopped)
         return self._turn_unused
+
+    def _ask(self) -> Turn:
+        """Ask for a turn, or leave that to who takes the last frame, so that the camera's thread is woken once."""
+        turn = Turn()
+        with self._lock:
+            if self._waiting_turns > 0:
+                self._next = turn
+                return turn
+        self._turnstile.ask(turn)
+        return turn
+
+    def _wait(self, turn: Turn, stopped: Callable[[], bool]) -> bool:
+        while not turn.wait(LOOK_S):
+            if stopped() and self._withdraw(turn):
+                return False
+        return True
+
+    def _withdraw(self, turn: Turn) -> bool:
+        with self._lock:
+            if self._next is turn:
+                self._next = None
+                return True
+        return self._turnstile.withdraw(turn)
 
     def frame_comes(self) -> None:
         """A frame is about to be given; called in the camera's thread."""
@@ -99,17 +131,19 @@ class TurnGate(FpsGate):
             self._turn_unused = False
             with self._lock:
                 self._waiting_turns += 1
-                self._none_waits.clear()
 
     def frame_left(self) -> None:
         """A frame that was given waits no longer, whatever became of it; called from any thread."""
         with self._lock:
-            had_turn = self._waiting_turns > 0
-            self._waiting_turns -= int(had_turn)
             if self._waiting_turns == 0:
-                self._none_waits.set()
-        if had_turn:
-            self._turnstile.give_back()
+                return
+            self._waiting_turns -= 1
+            asked = None
+            if self._waiting_turns == 0:
+                asked, self._next = self._next, None
+        if asked is not None:
+            self._turnstile.ask(asked)
+        self._turnstile.give_back()
 
     def close(self) -> None:
         """No frame comes any more; called in the camera's thread."""

@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from gateway.sources.turnstile import TurnGate, Turnstile
+from gateway.sources.turnstile import Turn, TurnGate, Turnstile
 
 
 def never() -> bool:
@@ -20,6 +20,16 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+def take(turnstile: Turnstile, stopped: Callable[[], bool] = never) -> bool:
+    """Wait for a turn; False when stopped before it came."""
+    turn = Turn()
+    turnstile.ask(turn)
+    while not turn.wait(0.01):
+        if stopped() and turnstile.withdraw(turn):
+            return False
+    return True
+
+
 def waiting(turnstile: Turnstile, count: int) -> None:
     """Wait until so many wait."""
     while len(turnstile._waiting) < count:
@@ -28,16 +38,16 @@ def waiting(turnstile: Turnstile, count: int) -> None:
 
 def test_turns_go_to_who_waits_longest(threads: ThreadPoolExecutor):
     turnstile, order = Turnstile(1), list[int]()
-    assert turnstile.take(never)
+    assert take(turnstile)
 
-    def take(number: int) -> None:
-        turnstile.take(never)
+    def camera(number: int) -> None:
+        take(turnstile)
         order.append(number)
         turnstile.give_back()
 
     taken: list[Future[None]] = []
     for number in range(5):
-        taken.append(threads.submit(take, number))
+        taken.append(threads.submit(camera, number))
         waiting(turnstile, number + 1)
     turnstile.give_back()
     for each in taken:
@@ -47,10 +57,10 @@ def test_turns_go_to_who_waits_longest(threads: ThreadPoolExecutor):
 
 def test_who_is_stopped_leaves_and_takes_no_turn_along(threads: ThreadPoolExecutor):
     turnstile, stopped = Turnstile(1), threading.Event()
-    turnstile.take(never)
-    gone = threads.submit(turnstile.take, stopped.is_set)
+    take(turnstile)
+    gone = threads.submit(take, turnstile, stopped.is_set)
     waiting(turnstile, 1)
-    stays = threads.submit(turnstile.take, never)
+    stays = threads.submit(take, turnstile)
     waiting(turnstile, 2)
     stopped.set()
     assert gone.result(5) is False
@@ -63,7 +73,7 @@ def test_there_are_never_more_turns_out_than_there_are(threads: ThreadPoolExecut
 
     def camera(_: int) -> None:
         for _ in range(200):
-            turnstile.take(never)
+            take(turnstile)
             out.append(1)
             most.append(len(out))
             out.pop()
