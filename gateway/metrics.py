@@ -5,33 +5,19 @@ asks, see `gateway.api.metrics`, so that it can't go stale.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.tally import CountTally, HistogramTally
+
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
-
-
-_Series = TypeVar("_Series", Counter, Histogram)
-
-
-class _ByLabel(dict[str, _Series]):
-    """The series of a metric with one label, by its value; looked up once, as Prometheus' own look-up takes 4 µs."""
-
-    def __init__(self, metric: _Series) -> None:
-        super().__init__()
-        self._metric: _Series = metric
-
-    def __missing__(self, value: str) -> _Series:
-        series: _Series = self._metric.labels(value)
-        self[value] = series
-        return series
 
 
 class Metrics:
     """The counters of one gateway, in a registry of their own.
 
-    Every method may be called from any thread and costs a few microseconds.
+    What happens to every frame is counted from the event loop alone; all else may be from any thread, and costs a few
+    microseconds.
 
     Attributes:
         registry: What these metrics are registered with.
@@ -39,26 +25,24 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self._frames_dispatched = self._counter("frames_dispatched", "Frames sent to a runtime.", "camera_id")
+        self._frames_dispatched = CountTally("ruth_ai_frames_dispatched", "Frames sent to a runtime.", "camera_id")
         self._frames_dropped = self._counter("frames_dropped", "Frames dropped, by cause.", "camera_id", "reason")
         self._violations = self._counter("violations_created", "Violations detected.", "camera_id", "type")
         self._events = self._counter("events_created", "Events written to the outbox.", "camera_id", "event_type")
-        self._requests = self._counter("inference_requests", "Frames sent to a model.", "model_id")
+        self._requests = CountTally("ruth_ai_inference_requests", "Frames sent to a model.", "model_id")
         self._errors = self._counter("inference_errors", "Frames without an answer.", "model_id", "error_type")
         self._retries = self._counter("inference_retries", "Frames sent again, to another runtime.", "model_id")
-        self._latency = Histogram(
+        self._latency = HistogramTally(
             "ruth_ai_inference_latency_seconds",
             "From sending a frame to its detections.",
-            ["model_id"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
+            LATENCY_BUCKETS_S,
+            "model_id",
         )
-        self._frame_age = Histogram(
-            "ruth_ai_frame_age_seconds",
-            "From a frame's arrival to the rules' verdict on it.",
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
+        self._frame_age = HistogramTally(
+            "ruth_ai_frame_age_seconds", "From a frame's arrival to the rules' verdict on it.", LATENCY_BUCKETS_S
         )
+        for tally in (self._frames_dispatched, self._requests, self._latency, self._frame_age):
+            self.registry.register(tally)
         self._vas_requests = self._counter("vas_api_requests", "Requests to the VAS.", "endpoint", "status")
         self._vas_latency = Histogram(
             "ruth_ai_vas_api_latency_seconds",
@@ -74,16 +58,13 @@ class Metrics:
         self._moves = self._counter("camera_moves", "Cameras taken, released and lost by this replica.", "change")
         self._held = Gauge("ruth_ai_cameras_held", "Cameras that this replica has.", registry=self.registry)
         self._replicas = Gauge("ruth_ai_replicas", "Replicas that live.", registry=self.registry)
-        self._dispatched_of = _ByLabel(self._frames_dispatched)
-        self._requests_of = _ByLabel(self._requests)
-        self._latency_of = _ByLabel(self._latency)
         self._spool = Gauge(
             "ruth_ai_spool_depth", "Records that the database doesn't have yet.", registry=self.registry
         )
 
     def frame_dispatched(self, camera_id: str, model_id: str) -> None:
         """A frame went to a runtime."""
-        self._dispatched_of[camera_id].inc()
+        self._frames_dispatched.inc(camera_id)
         self.inference_requested(model_id)
 
     def frame_dropped(self, camera_id: str, reason: str) -> None:
@@ -92,7 +73,7 @@ class Metrics:
 
     def inference_requested(self, model_id: str) -> None:
         """A picture, of a camera or not, goes to a model."""
-        self._requests_of[model_id].inc()
+        self._requests.inc(model_id)
 
     def inference_retried(self, model_id: str) -> None:
         """A frame whose runtime went away is sent to another one."""
@@ -100,7 +81,7 @@ class Metrics:
 
     def inference_succeeded(self, model_id: str, latency_s: float) -> None:
         """Detections came back."""
-        self._latency_of[model_id].observe(latency_s)
+        self._latency.observe(latency_s, model_id)
 
     def inference_failed(self, model_id: str, error: BaseException) -> None:
         """No detections came back; counted by the error's class."""
@@ -154,13 +135,13 @@ class Metrics:
 
     def forget_camera(self, camera_id: str) -> None:
         """Drop every series of a camera that is gone, so that their number doesn't grow for ever."""
-        self._dispatched_of.pop(camera_id, None)
+        self._frames_dispatched.forget(camera_id)
         for metric in self._by_camera:
             metric.remove_by_labels({"camera_id": camera_id})
 
     @property
     def _by_camera(self) -> Sequence[Counter]:
-        return self._frames_dispatched, self._frames_dropped, self._violations, self._events
+        return self._frames_dropped, self._violations, self._events
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"ruth_ai_{name}", documentation, labels, registry=self.registry)
