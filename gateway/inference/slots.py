@@ -10,7 +10,7 @@ from gateway.domain.frame import Frame, UInt8Array
 from gateway.domain.letterbox import Letterbox
 from gateway.domain.model import ModelContract
 from gateway.errors import InferenceRejectedError
-from gateway.inference.canvas import write_canvas
+from gateway.inference.canvas import Canvas
 from gateway.inference.contract import BOX_COLUMNS
 from gateway.inference.transport import Call, InferenceTransport, Region
 
@@ -97,7 +97,7 @@ class FrameCall:
         rows_at, count_at = _rows_at(contract), _count_at(contract)
         self._rows: Float32Array = memory[rows_at:count_at].view(np.float32).reshape(self._rows_shape)
         self._count = memory[count_at : count_at + 4].view(np.int32)
-        self._letterbox: Letterbox | None = None
+        self._placed: Canvas | None = None
         self._request = transport.prepare(
             Call(
                 model=contract.name,
@@ -117,12 +117,13 @@ class FrameCall:
 
     def write(self, frame: Frame, letterbox: Letterbox) -> None:
         """Scale and letterbox a frame into the slot; what lies beside the picture is written when that has changed."""
-        write_canvas(frame, letterbox, self.contract.pad_luma, self._canvas, padded=letterbox is self._letterbox)
-        self._letterbox = letterbox
+        if self._placed is None or self._placed.letterbox is not letterbox:
+            self._placed = Canvas(self._canvas, letterbox, self.contract.pad_luma)
+        self._placed.write(frame)
 
     def forget_padding(self) -> None:
         """Another model's call has used the slot."""
-        self._letterbox = None
+        self._placed = None
 
     async def send(self, timeout_s: float) -> tuple[Float32Array, int]:
         """Send what was written; the rows that the model found, best first, the first `count` of them valid.

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.domain.clock import SystemClock
 from gateway.domain.letterbox import Letterbox, LetterboxMode
-from gateway.inference.canvas import write_canvas
+from gateway.inference.canvas import Canvas
 from gateway.sources.file import FileSource
 from gateway.sources.urls import Pace
 from tests.support.triton_server import running_triton
@@ -30,7 +30,8 @@ def canvases(clip):
     while (frame := source.read()) is not None:
         if frame.index % EVERY == 0:
             canvas = np.empty((CANVAS_WH[1] * 3 // 2, CANVAS_WH[0]), np.uint8)
-            write_canvas(frame, Letterbox.fit(frame.resolution_wh, CANVAS_WH, LetterboxMode.TOP_LEFT), 114, canvas)
+            letterbox = Letterbox.fit(frame.resolution_wh, CANVAS_WH, LetterboxMode.TOP_LEFT)
+            Canvas(canvas, letterbox, 114).write(frame)
             yield canvas
     source.close()
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.frame import Frame
 from gateway.domain.letterbox import Letterbox, LetterboxMode
-from gateway.inference.canvas import write_canvas
+from gateway.inference.canvas import Canvas
 from tests.support.pictures import a_frame
 
 Sides = st.integers(1, 4000)
@@ -103,24 +103,25 @@ def test_the_canvas_is_what_resizing_and_padding_each_plane_gives(source_wh, can
     width, height = canvas_wh
     for dirt in (0, 255):
         canvas = np.full((height * 3 // 2, width), dirt, np.uint8)
-        write_canvas(frame, box, pad_luma, canvas)
+        Canvas(canvas, box, pad_luma).write(frame)
         np.testing.assert_array_equal(canvas, by_hand(frame, box, pad_luma))
 
 
 @given(source_wh=st.tuples(Small, Small), mode=Modes, seed=st.integers(0, 1000))
-def test_a_canvas_that_is_padded_already_needs_the_picture_alone(source_wh, mode, seed):
+def test_a_second_picture_takes_the_place_of_the_first(source_wh, mode, seed):
     box = Letterbox.fit(source_wh, (64, 48), mode)
     first, second = (a_frame(resolution_wh=source_wh, seed=seed + k) for k in range(2))
     canvas = np.zeros((72, 64), np.uint8)
-    write_canvas(first, box, 16, canvas)
-    write_canvas(second, box, 16, canvas, padded=True)
+    placed = Canvas(canvas, box, 16)
+    placed.write(first)
+    placed.write(second)
     np.testing.assert_array_equal(canvas, by_hand(second, box, 16))
 
 
 def test_a_picture_of_the_canvas_size_is_copied_as_it_is():
     frame = a_frame(resolution_wh=(64, 48), seed=1)
     canvas = np.zeros((72, 64), np.uint8)
-    write_canvas(frame, Letterbox.fit((64, 48), (64, 48), LetterboxMode.CENTER), 16, canvas)
+    Canvas(canvas, Letterbox.fit((64, 48), (64, 48), LetterboxMode.CENTER), 16).write(frame)
     np.testing.assert_array_equal(canvas[:48], frame.luma)
     np.testing.assert_array_equal(canvas[48:, 0::2], frame.chroma_u)
     np.testing.assert_array_equal(canvas[48:, 1::2], frame.chroma_v)
