@@ -85,6 +85,7 @@ class Pipeline:
         workers: int,
         direct_timeout_s: float,
     ) -> None:
+        loop = asyncio.get_running_loop()
         self._spool = spool
         self._metrics = metrics
         self._clock = clock
@@ -113,6 +114,7 @@ class Pipeline:
             clock=clock,
             spawn=self._spawn,
             on_recorded=on_recorded,
+            wake=lambda: _call(loop, self._frames.pump),
         )
         self._direct = DirectCalls(
             registry=self._registry,
@@ -303,12 +305,8 @@ class Pipeline:
     def _reader(self, running: RunningCamera) -> CameraReader:
         settings, loop = running.camera.settings, asyncio.get_running_loop()
 
-        def hand_over(frame: Frame) -> None:
-            if running.mailbox.put(frame):
-                _call(loop, self._frames.collect, running)
-
         listener = Listener(
-            frame=hand_over,
+            frame=lambda frame: self._frames.come(running, frame),
             state=lambda state, reason: _call(loop, self._camera_state, running, state, reason),
             crash=lambda error: _call(loop, self._reader_crashed, running, error),
         )
@@ -353,6 +351,7 @@ class Pipeline:
             self._granting.settle_soon()
         if running.over:
             running.ring.settle()
+            self._frames.pump()  # its last frame may not have been looked at yet
         self._frames.ended(running)
 
     def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:

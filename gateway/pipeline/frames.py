@@ -21,6 +21,7 @@ from gateway.errors import (
     RuntimeUnavailableError,
 )
 from gateway.metrics import Metrics
+from gateway.pipeline.arrivals import Arrivals, Arrived
 from gateway.pipeline.clips import Clips
 from gateway.pipeline.judge import Seen, Verdict
 from gateway.pipeline.recorder import Recorder
@@ -51,6 +52,7 @@ class FrameLoop:
         clock: Both times.
         spawn: Starts a task that the pipeline owns.
         on_recorded: Called when the spool has something new.
+        wake: Has the event loop `pump` soon; called in cameras' threads.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class FrameLoop:
         clock: Clock,
         spawn: Callable[[Coroutine[None, None, None], str], object],
         on_recorded: Callable[[], None],
+        wake: Callable[[], None],
     ) -> None:
         self._scheduler = scheduler
         self._registry = registry
@@ -74,28 +77,35 @@ class FrameLoop:
         self._spawn = spawn
         self._on_recorded = on_recorded
         self._clips = Clips(recorder, clock, spawn, on_recorded)
+        self._arrivals = Arrivals[RunningCamera](wake)
         self._retries = RetryBudget()
         self._wake: asyncio.TimerHandle | None = None
 
-    def collect(self, running: RunningCamera) -> None:
-        """Take what waits in a camera's mailbox."""
-        frame, replaced = running.mailbox.take()
-        if replaced and self._is_running(running):
-            running.pending += len(replaced)
-            self.settle_drops([Drop(running.key, index, DropCause.REPLACED) for index in replaced])
-        if frame is not None:
-            self.offer(running, frame)
+    def come(self, running: RunningCamera, frame: Frame) -> None:
+        """A frame has passed its camera's gate; called in the camera's thread."""
+        self._arrivals.put(running, frame, self._clock.monotonic())
 
-    def offer(self, running: RunningCamera, frame: Frame) -> None:
-        """Take a frame that passed its camera's gate."""
-        if not self._is_running(running):
-            return
-        running.pending += 1
+    def pump(self) -> None:
+        """Take every frame that has come, and send every one that may be sent now."""
+        while True:
+            self._take_arrivals()
+            self._send()
+            if not (self._scheduler.saturated and self._arrivals.look_by_itself()):
+                break
+
+    def _take_arrivals(self) -> None:
+        for running, arrived in self._arrivals.take():
+            if self._is_running(running):
+                self._offer(running, arrived)
+
+    def _offer(self, running: RunningCamera, arrived: Arrived) -> None:
+        running.pending += 1 + len(arrived.replaced)
+        drops = [Drop(running.key, index, DropCause.REPLACED) for index in arrived.replaced]
         if cause := self._refusal(running):
-            self.settle_drops([Drop(running.key, frame.index, cause)])
-            return
-        self.settle_drops(self._scheduler.offer(running.key, frame, self._clock.monotonic()))
-        self.pump()
+            drops.append(Drop(running.key, arrived.frame.index, cause))
+        else:
+            drops += self._scheduler.offer(running.key, arrived.frame, arrived.at_s)
+        self.settle_drops(drops)
 
     def _refusal(self, running: RunningCamera) -> DropCause | None:
         """Why no frame of a camera is taken now."""
@@ -103,8 +113,7 @@ class FrameLoop:
             return DropCause.NOT_DURABLE
         return DropCause.NOT_OWNED if self._clock.monotonic() >= running.sure_until_s else None
 
-    def pump(self) -> None:
-        """Send every frame that may be sent now."""
+    def _send(self) -> None:
         while True:
             dispatch, drops = self._scheduler.next(self._clock.monotonic())
             self.settle_drops(drops)

@@ -8,10 +8,10 @@ from dataclasses import InitVar, dataclass, field
 
 from gateway.domain.camera import Camera, CameraState, CameraStatus
 from gateway.domain.clock import from_unix
+from gateway.pipeline.arrivals import Mailbox
 from gateway.pipeline.blindness import Blindness
 from gateway.pipeline.clips import ring_for
 from gateway.pipeline.judge import Judge
-from gateway.pipeline.mailbox import Mailbox
 from gateway.scheduler import Grant, SubscriptionKey
 from gateway.sources import CameraReader
 from gateway.sources.packets import PacketRing

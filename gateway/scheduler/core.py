@@ -105,6 +105,14 @@ class Scheduler:
         """What all cameras get in all, when settled last."""
         return sum(runtime.granted_fps for runtime in self._runtimes.values())
 
+    @property
+    def saturated(self) -> bool:
+        """Whether no runtime can take a frame before one answers, and there is one that will."""
+        runtimes = self._runtimes.values()
+        return any(each.in_flight for each in runtimes) and not any(
+            each.accepting and each.has_room() for each in runtimes
+        )
+
     # Subscriptions
 
     def subscribe(self, key: SubscriptionKey, wanted_fps: float, weight: int = 1) -> None:

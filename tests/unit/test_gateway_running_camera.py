@@ -119,6 +119,7 @@ class Loop:
             clock=SystemClock(),
             spawn=lambda work, name: self.tasks.create_task(work, name=name) and None,
             on_recorded=lambda: None,
+            wake=lambda: None,
         )
 
     def start(self) -> RunningCamera:
@@ -131,7 +132,8 @@ class Loop:
         self.cameras.pop("yard")
 
     def offer(self, running: RunningCamera, index: int) -> None:
-        self.frames.offer(running, a_frame(index, START_S + index / 10))
+        self.frames.come(running, a_frame(index, START_S + index / 10))
+        self.frames.pump()
 
 
 async def test_frames_end_as_inferred_or_dropped_by_cause_and_none_stays_pending():
