@@ -45,6 +45,7 @@ _TROUBLE = frozenset({CameraState.STALLED, CameraState.RETRYING, CameraState.REF
 PUSH_TIMEOUT_S = 5.0
 UPKEEP_S = 0.5
 CHECKPOINT_S = 1.0
+CHECKPOINTS_AT_ONCE = 32
 QUIESCE_S = 5.0
 DECODED_AHEAD = 2 * max(2, os.cpu_count() or 1)
 
@@ -395,8 +396,10 @@ class Pipeline:
         """Keep open and candidate episodes' progress: a restart goes on with them instead of beginning new ones."""
         while True:
             await asyncio.sleep(CHECKPOINT_S)
-            for running in list(self._cameras.values()):
-                await self._frames.checkpoint(running)
+            cameras = list(self._cameras.values())
+            for first in range(0, len(cameras), CHECKPOINTS_AT_ONCE):  # together they share one commit
+                several = cameras[first : first + CHECKPOINTS_AT_ONCE]
+                await asyncio.gather(*(self._frames.checkpoint(running) for running in several))
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> "asyncio.Task[None]":
         assert self._tasks is not None
