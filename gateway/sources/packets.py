@@ -68,7 +68,8 @@ class PacketRing:
             self._packets.append(packet)
             self._size += len(packet.data)
             self._trim(packet.time_s)
-            due += self._answer([request for request in self._requests if packet.time_s >= request.to_s])
+            if self._requests:
+                due += self._answer([request for request in self._requests if packet.time_s >= request.to_s])
         _tell(due)
 
     def request(self, from_s: float, to_s: float, done: Callable[[Excerpt | None], None]) -> None:
@@ -98,7 +99,7 @@ class PacketRing:
             self._size = 0
 
     def _is_new_stretch(self, stream: StreamFormat, packet: EncodedPacket) -> bool:
-        if stream != self._format:
+        if stream is not self._format and stream != self._format:
             return True
         return bool(self._packets) and abs(packet.pts_s - self._packets[-1].pts_s) > LONGEST_STEP_S
 
