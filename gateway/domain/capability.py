@@ -94,11 +94,13 @@ class RuntimeLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the scheduler keeps to for one runtime.
 
     Attributes:
-        max_fps: Frames per second in all.
+        max_fps: Frames per second that are granted in all.
         max_camera_fps: Frames per second of one camera.
         batch_size: Frames in one batch.
         timeout_s: A frame that has no answer by then is given up.
         max_streams: Cameras at once; None for any number.
+        most_fps: Frames per second that are ever sent, where that is more than is granted: what a runtime is seen to do
+            is a promise to cameras, and no reason to let it rest.
     """
 
     max_fps: float
@@ -106,6 +108,12 @@ class RuntimeLimits(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     timeout_s: float
     max_streams: int | None = None
+    most_fps: float | None = None
+
+    @property
+    def sent_fps(self) -> float:
+        """Frames per second that are ever sent."""
+        return self.max_fps if self.most_fps is None else self.most_fps
 
     @property
     def least_in_flight(self) -> int:

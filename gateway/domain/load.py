@@ -116,7 +116,8 @@ class LimitCorrection:
     answered, bring it down to the best of them; without being busy, which may pass, to half at most. `LOOKS_TO_RAISE`
     looks in a row at a runtime with time to spare (`CALM`) let it rise by a tenth of the whole each, and double at
     most. One that answers all it is asked for, `LOOKS_TO_PROBE` looks in a row, is asked for a tenth more, or what
-    a bad moment took would be held back for good. In between nothing changes, so that noise moves nothing.
+    a bad moment took would be held back for good; one that answers clearly more, as clips at full speed take what there
+    is, has shown what it can do. In between nothing changes, so that noise moves nothing.
 
     Attributes:
         reason: Why less is asked for than allowed, in words for a person; empty when not.
@@ -137,6 +138,8 @@ class LimitCorrection:
             self._overloaded.append(load)
         elif self._calm:
             self._overloaded.clear()
+        if self._in_time(load) and load.answered_fps * DEAD_BAND > self._fps(allowed):
+            self._set(load.answered_fps, allowed, self.reason)
         now_fps = self._fps(allowed)
         if overload and len(self._overloaded) == LOOKS_TO_CUT:
             seen_fps = max(map(_capacity_fps, self._overloaded))
@@ -165,12 +168,15 @@ class LimitCorrection:
             max_fps=max_fps,
             max_camera_fps=min(allowed.max_camera_fps, max_fps),
             batch_size=min(allowed.batch_size, largest_batch or allowed.batch_size),
+            most_fps=None if self._max_fps is None else allowed.sent_fps,
         )
 
     def _holds_back(self, load: RuntimeLoad, now_fps: float) -> bool:
         """Whether the limit, and not the runtime, may be what keeps it from answering more."""
-        in_time = not load.refused and load.late_share < LATE_SHARE
-        return self._max_fps is not None and in_time and load.answered_fps >= now_fps * DEAD_BAND
+        return self._max_fps is not None and self._in_time(load) and load.answered_fps >= now_fps * DEAD_BAND
+
+    def _in_time(self, load: RuntimeLoad) -> bool:
+        return not load.refused and load.late_share < LATE_SHARE
 
     def _fps(self, allowed: RuntimeLimits) -> float:
         return allowed.max_fps if self._max_fps is None else min(self._max_fps, allowed.max_fps)

@@ -210,13 +210,13 @@ class Runtime:
         return len(self.in_flight) < self.window.size
 
     def rate_ready_s(self) -> float:
-        """Earliest time at which one more frame keeps to `max_fps` (GCRA; one batch may go ahead of its time)."""
-        return self._arrival_s - self.limits.batch_size / self.limits.max_fps
+        """Earliest time at which one more frame keeps to `sent_fps` (GCRA; one batch may go ahead of its time)."""
+        return self._arrival_s - self.limits.batch_size / self.limits.sent_fps
 
     def spend(self, dispatch: Dispatch, now_s: float) -> None:
         """A frame goes out."""
         self.in_flight.add(dispatch)
-        self._arrival_s = max(self._arrival_s, now_s) + 1 / self.limits.max_fps
+        self._arrival_s = max(self._arrival_s, now_s) + 1 / self.limits.sent_fps
 
     def answered(self, dispatch: Dispatch, latency_s: float | None) -> bool:
         """A frame is back, or failed (None); False if it left before this runtime was what it is."""

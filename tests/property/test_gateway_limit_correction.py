@@ -127,7 +127,18 @@ def test_the_reason_says_what_was_seen(changes, words, max_fps):
     for _ in range(2):
         correction.observe(msgspec.structs.replace(IDLE, answered_fps=12, **changes), ALLOWED)
     assert words in correction.reason
-    assert correction.limits(ALLOWED, 2) == msgspec.structs.replace(ALLOWED, max_fps=max_fps, batch_size=2)
+    corrected = msgspec.structs.replace(ALLOWED, max_fps=max_fps, batch_size=2, most_fps=ALLOWED.max_fps)
+    assert correction.limits(ALLOWED, 2) == corrected
+
+
+def test_one_that_clearly_answers_more_than_was_believed_is_believed_at_once():
+    correction = LimitCorrection()
+    for _ in range(2):
+        correction.observe(msgspec.structs.replace(IDLE, answered_fps=12, utilization=0.97), ALLOWED)
+    for answered_fps, believed_fps in ((13, 12 / 0.97), (20, 20), (21, 20), (40, 30)):
+        correction.observe(msgspec.structs.replace(IDLE, answered_fps=answered_fps, utilization=0.8), ALLOWED)
+        assert correction.limits(ALLOWED, 2).max_fps == pytest.approx(believed_fps)
+    assert not correction.reason
 
 
 def looked(at_s, requests, **more):

@@ -1,5 +1,7 @@
 """The scheduler, event by event."""
 
+import pytest
+
 from gateway.domain.capability import RuntimeLimits
 from gateway.scheduler import Drop, DropCause, Scheduler
 from tests.support.pictures import a_frame
@@ -7,11 +9,15 @@ from tests.support.pictures import a_frame
 KEY, OTHER = ("yard", "people"), ("gate", "people")
 
 
-def limits(max_fps: float = 1000, batch_size: int = 1, timeout_s: float = 2) -> RuntimeLimits:
-    return RuntimeLimits(max_fps=max_fps, max_camera_fps=max_fps, batch_size=batch_size, timeout_s=timeout_s)
+def limits(
+    max_fps: float = 1000, batch_size: int = 1, timeout_s: float = 2, most_fps: float | None = None
+) -> RuntimeLimits:
+    return RuntimeLimits(
+        max_fps=max_fps, max_camera_fps=max_fps, batch_size=batch_size, timeout_s=timeout_s, most_fps=most_fps
+    )
 
 
-def a_scheduler(**changes: float) -> Scheduler:
+def a_scheduler(**changes: float | None) -> Scheduler:
     scheduler = Scheduler()
     scheduler.set_runtime("triton", limits(**changes), {"people"}, ready=True)  # type: ignore[arg-type]
     scheduler.subscribe(KEY, 10)
@@ -26,6 +32,18 @@ def test_a_newer_frame_takes_the_slot_of_one_that_waits():
     dispatch, _ = scheduler.next(0.1)
     assert dispatch is not None
     assert dispatch.frame.index == 2
+
+
+@pytest.mark.parametrize(("most_fps", "sent"), [(None, 2), (1000, 5)])
+def test_a_runtime_is_sent_more_than_is_granted_where_it_may_be(most_fps: float | None, sent: int):
+    scheduler = a_scheduler(max_fps=2, most_fps=most_fps)
+    dispatches = []
+    for index in range(5):
+        scheduler.offer(KEY, a_frame(index), 10 + index / 500)
+        if (dispatch := scheduler.next(10 + index / 500)[0]) is not None:
+            scheduler.complete(dispatch, 0.01)
+            dispatches.append(dispatch)
+    assert len(dispatches) == sent
 
 
 def test_a_camera_has_one_frame_on_its_way():
