@@ -30,6 +30,7 @@ def serving(people_repository, tmp_path_factory):
         running_gateway(tmp_path_factory.mktemp("serving")) as gateway,
         running_triton(people_repository, gateway=gateway.url),
     ):
+        gateway.wait_runtimes()
         yield gateway
 
 
