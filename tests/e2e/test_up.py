@@ -59,6 +59,7 @@ def lines_until(process, pattern):
 def test_up_shows_violations_with_pictures_and_ctrl_c_leaves_nothing(tmp_path, ports):
     process = start(tmp_path, *ports)
     lines_until(process, "VIOLATION")
+    lines_until(process, r"ended  demo street: person in the zone, after \d+\.\d s$")
     with urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/api/v1/violations") as answer:
         items = json.load(answer)["items"]
     for violation in items:
