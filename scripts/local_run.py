@@ -37,6 +37,7 @@ def main() -> int:
     options = parse_options()
     started_s = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
     check_machine(options)
     model = provide_model(options)
     token = secrets.token_urlsafe(32)
