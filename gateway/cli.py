@@ -158,7 +158,8 @@ def _replay(options: argparse.Namespace, settings: Settings) -> int:
     print(f"{report.frames_decoded} frames decoded, {report.frames_inferred} inferred")
     for violation in report.violations:
         print(f"  {_line(violation)}")
-    print(f"{len(report.violations)} violations")
+    count = len(report.violations)
+    print(f"{count} violation{'' if count == 1 else 's'}")
     if isinstance(report.diff, OutcomeDiff):
         _print_diff(report.diff)
     return DONE

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +37,7 @@ def main() -> int:
     options = parse_options()
     started_s = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
     check_machine(options)
     model = provide_model(options)
     token = secrets.token_urlsafe(32)
@@ -292,7 +294,13 @@ def tell_violations(gateway_url: str, cameras: dict[str, str]) -> None:
                     f"{gateway_url}/api/v1/violations/{violation['id']}/evidence.jpg"
                 )
             elif event["type"] == "violation.closed":
-                say(f"    ended  {place}: {violation['rule_name']}, at {violation['ended_at']}")
+                say(f"    ended  {place}: {violation['rule_name']}, after {lasted_s(violation):.1f} s")
+
+
+def lasted_s(violation: dict[str, Any]) -> float:
+    """Seconds from the first frame of a violation that is over to its last."""
+    began, ended = (datetime.fromisoformat(violation[each]) for each in ("started_at", "ended_at"))
+    return (ended - began).total_seconds()
 
 
 def events(stream: Iterator[bytes]) -> Iterator[dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from converters.cli import main as convert
+from tests.support.tiny_yolox import saved, tiny_yolox
 
 # How long an example takes is no property of the code: machines are shared.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -30,14 +32,35 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def people_repository(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository with YOLOX-nano published as `people`; converted once for all workers of a run."""
+    """A model repository with YOLOX-nano published as `people`; to be read only."""
+    model = data_dir / "models" / "yolox_nano_416.onnx"
+
+    def publish(folder: Path) -> None:
+        assert convert(["onnx", str(model), "--name", "people", "--repository", str(folder)]) == 0
+
+    return _made_once(tmp_path_factory, "people_repository", publish)
+
+
+@pytest.fixture(scope="session")
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with two versions of a tiny YOLOX as `tiny`, the first with a warm-up frame; to be copied."""
+
+    def publish(folder: Path) -> None:
+        model = saved(tiny_yolox(), folder.with_suffix(".onnx"))
+        common = ["onnx", str(model), "--name", "tiny", "--repository", str(folder), "--instances", "1"]
+        assert convert([*common, "--warmup"]) == 0
+        assert convert([*common, "--score-threshold", "0.5"]) == 0
+
+    return _made_once(tmp_path_factory, "two_versions", publish)
+
+
+def _made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker of a run to need it makes for all."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    folder = shared / "people_repository"
-    with (shared / "people_repository.lock").open("w") as lock:
+    with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            model = data_dir / "models" / "yolox_nano_416.onnx"
-            assert convert(["onnx", str(model), "--name", "people", "--repository", str(folder)]) == 0
-    return folder
+        if not (shared / name).exists():
+            make(shared / name)
+    return shared / name

@@ -39,9 +39,12 @@ from gateway.store.staged_evidence import StagedEvidence
 from gateway.store.webhooks import PiccoloWebhooks
 
 if TYPE_CHECKING:
+    from gateway.delivery.mqtt import MqttSender
     from gateway.events.redis_bus import RedisEventBus
 
 _logger = logging.getLogger(__name__)
+
+RELEASE = version("ruth-ai")
 
 Stage = Callable[[], Coroutine[None, None, None]]
 """Runs until it is cancelled."""
@@ -89,59 +92,105 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     async def until_sure() -> None:
         await ownership.until_sure()
 
-    metrics, release = Metrics(), version("ruth-ai")
+    metrics = Metrics()
     replicas, vas = redis_bus(settings, store, look_at_cameras), vas_session(settings, clock, metrics)
     bus, evidence = replicas or MemoryEventBus(), evidence_store(settings)
     drain = Drain(spool, store, bus, on_event=count, until_sure=until_sure)
-    grants = GrantAnnouncer(store, bus, clock, count)
     metrics.watch_spool(lambda: drain.lag)
+    grants = GrantAnnouncer(store, bus, clock, count)
     pipeline = _pipeline(settings, clock, spool, evidence, metrics, vas, drain, grants)
-    shared = isinstance(store.engine, PooledPostgresEngine)
-    ownership = CameraOwnership(
-        leases=PostgresLeases(store.engine, settings.replica_name, settings.lease_s)
-        if shared
-        else SoleOwner(store, settings.replica_name),
-        store=store,
-        cameras=pipeline,
-        clock=clock,
-        name=settings.replica_name,
-        lease_s=settings.lease_s if shared else math.inf,
-        carried=drain.has_carried,
-        announce=replicas.announce_cameras if replicas else lambda: None,
-        metrics=metrics,
-    )
+    ownership = _ownership(settings, clock, store, pipeline, drain, replicas, metrics)
     webhooks = PiccoloWebhooks(store.engine, clock)
     sender = WebhookSender(store, webhooks, bus, poster, clock, holder=settings.replica_name)
-    beside: dict[str, Stage] = {
-        "grants": grants.run,
-        "webhooks": sender.run,
-        "retention": _retention(settings, clock, store, evidence, bus, metrics).run,
-    }
-    pings: dict[str, Ping] = {"leases": ownership.ping} if shared else {}
-    if vas is not None:
-        pings["vas"] = vas.ping
-    if replicas is not None:
-        beside["fan-out"], pings["redis"] = replicas.run, replicas.ping
-    if isinstance(evidence, StagedEvidence):
-        beside["evidence"], pings["evidence"] = evidence.run, evidence.ping
-    if (mqtt := mqtt_sender(settings, clock, store, bus, metrics)) is not None:
-        beside["mqtt"], pings["mqtt"] = mqtt.run, mqtt.ping
-    if settings.model_socket_dir is not None:
-        beside["model sockets"] = ModelSockets(settings.model_socket_dir, pipeline).run
+    chosen = _Chosen(replicas, vas, evidence, mqtt_sender(settings, clock, store, bus, metrics))
+    health = _health(clock, store, pipeline, drain, ownership, chosen)
     services = Services(
         store=store,
         evidence=evidence,
         bus=bus,
         control=OwnedControl(pipeline, ownership, settings.replica_name),
-        health=HealthCheck(store, pipeline, clock, release, pings, record_fault=lambda: drain.fault),
+        health=health,
         metrics=metrics,
         webhooks=webhooks,
         sender=sender,
         runtime_token=settings.runtime_token,
         heartbeat_interval_s=settings.heartbeat_interval_s,
-        version=release,
+        version=RELEASE,
     )
+    beside: dict[str, Stage] = {"grants": grants.run, "webhooks": sender.run, **chosen.stages()}
+    beside["retention"] = _retention(settings, clock, store, evidence, bus, metrics).run
+    if settings.model_socket_dir is not None:
+        beside["model sockets"] = ModelSockets(settings.model_socket_dir, pipeline).run
     return Parts(store, spool, bus, drain, pipeline, ownership, services, beside)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chosen:
+    """Parts that only some settings ask for."""
+
+    replicas: "RedisEventBus | None"
+    vas: VasSession | None
+    evidence: EvidenceFolder | StagedEvidence
+    mqtt: "MqttSender | None"
+
+    def stages(self) -> dict[str, Stage]:
+        """What they have to run."""
+        stages: dict[str, Stage] = {}
+        if self.replicas is not None:
+            stages["fan-out"] = self.replicas.run
+        if isinstance(self.evidence, StagedEvidence):
+            stages["evidence"] = self.evidence.run
+        if self.mqtt is not None:
+            stages["mqtt"] = self.mqtt.run
+        return stages
+
+    def pings(self) -> dict[str, Ping]:
+        """How each can be asked whether it works."""
+        pings: dict[str, Ping] = {}
+        if self.vas is not None:
+            pings["vas"] = self.vas.ping
+        if self.replicas is not None:
+            pings["redis"] = self.replicas.ping
+        if isinstance(self.evidence, StagedEvidence):
+            pings["evidence"] = self.evidence.ping
+        if self.mqtt is not None:
+            pings["mqtt"] = self.mqtt.ping
+        return pings
+
+
+def _shared(store: PiccoloStore) -> bool:
+    """Whether other replicas may use the same database."""
+    return isinstance(store.engine, PooledPostgresEngine)
+
+
+def _ownership(
+    settings: Settings,
+    clock: Clock,
+    store: PiccoloStore,
+    pipeline: Pipeline,
+    drain: Drain,
+    replicas: "RedisEventBus | None",
+    metrics: Metrics,
+) -> CameraOwnership:
+    name, shared = settings.replica_name, _shared(store)
+    return CameraOwnership(
+        leases=PostgresLeases(store.engine, name, settings.lease_s) if shared else SoleOwner(store, name),
+        store=store,
+        cameras=pipeline,
+        clock=clock,
+        name=name,
+        lease_s=settings.lease_s if shared else math.inf,
+        carried=drain.has_carried,
+        announce=replicas.announce_cameras if replicas else lambda: None,
+        metrics=metrics,
+    )
+
+
+def _health(
+    clock: Clock, store: PiccoloStore, pipeline: Pipeline, drain: Drain, ownership: CameraOwnership, chosen: _Chosen
+) -> HealthCheck:
+    pings = {"leases": ownership.ping} if _shared(store) else {}
+    return HealthCheck(store, pipeline, clock, RELEASE, pings | chosen.pings(), record_fault=lambda: drain.fault)
 
 
 def _pipeline(

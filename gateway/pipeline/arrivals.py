@@ -1,5 +1,6 @@
 """Cameras' newest frames on their way from the cameras' threads to the event loop."""
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -46,6 +47,12 @@ class Mailbox:
             (frame, at_s), self._frame = self._frame, None
             replaced, self._replaced = self._replaced, []
             return Arrived(frame, at_s, replaced)
+
+
+def call_from_thread(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
+    """Call in the event loop from a camera's thread; a loop that has ended needs to know nothing more."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function, *args)
 
 
 class HasMailbox(Protocol):

@@ -2,14 +2,9 @@
 
 import asyncio
 import contextvars
-import logging
-import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import uuid_utils
-
-from gateway.allocator import give_back
 from gateway.domain.camera import Camera, CameraSettings, CameraState, CameraStatus
 from gateway.domain.capability import AdaptationTable, Capability
 from gateway.domain.clock import Clock
@@ -22,32 +17,23 @@ from gateway.domain.runtime import ModelStatus, RuntimeStatus, Transport
 from gateway.domain.still import Still
 from gateway.errors import ConflictError, InvalidInputError, SourceFormatError, SourceUnavailableError
 from gateway.metrics import Metrics
-from gateway.pipeline.clips import ring_seconds
 from gateway.pipeline.direct import DirectCalls
 from gateway.pipeline.frames import FrameLoop
 from gateway.pipeline.granting import Granting
-from gateway.pipeline.judge import Judge
 from gateway.pipeline.kept import KeptStates
+from gateway.pipeline.lifecycle import CameraLifecycle
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.registry import RuntimeRegistry
 from gateway.pipeline.roster import Roster
 from gateway.pipeline.running import RunningCamera
 from gateway.rules import TRACKS
 from gateway.scheduler import Grant, Scheduler
-from gateway.sources import CameraReader
-from gateway.sources.packets import PacketSource
-from gateway.sources.reader import Listener
-from gateway.sources.turnstile import TurnGate, Turnstile
 
-_logger = logging.getLogger(__name__)
-
-_TROUBLE = frozenset({CameraState.STALLED, CameraState.RETRYING, CameraState.REFUSED})
 PUSH_TIMEOUT_S = 5.0
 UPKEEP_S = 0.5
 CHECKPOINT_S = 1.0
 CHECKPOINTS_AT_ONCE = 32
 QUIESCE_S = 5.0
-DECODED_AHEAD = 2 * max(2, os.cpu_count() or 1)
 
 
 class Pipeline:
@@ -86,7 +72,6 @@ class Pipeline:
         workers: int,
         direct_timeout_s: float,
     ) -> None:
-        loop = asyncio.get_running_loop()
         self._spool = spool
         self._metrics = metrics
         self._clock = clock
@@ -101,7 +86,6 @@ class Pipeline:
             spawn=self._spawn,
             on_change=self._runtime_changed,
         )
-        self._turnstile = Turnstile(DECODED_AHEAD)
         self._recorder = Recorder(spool, evidence)
         self._scheduler = Scheduler()
         self._roster = Roster(self._registry, directory, self._scheduler.load, clock)
@@ -115,7 +99,6 @@ class Pipeline:
             clock=clock,
             spawn=self._spawn,
             on_recorded=on_recorded,
-            wake=lambda: _call(loop, self._frames.pump),
         )
         self._direct = DirectCalls(
             registry=self._registry,
@@ -126,6 +109,17 @@ class Pipeline:
         )
         self._granting = Granting(self._scheduler, self._cameras, self._frames, clock, self._granted)
         self._kept = KeptStates(spool, self._recorder, clock.utcnow, on_recorded)
+        self._lifecycle = CameraLifecycle(
+            cameras=self._cameras,
+            scheduler=self._scheduler,
+            frames=self._frames,
+            granting=self._granting,
+            kept=self._kept,
+            make_source=make_source,
+            clock=clock,
+            spawn=self._spawn,
+            on_granted=self._granted,
+        )
         self._grants = grants
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
@@ -210,16 +204,13 @@ class Pipeline:
         """Start a camera, or bring a running one in line with changed settings and rules."""
         running = self._cameras.get(camera.id)
         if running is not None and _goes_on(running, camera):
-            running.camera = camera
-            running.ring.keep(ring_seconds(camera.settings))
-            self._subscribe(running)
-            await self._replace_rules(running, rules)
+            await self._lifecycle.change(running, camera, rules)
         else:
             if running is not None:
-                await self._stop(running)
+                await self._lifecycle.stop(running)
             await self._kept.end(camera.id, {TRACKS, *(rule.id for rule in rules)})
             if camera.settings.enabled:
-                self._start(camera, rules)
+                self._lifecycle.start(camera, rules)
         self._granting.settle_soon()
 
     async def remove_camera(self, camera_id: str) -> None:
@@ -289,74 +280,7 @@ class Pipeline:
 
     async def _stop_if_running(self, camera_id: str) -> None:
         if running := self._cameras.get(camera_id):
-            await self._stop(running)
-
-    def _start(self, camera: Camera, rules: Sequence[Rule]) -> None:
-        judge = Judge(rules, self._kept.of(camera.id), lambda: str(uuid_utils.uuid7()), self._clock.utcnow)
-        running = RunningCamera(camera, judge, self._reader, epoch=self._kept.epoch(camera.id))
-        self._cameras[camera.id] = running
-        self._subscribe(running)
-        running.reader.start()
-
-    def _subscribe(self, running: RunningCamera) -> None:
-        """Ask for the camera's rate; once it is over, its share is for those that have frames."""
-        settings = running.camera.settings
-        self._scheduler.subscribe(running.key, 0.0 if running.over else settings.fps, settings.priority)
-
-    def _reader(self, running: RunningCamera) -> CameraReader:
-        settings, loop = running.camera.settings, asyncio.get_running_loop()
-
-        listener = Listener(
-            frame=lambda frame: self._frames.come(running, frame),
-            state=lambda state, reason: _call(loop, self._camera_state, running, state, reason),
-            crash=lambda error: _call(loop, self._reader_crashed, running, error),
-        )
-
-        def open_source() -> Source:
-            source = self._make_source(settings.url)
-            if isinstance(source, PacketSource):
-                source.keep_packets(running.ring)
-            return source
-
-        gate = TurnGate(settings.fps, self._turnstile)
-        return CameraReader(running.camera.id, open_source, gate, listener, self._clock)
-
-    async def _stop(self, running: RunningCamera) -> None:
-        """Stop reading; the states of the camera's rules are kept, so that it can go on."""
-        self._frames.settle_drops(self._scheduler.unsubscribe(running.key))
-        self._granted(running, Grant(0.0, 0.0, "the camera was stopped"))
-        self._cameras.pop(running.camera.id, None)
-        running.reader.stop()
-        await asyncio.to_thread(running.reader.join)
-        running.ring.settle()
-        async with running.order:
-            states = running.judge.states()
-        running.ring.clear()  # megabytes, which mustn't wait for the garbage collector
-        self._kept.put(running.camera.id, states)
-        await asyncio.to_thread(give_back)
-
-    async def _replace_rules(self, running: RunningCamera, rules: Sequence[Rule]) -> None:
-        gone = {rule.id for rule in running.judge.rules} - {rule.id for rule in rules}
-        async with running.order:
-            await self._frames.record(running, running.judge.replace_rules(rules))
-        for rule_id in gone:
-            await self._kept.forget_rule(running.camera.id, rule_id)
-
-    def _camera_state(self, running: RunningCamera, state: CameraState, reason: str) -> None:
-        running.state, running.reason = state, reason
-        level = logging.WARNING if state in _TROUBLE else logging.INFO
-        extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
-        _logger.log(level, "camera %s", state.value, extra={**extra, "reason": reason} if reason else extra)
-        if self._cameras.get(running.camera.id) is running and (running.over or state is CameraState.LIVE):
-            self._subscribe(running)  # one that was refused may come back
-            self._granting.settle_soon()
-        if running.over:
-            running.ring.settle()
-            self._frames.pump()  # its last frame may not have been looked at yet
-        self._frames.ended(running)
-
-    def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:
-        self._spawn(_raise(error), f"camera-{running.camera.id}")
+            await self._lifecycle.stop(running)
 
     def _runtime_changed(self, runtime_id: str) -> None:
         registered = self._registry.get(runtime_id)
@@ -407,7 +331,7 @@ class Pipeline:
         return self._tasks.create_task(work, name=name, context=contextvars.Context())
 
     async def _quiesce(self, upkeep: Sequence["asyncio.Task[None]"]) -> None:
-        await self._stop_readers()
+        await self._lifecycle.stop_readers()
         deadline_s = self._clock.monotonic() + QUIESCE_S
         # A stop is rare: polling beats an event that every frame would have to keep.
         while any(r.pending for r in self._cameras.values()) and self._clock.monotonic() < deadline_s:  # noqa: ASYNC110
@@ -417,17 +341,9 @@ class Pipeline:
         for task in (*upkeep, *(task for registered in self._registry for task in registered.tasks)):
             task.cancel()
 
-    async def _stop_readers(self) -> None:
-        stopped = list(self._cameras.values())  # a call that came in before may still add or remove one
-        for running in stopped:
-            running.reader.stop()
-        for running in stopped:
-            await asyncio.to_thread(running.reader.join)
-            running.ring.settle()
-
     async def _shut_down(self) -> None:
         self._frames.stop()
-        await self._stop_readers()
+        await self._lifecycle.stop_readers()
         states = {
             (running.camera.id, rule_id): state
             for running in self._cameras.values()
@@ -444,13 +360,3 @@ def _goes_on(running: RunningCamera, camera: Camera) -> bool:
     old, new = running.camera.settings, camera.settings
     edited = camera.updated_at != running.camera.updated_at
     return (old.url, old.model, old.enabled) == (new.url, new.model, new.enabled) and not (running.over and edited)
-
-
-def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
-    """Call in the event loop from a camera's thread; a loop that has ended needs to know nothing more."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(function, *args)
-
-
-async def _raise(error: BaseException) -> None:
-    raise error

@@ -21,7 +21,7 @@ from gateway.errors import (
     RuntimeUnavailableError,
 )
 from gateway.metrics import Metrics
-from gateway.pipeline.arrivals import Arrivals, Arrived
+from gateway.pipeline.arrivals import Arrivals, Arrived, call_from_thread
 from gateway.pipeline.clips import Clips
 from gateway.pipeline.judge import Seen, Verdict
 from gateway.pipeline.recorder import Recorder
@@ -52,7 +52,6 @@ class FrameLoop:
         clock: Both times.
         spawn: Starts a task that the pipeline owns.
         on_recorded: Called when the spool has something new.
-        wake: Has the event loop `pump` soon; called in cameras' threads.
     """
 
     def __init__(
@@ -66,8 +65,8 @@ class FrameLoop:
         clock: Clock,
         spawn: Callable[[Coroutine[None, None, None], str], object],
         on_recorded: Callable[[], None],
-        wake: Callable[[], None],
     ) -> None:
+        loop = asyncio.get_running_loop()
         self._scheduler = scheduler
         self._registry = registry
         self._recorder = recorder
@@ -77,7 +76,7 @@ class FrameLoop:
         self._spawn = spawn
         self._on_recorded = on_recorded
         self._clips = Clips(recorder, clock, spawn, on_recorded)
-        self._arrivals = Arrivals[RunningCamera](wake)
+        self._arrivals = Arrivals[RunningCamera](lambda: call_from_thread(loop, self.pump))
         self._retries = RetryBudget()
         self._wake: asyncio.TimerHandle | None = None
 

@@ -2,11 +2,15 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from part import CHECKOUT, Bench
+
+TORCH_FOR_CPUS = re.compile(r"^torch==([\d.]+)\+cpu(?: \\\n +--hash=\S+)*\n", re.MULTILINE)
 
 
 class EnvironmentFailedError(Exception):
@@ -25,20 +29,31 @@ def environment(bench: Bench, name: str) -> Path:
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
         print(f"installing {lock.relative_to(CHECKOUT)} (once)", file=sys.stderr, flush=True)
-        uv = str(Path(sys.executable).parent / "uv")
-        _run([uv, "venv", "-q", "--allow-existing", "--python", sys.executable, str(folder)])
-        _run([uv, "pip", "sync", "-q", "--python", str(python), *_lock_options(lock), str(lock)])
+        _run(["venv", "--allow-existing", "--python", sys.executable, str(folder)])
+        _fill(python, lock)
         stamp.write_text(wanted, encoding="utf-8")
     return python
 
 
-def _lock_options(lock: Path) -> list[str]:
-    return ["--require-hashes"] if "--hash=" in lock.read_text(encoding="utf-8") else []
+def _fill(python: Path, lock: Path) -> None:
+    """Install what `lock` pins; torch for CPUs from where PIP_FIND_LINKS says, else PyPI's build with its CUDA."""
+    if links := os.environ.get("PIP_FIND_LINKS"):
+        hint = f"PIP_FIND_LINKS is {links}; where it isn't set, PyPI's own build of torch is installed"
+        _run(["pip", "sync", "--python", str(python), "--find-links", links, "--require-hashes", str(lock)], hint)
+        return
+    pinned = lock.read_text(encoding="utf-8")
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as others:
+        others.write(TORCH_FOR_CPUS.sub("", pinned))
+        others.flush()
+        _run(["pip", "sync", "--python", str(python), "--require-hashes", others.name])
+    for torch in TORCH_FOR_CPUS.finditer(pinned):
+        _run(["pip", "install", "--python", str(python), f"torch=={torch[1]}"])
 
 
-def _run(command: list[str]) -> None:
+def _run(arguments: list[str], hint: str = "") -> None:
     environ = {"UV_SYSTEM_CERTS": "1", **os.environ}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    uv = Path(sys.executable).parent / "uv"
+    done = subprocess.run([uv, *arguments, "--quiet"], env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise EnvironmentFailedError(f"{' '.join(command[1:4])}: {lines[-1] if lines else done.returncode}")
+        said = " ".join(done.stderr.split()) or f"status {done.returncode}"
+        raise EnvironmentFailedError(f"uv {arguments[0]}: {said}{hint and f' ({hint})'}")

@@ -30,7 +30,7 @@ def serving(people_repository, tmp_path_factory):
         running_gateway(tmp_path_factory.mktemp("serving")) as gateway,
         running_triton(people_repository, gateway=gateway.url),
     ):
-        eventually(lambda: gateway.get("/api/v1/models")["items"], 30)  # a clip as fast as it goes waits for nobody
+        gateway.wait_runtimes()
         yield gateway
 
 

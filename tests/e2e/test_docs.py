@@ -16,6 +16,9 @@ from tests.support.triton_server import READY_TIMEOUT_S, eventually, free_ports,
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+LONG = {"converting"}
+"""Documents whose commands take longer than a usual run should; what they do has tests of its own there."""
+
 GATEWAY, TRITON = "localhost:8080", "localhost:8001"
 """Addresses as documents write them; what really runs is put in their place."""
 
@@ -79,7 +82,13 @@ def folder(tmp_path: Path, data_dir: Path, stack: Stack) -> Path:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(document, id=document.stem, marks=[pytest.mark.slow] if document.stem in LONG else [])
+        for document in DOCUMENTS
+    ],
+)
 def test_commands_of_a_document_do_what_it_says(document: Path, folder: Path, stack: Stack):
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with Shell(folder, {"PATH": programs, "AI_RUNTIME_URL": stack.addresses[TRITON]}) as shell:

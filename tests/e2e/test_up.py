@@ -33,16 +33,29 @@ def ports():
     raise AssertionError("no three free ports in a row")
 
 
-def start(tmp_path, port, triton_port, *options):
-    command = [sys.executable, str(SCRIPT), "--port", str(port), "--triton-port", str(triton_port)]
-    command += ["--repository", str(tmp_path / "repository"), *options]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "RUTH_AI_DATA_DIR": str(tmp_path / "data"), "RUTH_UP_LOGS": str(tmp_path / "logs")},
-    )
+@pytest.fixture
+def start(tmp_path):
+    """Starts it as a shell does in the background, with SIGINT ignored; what still runs in the end is killed."""
+    started = []
+
+    def run(port, triton_port, *options):
+        command = ["bash", "-c", 'trap "" INT; exec "$@"', "up", sys.executable, str(SCRIPT), "--port", str(port)]
+        command += ["--triton-port", str(triton_port), "--repository", str(tmp_path / "repository"), *options]
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "RUTH_AI_DATA_DIR": str(tmp_path / "data"), "RUTH_UP_LOGS": str(tmp_path / "logs")},
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()  # takes its programs with it
+        process.wait()
+        process.stdout.close()
 
 
 def lines_until(process, pattern):
@@ -56,9 +69,10 @@ def lines_until(process, pattern):
 
 
 @pytest.mark.timeout(240)
-def test_up_shows_violations_with_pictures_and_ctrl_c_leaves_nothing(tmp_path, ports):
-    process = start(tmp_path, *ports)
+def test_up_shows_violations_with_pictures_and_ctrl_c_leaves_nothing(ports, start):
+    process = start(*ports)
     lines_until(process, "VIOLATION")
+    lines_until(process, r"ended  demo street: person in the zone, after \d+\.\d s$")
     with urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/api/v1/violations") as answer:
         items = json.load(answer)["items"]
     for violation in items:
@@ -77,11 +91,11 @@ def test_up_shows_violations_with_pictures_and_ctrl_c_leaves_nothing(tmp_path, p
     assert not [p for p in Path("/dev/shm").iterdir() if any(str(pid) in p.name for pid in children)]
 
 
-def test_a_port_that_is_taken_is_one_clear_message(tmp_path, ports):
+def test_a_port_that_is_taken_is_one_clear_message(ports, start):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", ports[0]))
         holder.listen()
-        process = start(tmp_path, *ports)
+        process = start(*ports)
         said = process.communicate(timeout=30)[0]
     assert process.returncode == 1
     assert said.count("\n") == 1
@@ -93,35 +107,33 @@ def test_a_port_that_is_taken_is_one_clear_message(tmp_path, ports):
     ("port", "triton_port", "named"),
     [(0, 8000, "--port"), (8080, 65535, "--triton-port"), (8001, 8000, "8000 to 8002")],
 )
-def test_ports_that_can_not_be_are_one_clear_message(tmp_path, port, triton_port, named):
-    process = start(tmp_path, port, triton_port, "--use-model", "nosuch")
+def test_ports_that_can_not_be_are_one_clear_message(port, triton_port, named, start):
+    process = start(port, triton_port, "--use-model", "nosuch")
     said = process.communicate(timeout=30)[0]
     assert (process.returncode, said.count("\n")) == (1, 1)
     assert named in said
 
 
-def test_a_model_that_is_not_there_is_one_clear_message(tmp_path, ports):
-    process = start(tmp_path, *ports, "--use-model", "nosuch")
+def test_a_model_that_is_not_there_is_one_clear_message(ports, start):
+    process = start(*ports, "--use-model", "nosuch")
     said = process.communicate(timeout=30)[0]
     assert (process.returncode, said.count("\n")) == (1, 1)
     assert "no model nosuch" in said
 
 
-def test_a_camera_that_is_no_camera_is_refused_with_the_schemes_there_are(tmp_path, ports, people_repository):
+def test_a_camera_that_is_no_camera_is_refused_with_the_schemes_there_are(tmp_path, ports, people_repository, start):
     (tmp_path / "repository").symlink_to(people_repository)
-    process = start(tmp_path, *ports, "--camera", "gopher://hole", "--use-model", "people")
+    process = start(*ports, "--camera", "gopher://hole", "--use-model", "people")
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert "gopher:" in said
     assert "demo:" in said
 
 
-def test_a_killed_up_takes_its_programs_with_it(tmp_path, ports, people_repository):
+def test_a_killed_up_takes_its_programs_with_it(tmp_path, ports, people_repository, start):
     (tmp_path / "repository").symlink_to(people_repository)
-    process = start(tmp_path, *ports, "--use-model", "people")
+    process = start(*ports, "--use-model", "people")
     lines_until(process, "first inference")
     process.kill()
-    process.wait()
-    process.stdout.close()
     eventually(lambda: not carriers(str(tmp_path / "repository")), 20)
     eventually(lambda: not carriers(f"--port {ports[0]}".replace(" ", "\0")), 20)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from converters.published import list_models
-from tests.support.hostile_models import write_corpus
+from tests.support.hostile.corpus import write_corpus
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MAX_CPU_S = 5.0

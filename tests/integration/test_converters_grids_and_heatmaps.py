@@ -44,14 +44,22 @@ def built(data_dir):
     return made
 
 
+@pytest.fixture(scope="module")
+def judged(built, photographs):
+    """For each family: the photographs' frames, the rows of its reference, what runs the graph, who compares."""
+    threshold, made = 0.1, {}
+    for name, model in built.items():
+        frames = frames_of(photographs, model.spec)
+        run = onnx_runner(at_threshold(model.model, threshold).SerializeToString())
+        judge = Judge(model.spec, model.tolerance, threshold)
+        made[name] = frames, model.reference(frames, threshold), run, judge
+    return made
+
+
 @pytest.mark.parametrize("family", FILES)
 @pytest.mark.parametrize("batch", range(1, 9))
-def test_the_same_pixels_give_the_same_rows_at_every_index(built, photographs, family, batch):
-    model = built[family]
-    frames, threshold = frames_of(photographs, model.spec), 0.1
-    expected = model.reference(frames, threshold)
-    run = onnx_runner(at_threshold(model.model, threshold).SerializeToString())
-    judge = Judge(model.spec, model.tolerance, threshold)
+def test_the_same_pixels_give_the_same_rows_at_every_index(judged, family, batch):
+    frames, expected, run, judge = judged[family]
     starts = range(len(frames)) if batch in (2, 3) else range(0, len(frames), batch)
     for start in starts:
         members = [(start + offset) % len(frames) for offset in range(batch)]

@@ -21,17 +21,6 @@ def convert(capsys):
     return run
 
 
-@pytest.fixture(scope="module")
-def two_versions(tmp_path_factory):
-    """`tiny` in two versions, the first with a warm-up frame; published once for all tests here."""
-    folder = tmp_path_factory.mktemp("two_versions")
-    model = saved(tiny_yolox(), folder / "tiny.onnx")
-    common = ["onnx", str(model), "--name", "tiny", "--repository", str(folder / "models"), "--instances", "1"]
-    assert main([*common, "--warmup", "--max-batch-size", "3"]) == 0
-    assert main([*common, "--score-threshold", "0.5", "--max-batch-size", "3"]) == 0
-    return folder / "models"
-
-
 @pytest.fixture
 def repository(two_versions, tmp_path):
     return shutil.copytree(two_versions, tmp_path / "models")
@@ -39,7 +28,7 @@ def repository(two_versions, tmp_path):
 
 def test_rolling_back_serves_the_version_before_as_it_was_and_forward_again(convert, repository):
     first, second = Repository(repository).config_of("tiny", 1), Repository(repository).config("tiny")
-    assert "batch_of_3" in first
+    assert "batch_of_8" in first
     status, result = convert("rollback", "tiny", "--repository", repository)
     assert (status, result["version"], result["before"]) == (0, 1, 2)
     assert Repository(repository).config("tiny") == first
@@ -113,7 +102,7 @@ def edited(path, old, new):
         ("config.pbtxt", "versions: 2", "versions: 9", "version_policy", "version 9, which is not there"),
         ("config.pbtxt", '"top_left"', '"left"', "parameters", "does not meet contract"),
         ("config.pbtxt", '"detect"', '"guess"', "parameters", "does not meet contract"),
-        ("config.pbtxt", "max_batch_size: 3", "", "max_batch_size", "at least 1"),
+        ("config.pbtxt", "max_batch_size: 8", "", "max_batch_size", "at least 1"),
         ("2/manifest.json", '"model_sha256": "', '"model_sha256": "0', "", "was changed after it was published"),
         ("2/manifest.json", "{", "[", "", "can't be read"),
     ],

@@ -22,7 +22,6 @@ from converters.spec import Target
 from converters.switch import roll_back
 from converters.targets import image_for
 from tests.support import fake_tensorrt
-from tests.support.tiny_yolox import saved, tiny_yolox
 
 L4 = Gpu(name="NVIDIA L4", compute_capability="8.9", cuda="12.6", driver="560.35")
 H100 = replace(L4, name="NVIDIA H100", compute_capability="9.0")
@@ -32,20 +31,9 @@ PROBED = (
 BUILT = "[I] Selected Device: NVIDIA L4\n[I] Compute Capability: 8.9\n[I] TensorRT version: 10.5.0\n"
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """Two versions of a tiny model, the second served."""
-    folder = tmp_path_factory.mktemp("published")
-    model = saved(tiny_yolox(), folder / "tiny.onnx")
-    for threshold in ("0.3", "0.4"):
-        options = ("--score-threshold", threshold, "--repository", str(folder / "models"))
-        assert main(["onnx", str(model), "--name", "tiny", *options]) == 0
-    return folder / "models"
-
-
 @pytest.fixture
-def repository(published, tmp_path):
-    return shutil.copytree(published, tmp_path / "models")
+def repository(two_versions, tmp_path):
+    return shutil.copytree(two_versions, tmp_path / "models")
 
 
 @pytest.fixture

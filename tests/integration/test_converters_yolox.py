@@ -26,13 +26,18 @@ def photographs(data_dir):
     return load_pictures(data_dir / "images")
 
 
-@pytest.mark.parametrize("threshold", [0.3, 0.05])
-@pytest.mark.parametrize("batch", [1, 2, 3, 5])
-def test_the_same_pixels_give_the_same_rows_at_every_index(built, photographs, threshold, batch):
+@pytest.fixture(scope="module", params=[0.3, 0.05])
+def judged(built, photographs, request):
+    """The photographs' frames, the reference's rows for each, what runs the graph, and who compares."""
     frames = frames_of(photographs, built.spec)
-    expected = built.reference(frames, threshold)
-    run = onnx_runner(at_threshold(built.model, threshold).SerializeToString())
-    judge = Judge(built.spec, Tolerance(box_px=1e-3, score=1e-3), threshold)
+    run = onnx_runner(at_threshold(built.model, request.param).SerializeToString())
+    judge = Judge(built.spec, Tolerance(box_px=1e-3, score=1e-3), request.param)
+    return frames, built.reference(frames, request.param), run, judge
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+def test_the_same_pixels_give_the_same_rows_at_every_index(judged, batch):
+    frames, expected, run, judge = judged
     total = 0
     for start in range(len(frames)):
         members = [(start + offset) % len(frames) for offset in range(batch)]

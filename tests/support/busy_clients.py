@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-PATHS = ("/api/v1/cameras", "/api/v1/health", "/api/v1/runtimes", "/metrics", "/console")
+PATHS = ("/api/v1/cameras", "/api/v1/health", "/api/v1/runtimes", "/metrics")
 LISTENING_S = 1.5
 
 

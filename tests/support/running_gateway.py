@@ -72,6 +72,10 @@ class RunningGateway:
         """How a camera is doing."""
         return self.get(f"/api/v1/cameras/{camera_id}")["status"]
 
+    def wait_runtimes(self, count: int = 1) -> None:
+        """Wait until that many runtimes take frames; a clip with `pace=max` would be over before."""
+        eventually(lambda: [each["state"] for each in self.get("/api/v1/runtimes")["items"]] == ["ready"] * count, 20)
+
     def log_lines(self) -> list[dict[str, Any]]:
         """The structured log so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]

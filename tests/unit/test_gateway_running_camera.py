@@ -119,7 +119,6 @@ class Loop:
             clock=SystemClock(),
             spawn=lambda work, name: self.tasks.create_task(work, name=name) and None,
             on_recorded=lambda: None,
-            wake=lambda: None,
         )
 
     def start(self) -> RunningCamera:
