@@ -104,5 +104,5 @@ def cost_of(bench: Bench, command: Sequence[str | Path]) -> Cost:
         if process.returncode:
             output.seek(0)
             raise RuntimeError(f"{' '.join(line)} ended with {process.returncode}: {output.read()[-500:].decode()}")
-    shutil.rmtree(folder, ignore_errors=True)  # a dry run has removed it
+    shutil.rmtree(folder)
     return Cost(wall_s, cpu_s, peak_mb)
