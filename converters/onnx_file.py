@@ -25,6 +25,9 @@ from converters.pytorch_file import pickle_refusal
 MAX_BYTES = 2**31 - 1
 """Protobuf's limit on one message."""
 
+_HIDDEN_BYTES = 64 * 1024
+"""Tensors of this size are weights; those that shapes are computed from have a few numbers."""
+
 _WAIT_PER_CPU_S = 20
 """Wall-clock seconds granted for each second of CPU time: on a busy machine the child waits for its turn."""
 
@@ -106,7 +109,7 @@ def parsed(name: str, data: bytes) -> OnnxFile:
     if ir_version > MAX_IR_VERSION:
         model.ir_version = MAX_IR_VERSION
         data = model.SerializeToString()
-    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    model = with_shapes(model)
     constants = {tensor.name for tensor in model.graph.initializer}
     return OnnxFile(
         name=name,
@@ -117,6 +120,24 @@ def parsed(name: str, data: bytes) -> OnnxFile:
         inputs=tuple(_info(value) for value in model.graph.input if value.name not in constants),
         outputs=tuple(_info(value) for value in model.graph.output),
     )
+
+
+def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model with the shapes that follow from its inputs; the one given is used up.
+
+    The weights aren't shown to the inference, which asks for their sizes alone and would copy them three times.
+    """
+    hidden = {
+        tensor.name: tensor.raw_data for tensor in model.graph.initializer if len(tensor.raw_data) >= _HIDDEN_BYTES
+    }
+    for tensor in model.graph.initializer:
+        if tensor.name in hidden:
+            tensor.ClearField("raw_data")
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    for tensor in inferred.graph.initializer:
+        if tensor.name in hidden:
+            tensor.raw_data = hidden[tensor.name]
+    return inferred
 
 
 def read_bytes(path: Path) -> bytes:

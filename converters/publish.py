@@ -100,6 +100,19 @@ def convert_onnx(
         ConvertError: It can't be used, or something needed is missing; nothing was published.
     """
     checked_name(request.name)
+    return publish(_built(model, family, options, request, report, view, precision), request, report)
+
+
+def _built(
+    model: Path,
+    family: str,
+    options: families.BuildOptions,
+    request: Request,
+    report: Report,
+    view: View,
+    precision: PrecisionOptions | None,
+) -> BuiltModel:
+    """Return what is to be published; the file itself isn't held any longer than that."""
     report(f"read {model.name}")
     file = at_size(read_model(model, request.example, request.pictures, report), options.size)
     chosen, recognition = families.choose(file, family, options.description)
@@ -110,7 +123,7 @@ def convert_onnx(
         built = with_quarter_turns(built)
     if precision is not None:
         built = in_precision(built, precision, request.serving.target, _pictures(request), report)
-    return publish(built, request, report)
+    return built
 
 
 def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
@@ -137,6 +150,8 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
         record = _record(built, request, version, digest(data), parity, pictures)
         config = triton_config.render(built.spec, request.serving, _identity(record))
         stage.write(name, version, Content(model=data, config=config, manifest=manifest.render(record), warmup=warmup))
+        source, figures = built.source, built.figures
+        del built, data  # whose memory Triton can use: it loads the model twice
         report("load in a real Triton and compare")
         through_triton = try_in_triton(stage.root, name, version, pictures)
         folder = repository.root / name / str(version)
@@ -148,12 +163,12 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
         version=version,
         folder=folder,
         outcome="dry run" if request.dry_run else "published",
-        family=built.source.family,
-        why=built.source.why,
+        family=source.family,
+        why=source.why,
         model_sha256=record.model_sha256,
         parity=parity,
         triton=through_triton,
-        precision=built.figures,
+        precision=figures,
     )
 
 

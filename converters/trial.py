@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from converters import integrity, triton_config
 from converters.errors import ModelError
+from converters.native_memory import give_back
 from converters.parity import Difference, Judge, Rows, rows_of
 from converters.pictures import PictureSet
 from converters.repository import CONFIG_FILE
@@ -48,6 +49,7 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
     _add_probe(root, probe, version, triton_config.renamed(config, probe), _at_threshold(model, threshold))
     judge = Judge(spec, Tolerance(), spec.score_threshold)
     batch = int(config["max_batch_size"])
+    give_back()
     with trial_server(root, (name, probe), loaded=(name,)) as server:
         own = _ask(server, name, frames, few, judge, batch)
         server.exchange(name, probe)

@@ -74,11 +74,28 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
     """
     frames = frames_of(pictures, built.spec)
     threshold, expected = enough_rows(lambda floor: built.reference(frames, floor), built.spec)
-    model = at_threshold(built.model, threshold).SerializeToString()
-    run = onnx_runner(model)
+    same_pixels, alone = _same_pixels(built, frames, threshold, expected)
+    return Parity(
+        score_threshold=threshold,
+        batch_sizes=BATCH_SIZES,
+        same_pixels=same_pixels,
+        from_rgb=_from_rgb(built, pictures, alone),
+    )
+
+
+def _same_pixels(
+    built: BuiltModel, frames: NDArray[np.uint8], threshold: float, expected: Rows
+) -> tuple[Difference, Rows]:
+    """Return what lies between the graph and its reference, and what the graph says of each frame alone.
+
+    Raises:
+        ModelError: They disagree by more than the tolerance, or the graph can't run a batch.
+    """
+    run = onnx_runner(at_threshold(built.model, threshold).SerializeToString())
     judge = Judge(built.spec, built.tolerance, threshold)
-    every_index = len(model) <= _LARGE_BYTES
-    same_pixels = Difference()
+    every_index = built.model.ByteSize() <= _LARGE_BYTES
+    total = Difference()
+    alone: Rows = []
     for batch in BATCH_SIZES:
         asked, answers = _at_indices(run, frames, batch, every_index=every_index)
         difference = judge.compare([expected[frame] for frame in asked], answers)
@@ -88,13 +105,9 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
                 f"the fused graph disagrees with the original at batch size {batch}: {difference}; "
                 f"allowed are {built.tolerance.box_px:g} px and {built.tolerance.score:g}{hint}"
             )
-        same_pixels = same_pixels.merged(difference)
-    return Parity(
-        score_threshold=threshold,
-        batch_sizes=BATCH_SIZES,
-        same_pixels=same_pixels,
-        from_rgb=_from_rgb(built, pictures, frames),
-    )
+        total = total.merged(difference)
+        alone = alone or answers
+    return total, alone
 
 
 def at_threshold(model: onnx.ModelProto, score_threshold: float) -> onnx.ModelProto:
@@ -170,11 +183,12 @@ def _at_indices(run: Runner, frames: NDArray[np.uint8], batch: int, *, every_ind
     return asked, answers
 
 
-def _from_rgb(built: BuiltModel, pictures: PictureSet, frames: NDArray[np.uint8]) -> Difference | None:
+def _from_rgb(built: BuiltModel, pictures: PictureSet, found: Rows) -> Difference | None:
+    """Compare what the graph found, each picture alone and at a threshold as low, with its reference on RGB."""
     if built.picture_reference is None:
         return None
     canvases: Sequence[NDArray[np.uint8]] = [on_canvas(picture, built.spec) for picture in pictures.pictures]
     threshold = built.spec.score_threshold
     expected = built.picture_reference(np.stack(canvases), threshold)
     judge = Judge(built.spec, Tolerance(box_px=1.0, score=0.01), threshold)
-    return judge.compare(expected, onnx_runner(built.model.SerializeToString())(frames))
+    return judge.compare(expected, found if built.spec.task is Task.CLASSIFY else above(found, threshold))
