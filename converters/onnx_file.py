@@ -10,7 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -19,8 +19,9 @@ from onnx import TensorProto
 from converters.engine_header import header_of
 from converters.errors import ModelError
 from converters.onnx_graph import MAX_IR_VERSION
-from converters.onnx_probe import REFUSED, cpu_limit_s
+from converters.onnx_probe import BESIDE, REFUSED, cpu_limit_s
 from converters.pytorch_file import pickle_refusal
+from converters.weights_beside import whole_model
 
 MAX_BYTES = 2**31 - 1
 """Protobuf's limit on one message."""
@@ -56,7 +57,7 @@ class OnnxFile:
 
     Attributes:
         name: File name without its folder.
-        sha256: Hex digest of the file.
+        sha256: Hex digest of the file; of the whole, where weights lay beside it.
         ir_version: As in the file.
         data: The file, of an IR version that every target's runtime reads: a newer one is lowered, as the operators
             themselves are numbered by their opset.
@@ -82,11 +83,16 @@ def read_onnx(path: Path) -> OnnxFile:
     Raises:
         ModelError: It is not a regular file, empty, too large, or what `onnx_of` refuses.
     """
-    return onnx_of(path.name, read_bytes(path))
+    return onnx_of(path.name, read_bytes(path), path.parent)
 
 
-def onnx_of(name: str, data: bytes) -> OnnxFile:
+def onnx_of(name: str, data: bytes, folder: Path | None = None) -> OnnxFile:
     """Check the bytes of an untrusted ONNX file.
+
+    Args:
+        name: For messages and the manifest.
+        data: The bytes.
+        folder: Where weights may lie beside it; None where nowhere.
 
     Raises:
         ModelError: They are an engine, a PyTorch checkpoint, not ONNX, damaged, invalid, or keep weights elsewhere.
@@ -97,8 +103,14 @@ def onnx_of(name: str, data: bytes) -> OnnxFile:
     pickled = pickle_refusal(data)
     if pickled is not None:
         raise ModelError(f"{name} is {pickled}")
-    _probe(name, data)
-    return parsed(name, data)
+    if _probe(name, data):
+        return parsed(name, data)
+    whole = whole_model(name, data, folder, MAX_BYTES) if folder else None
+    if whole is None or not _probe(name, whole.data):
+        raise ModelError(f"{name} keeps weights in other files; save it as one file")
+    beside = ", ".join(f"{file} sha256 {digest}" for file, digest in whole.files.items())
+    alone = hashlib.sha256(data).hexdigest()
+    return replace(parsed(name, whole.data), origin=(("file_sha256", alone), ("weights", beside)))
 
 
 def parsed(name: str, data: bytes) -> OnnxFile:
@@ -164,8 +176,8 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def _probe(name: str, data: bytes) -> None:
-    """Parse and check the bytes in a process of its own.
+def _probe(name: str, data: bytes) -> bool:
+    """Parse and check the bytes in a process of its own; False says that their weights lie beside them.
 
     Raises:
         ModelError: The child refused them, ran out of time or died.
@@ -186,6 +198,8 @@ def _probe(name: str, data: bytes) -> None:
         raise ModelError(
             f"{name} could not be checked within {_WAIT_PER_CPU_S * seconds} s; it is not usable"
         ) from error
+    if done.returncode == BESIDE:
+        return False
     if done.returncode == REFUSED:
         raise ModelError(f"{name}: {printable(done.stdout.decode(errors='replace').strip())}")
     if done.returncode == -signal.SIGXCPU:
@@ -196,6 +210,7 @@ def _probe(name: str, data: bytes) -> None:
             f"{name} broke the ONNX checker (status {done.returncode}: {last}); the file is damaged or hostile, "
             "export it again"
         )
+    return True
 
 
 def printable(text: str, limit: int = 500) -> str:
