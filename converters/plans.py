@@ -44,6 +44,7 @@ class PlanRequest:
         version_compatible: Later versions.
         timing_cache: Folder of timing caches and of builds in an image.
         now: Aware time.
+        dry_run: Build, and lay nothing down.
     """
 
     name: str
@@ -58,6 +59,7 @@ class PlanRequest:
     version_compatible: bool
     timing_cache: Path
     now: datetime
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class PlanPublication:
     Attributes:
         name: Model.
         version: Whose folder holds the plan.
-        outcome: `built` or `up to date`.
+        outcome: `built`, `up to date` or `dry run`.
         plan: What the manifest says of it.
         command: That built it in an image; None for a build here.
     """
@@ -269,6 +271,8 @@ def _record(
 def _publish(job: _Job, plan: bytes, record: PlanRecord, report: Report, command: str | None) -> PlanPublication:
     request = job.request
     repository = Repository(request.repository)
+    if request.dry_run:
+        return PlanPublication(name=request.name, version=job.version, outcome="dry run", plan=record, command=command)
     with staged(repository, lambda: report("wait for another ruth-convert")) as stage:
         if repository.served_version(request.name) != job.version:
             raise ModelError(f"another version of {request.name} was published meanwhile; build its plan")
