@@ -18,6 +18,7 @@ from onnx import TensorProto
 
 from converters.engine_header import header_of
 from converters.errors import ModelError
+from converters.foreign_format import folder_refusal, foreign_format
 from converters.onnx_graph import MAX_IR_VERSION
 from converters.onnx_probe import BESIDE, REFUSED, cpu_limit_s
 from converters.pytorch_file import pickle_refusal
@@ -95,7 +96,7 @@ def onnx_of(name: str, data: bytes, folder: Path | None = None) -> OnnxFile:
         folder: Where weights may lie beside it; None where nowhere.
 
     Raises:
-        ModelError: They are an engine, a PyTorch checkpoint, not ONNX, damaged, invalid, or keep weights elsewhere.
+        ModelError: They are of another format, damaged, invalid, or keep weights elsewhere.
     """
     engine = header_of(data)
     if engine is not None:
@@ -103,6 +104,9 @@ def onnx_of(name: str, data: bytes, folder: Path | None = None) -> OnnxFile:
     pickled = pickle_refusal(data)
     if pickled is not None:
         raise ModelError(f"{name} is {pickled}")
+    foreign = foreign_format(data)
+    if foreign is not None:
+        raise ModelError(f"{name} is {foreign}")
     if _probe(name, data):
         return parsed(name, data)
     whole = whole_model(name, data, folder, MAX_BYTES) if folder else None
@@ -167,8 +171,13 @@ def read_bytes(path: Path) -> bytes:
             if status.st_size > MAX_BYTES:
                 raise ModelError(f"{path} has {status.st_size} bytes; ONNX files end at 2 GiB")
             data = file.read(MAX_BYTES + 1)
+    except IsADirectoryError as error:
+        raise ModelError(f"{path} is a folder{folder_refusal(path)}; give the path of an .onnx file") from error
     except OSError as error:
-        raise ModelError(f"{path} can't be read: {error.strerror or error}") from error
+        raise ModelError(
+            f"{path} can't be read: {error.strerror or error}; give the path of an .onnx file (`ruth-convert catalog` "
+            "lists some to begin with)"
+        ) from error
     if not data:
         raise ModelError(f"{path} is empty; download or export it again")
     if len(data) > MAX_BYTES:
