@@ -16,12 +16,12 @@ from converters.image_build import MODEL_FILE, PLAN_FILE, build, build_command
 from converters.image_probe import EVERY_GPU, JETSON_GPU, ImageFacts, Runner, docker_usable, has_image, probe, run
 from converters.plan_layout import PlanRecord
 from converters.plan_store import add_plan
+from converters.progress import Report
 from converters.repository import Repository, digest
 from converters.spec import Target
 from converters.stage import staged
 from converters.targets import Image, version_numbers
 
-Report = Callable[[str], None]
 _TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
 _DECLARED_BATCH = {Target.L4T: 2}
 """What runtimes declare as their batch; a plan is tuned for it. Others take the largest."""

@@ -1,6 +1,6 @@
 """From a built model to a published one: verify, stage, load in a real Triton, compare, publish. In that order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from converters.parity import Difference
 from converters.pictures import PictureSet, load_pictures, nv12_of, on_canvas, render_pictures
 from converters.precision import in_precision
 from converters.precision_options import PrecisionOptions
+from converters.progress import Report
 from converters.quarter_turns import with_quarter_turns
 from converters.repository import Repository, digest
 from converters.spec import BuiltModel, ModelSpec, Serving, View, checked_name
@@ -21,9 +22,6 @@ from converters.stage import Content, Stage, staged
 from converters.switch import load_or_restore
 from converters.trial import try_in_triton
 from converters.verify import Parity, verify
-
-Report = Callable[[str], None]
-"""Told what begins, in words for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +142,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
     if request.server is not None:
         request.server.check()
     report(f"verify against the original on {len(pictures.names)} pictures")
-    parity = verify(built, pictures)
+    parity = verify(built, pictures, report)
     with staged(repository, lambda: report("wait for another ruth-convert")) as stage:
         version = stage.next_version(name)
         record = _record(built, request, version, digest(data), parity, pictures)
@@ -153,7 +151,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
         source, figures = built.source, built.figures
         del built, data  # whose memory Triton can use: it loads the model twice
         report("load in a real Triton and compare")
-        through_triton = try_in_triton(stage.root, name, version, pictures)
+        through_triton = try_in_triton(stage.root, name, version, pictures, report)
         folder = repository.root / name / str(version)
         if not request.dry_run:
             report(f"publish {folder}")

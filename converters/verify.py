@@ -12,6 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright
 from converters.errors import ModelError
 from converters.parity import Difference, Judge, Rows, rows_of
 from converters.pictures import PictureSet, nv12_of, on_canvas
+from converters.progress import Report, Steps
 from converters.reference import session
 from converters.spec import (
     COUNT_NAME,
@@ -66,15 +67,15 @@ def frames_of(pictures: PictureSet, spec: ModelSpec) -> NDArray[np.uint8]:
     return np.stack([nv12_of(on_canvas(picture, spec)) for picture in pictures.pictures])
 
 
-def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
-    """Compare a built model with its reference.
+def verify(built: BuiltModel, pictures: PictureSet, report: Report | None = None) -> Parity:
+    """Compare a built model with its reference; a report that takes it is told how far that is.
 
     Raises:
         ModelError: They disagree by more than the tolerance, or the graph can't run a batch.
     """
     frames = frames_of(pictures, built.spec)
     threshold, expected = enough_rows(lambda floor: built.reference(frames, floor), built.spec)
-    same_pixels, alone = _same_pixels(built, frames, threshold, expected)
+    same_pixels, alone = _same_pixels(built, frames, threshold, expected, report)
     return Parity(
         score_threshold=threshold,
         batch_sizes=BATCH_SIZES,
@@ -84,7 +85,7 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
 
 
 def _same_pixels(
-    built: BuiltModel, frames: NDArray[np.uint8], threshold: float, expected: Rows
+    built: BuiltModel, frames: NDArray[np.uint8], threshold: float, expected: Rows, report: Report | None
 ) -> tuple[Difference, Rows]:
     """Return what lies between the graph and its reference, and what the graph says of each frame alone.
 
@@ -94,10 +95,12 @@ def _same_pixels(
     run = onnx_runner(at_threshold(built.model, threshold).SerializeToString())
     judge = Judge(built.spec, built.tolerance, threshold)
     every_index = built.model.ByteSize() <= _LARGE_BYTES
+    batches = {batch: [*_batches(len(frames), batch, every_index=every_index)] for batch in BATCH_SIZES}
+    told = Steps(report, sum(members.size for each in batches.values() for members in each))
     total = Difference()
     alone: Rows = []
-    for batch in BATCH_SIZES:
-        asked, answers = _at_indices(run, frames, batch, every_index=every_index)
+    for batch, members in batches.items():
+        asked, answers = _asked(run, frames, members, told)
         difference = judge.compare([expected[frame] for frame in asked], answers)
         if not difference.within(built.tolerance):
             hint = "; if the original has a fixed batch size, export it with a dynamic one" if batch > 1 else ""
@@ -173,13 +176,16 @@ def _batches(count: int, batch: int, *, every_index: bool) -> Iterator[NDArray[n
         yield np.arange(start, start + batch) % count
 
 
-def _at_indices(run: Runner, frames: NDArray[np.uint8], batch: int, *, every_index: bool) -> tuple[list[int], Rows]:
+def _asked(
+    run: Runner, frames: NDArray[np.uint8], batches: Sequence[NDArray[np.int64]], told: Steps
+) -> tuple[list[int], Rows]:
     """Run frames in batches; returns the frame of each answer, and the answers."""
     asked: list[int] = []
     answers: Rows = []
-    for members in _batches(len(frames), batch, every_index=every_index):
+    for members in batches:
         asked += members.tolist()
         answers += run(frames[members])
+        told(members.size)
     return asked, answers
 
 
