@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from converters.errors import ModelError, UsageError
 from converters.examples import examples_of
@@ -33,6 +33,14 @@ class Options(Protocol):
 
     def add(self, sub: argparse.ArgumentParser, /) -> None:
         """Add its options."""
+        ...
+
+
+class Accepting(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *names: str, **settings: Any) -> object:  # noqa: ANN401  # argparse's own
+        """Add an option."""
         ...
 
 
@@ -83,7 +91,7 @@ def _add_onnx(sub: argparse.ArgumentParser) -> None:
     _add_publishing(sub)
 
 
-def _add_reading(group: argparse._ActionsContainer) -> None:
+def _add_reading(group: Accepting) -> None:
     group.add_argument(
         "--family", default="auto", help="ask this one alone (default auto; `ruth-convert inspect` lists them with why)"
     )
@@ -103,7 +111,7 @@ def _add_reading(group: argparse._ActionsContainer) -> None:
     group.add_argument("--licence", help="of the model, for the manifest")
 
 
-def _add_finding(group: argparse._ActionsContainer) -> None:
+def _add_finding(group: Accepting) -> None:
     group.add_argument(
         "--score-threshold", type=float, metavar="SCORE", help="leave out rows below it (default: the family's)"
     )
@@ -138,7 +146,7 @@ def add_model(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_precision(group: argparse._ActionsContainer) -> None:
+def _add_precision(group: Accepting) -> None:
     group.add_argument(
         "--precision",
         type=Precision,
@@ -178,7 +186,7 @@ def _add_builtin(sub: argparse.ArgumentParser) -> None:
     _add_publishing(sub)
 
 
-def add_repository(sub: argparse._ActionsContainer) -> None:
+def add_repository(sub: Accepting) -> None:
     """Add `--repository`."""
     sub.add_argument(
         "--repository",
@@ -189,7 +197,7 @@ def add_repository(sub: argparse._ActionsContainer) -> None:
     )
 
 
-def add_server(sub: argparse._ActionsContainer) -> None:
+def add_server(sub: Accepting) -> None:
     """Add `--server`."""
     sub.add_argument(
         "--server", metavar="HOST:PORT", help="gRPC address of the Triton that serves this repository: load it there"
