@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from converters.errors import ModelError, UsageError
+from converters.examples import examples_of
 from converters.spec import Accelerator, Precision, Ranges, Serving, Target, View, checked_name
 
 DEFAULT_REPOSITORY = Path("model_repository")
@@ -35,6 +36,14 @@ class Options(Protocol):
         ...
 
 
+class Accepting(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *names: str, **settings: Any) -> object:  # noqa: ANN401  # argparse's own
+        """Add an option."""
+        ...
+
+
 class _Parser(argparse.ArgumentParser):
     """Raises where argparse would end the process."""
 
@@ -52,14 +61,22 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
     top = _Parser(
         prog="ruth-convert",
         description="Turn a trained model into a checked, versioned model in a Triton repository.",
-        epilog="Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.",
+        epilog=f"{examples_of('')}\n\nruth-convert VERB --help tells more of each; the guide is docs/converting.md.\n"
+        "Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     below = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     offered: list[tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
     offered = [(verb, _HELP[verb], _ADD[verb]) for verb in verbs]
     offered += [(verb, module.HELP, module.add) for verb, module in modules.items()]
     for verb, said, add in offered:
-        sub = below.add_parser(verb, help=said, description=said[0].upper() + said[1:] + ".")
+        sub = below.add_parser(
+            verb,
+            help=said,
+            description=f"{said[0].upper()}{said[1:]}.",
+            epilog=examples_of(verb),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         sub.add_argument("--json", action="store_true", help="print one JSON object")
         add(sub)
     return top
@@ -68,33 +85,49 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
 def _add_onnx(sub: argparse.ArgumentParser) -> None:
     add_model(sub)
     sub.add_argument("--name", required=True, help="model name: 1 to 64 of a-z, 0-9, _")
-    sub.add_argument("--family", default="auto", help="family, or auto (default) to find it")
-    sub.add_argument(
+    _add_reading(sub.add_argument_group("what it is", "found in the file itself where nothing is said"))
+    _add_finding(sub.add_argument_group("what it finds", "part of the graph that is published"))
+    _add_precision(sub.add_argument_group("precision", "another one than fp32 is published only if it finds the same"))
+    _add_publishing(sub)
+
+
+def _add_reading(group: Accepting) -> None:
+    group.add_argument(
+        "--family", default="auto", help="ask this one alone (default auto; `ruth-convert inspect` lists them with why)"
+    )
+    group.add_argument(
         "--description", type=Path, metavar="FILE", help="TOML file that says what the network is; for --family custom"
     )
-    sub.add_argument(
+    group.add_argument(
         "--task",
         choices=("auto", "raw"),
         default="auto",
         help="raw publishes the graph's own tensors for direct calls, whatever family it is of (default auto)",
     )
-    sub.add_argument(
+    group.add_argument(
         "--size", type=_size, metavar="WIDTHxHEIGHT", help="of a network that takes any (default: its metadata's)"
     )
-    sub.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
-    sub.add_argument("--licence", help="of the model, for the manifest")
-    sub.add_argument("--score-threshold", type=float, help="leave out rows below it (default: the family's)")
-    sub.add_argument("--nms-iou", type=float, help="suppress boxes that overlap more (default: the family's)")
-    sub.add_argument("--max-detections", type=int, default=100, help="rows of the output (default 100)")
-    _add_precision(sub)
-    sub.add_argument(
+    group.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
+    group.add_argument("--licence", help="of the model, for the manifest")
+
+
+def _add_finding(group: Accepting) -> None:
+    group.add_argument(
+        "--score-threshold", type=float, metavar="SCORE", help="leave out rows below it (default: the family's)"
+    )
+    group.add_argument(
+        "--nms-iou", type=float, metavar="IOU", help="suppress boxes that overlap more (default: the family's)"
+    )
+    group.add_argument(
+        "--max-detections", type=int, default=100, metavar="ROWS", help="rows of the output (default 100)"
+    )
+    group.add_argument(
         "--view",
         type=View,
         choices=list(View),
         default=View.UPRIGHT,
         help="rot90 looks at each frame turned a quarter to both sides too: finds people who lie (default upright)",
     )
-    _add_publishing(sub)
 
 
 def add_model(sub: argparse.ArgumentParser) -> None:
@@ -113,32 +146,38 @@ def add_model(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_precision(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
+def _add_precision(group: Accepting) -> None:
+    group.add_argument(
         "--precision",
         type=Precision,
         choices=list(Precision),
         default=Precision.FP32,
         help="arithmetic of the network (default fp32); fp16 and int8 must find what fp32 finds",
     )
-    sub.add_argument(
+    group.add_argument(
         "--calibration",
         type=Path,
         metavar="PATH",
         help="clip or folder of pictures to judge fp16 and int8 by",
     )
-    sub.add_argument(
-        "--ranges", type=Ranges, choices=list(Ranges), default=Ranges.MINMAX, help="ranges of int8 (default minmax)"
+    group.add_argument(
+        "--ranges",
+        type=Ranges,
+        choices=list(Ranges),
+        default=Ranges.MINMAX,
+        help="how int8 takes a value's range from the calibration: all of it, or less its rare ends (default minmax)",
     )
-    sub.add_argument(
+    group.add_argument(
         "--min-f1",
         type=float,
         metavar="F1",
         help="agreement with fp32 to reach (default: fp16 0.98, int8 0.95; none where ground truth judges)",
     )
-    sub.add_argument("--annotations", type=Path, metavar="FILE", help="COCO's JSON of boxes: judge by loss of mAP")
-    sub.add_argument("--images", type=Path, metavar="DIR", help="the pictures that --annotations names")
-    sub.add_argument("--max-map-loss", type=float, metavar="LOSS", help="against fp32 (default: fp16 0.005, int8 0.02)")
+    group.add_argument("--annotations", type=Path, metavar="FILE", help="COCO's JSON of boxes: judge by loss of mAP")
+    group.add_argument("--images", type=Path, metavar="DIR", help="the pictures that --annotations names")
+    group.add_argument(
+        "--max-map-loss", type=float, metavar="LOSS", help="against fp32 (default: fp16 0.005, int8 0.02)"
+    )
 
 
 def _add_builtin(sub: argparse.ArgumentParser) -> None:
@@ -147,7 +186,7 @@ def _add_builtin(sub: argparse.ArgumentParser) -> None:
     _add_publishing(sub)
 
 
-def add_repository(sub: argparse.ArgumentParser) -> None:
+def add_repository(sub: Accepting) -> None:
     """Add `--repository`."""
     sub.add_argument(
         "--repository",
@@ -158,7 +197,7 @@ def add_repository(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def add_server(sub: argparse.ArgumentParser) -> None:
+def add_server(sub: Accepting) -> None:
     """Add `--server`."""
     sub.add_argument(
         "--server", metavar="HOST:PORT", help="gRPC address of the Triton that serves this repository: load it there"
@@ -181,22 +220,29 @@ def _add_lint(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_publishing(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--target", type=Target, choices=list(Target), default=Target.CPU, help="machine to serve it")
-    sub.add_argument(
+    group = sub.add_argument_group("checking and serving")
+    group.add_argument(
+        "--target", type=Target, choices=list(Target), default=Target.CPU, help="serve it there (default cpu)"
+    )
+    group.add_argument(
         "--accelerator",
         type=Accelerator,
         choices=list(Accelerator),
         default=Accelerator.NONE,
         help="tensorrt: have ONNX Runtime build engines at the first load on a GPU",
     )
-    sub.add_argument("--pictures", type=Path, metavar="DIR", help="verify with these (default: rendered ones)")
-    sub.add_argument("--instances", type=positive, help="copies that run at once (default: cores on a CPU, else 1)")
-    sub.add_argument("--threads", type=positive, help="ONNX Runtime threads of each copy (default 1)")
-    sub.add_argument("--max-batch-size", type=positive, default=8, help="largest dynamic batch (default 8)")
-    sub.add_argument("--warmup", action="store_true", help="have Triton run a picture in each batch size at its load")
-    sub.add_argument("--dry-run", action="store_true", help="do everything but publish")
-    add_server(sub)
-    add_repository(sub)
+    group.add_argument("--pictures", type=Path, metavar="DIR", help="verify with these (default: rendered ones)")
+    group.add_argument(
+        "--instances", type=positive, metavar="N", help="copies that run at once (default: cores on a CPU, else 1)"
+    )
+    group.add_argument("--threads", type=positive, metavar="N", help="ONNX Runtime threads of each copy (default 1)")
+    group.add_argument(
+        "--max-batch-size", type=positive, default=8, metavar="N", help="largest dynamic batch (default 8)"
+    )
+    group.add_argument("--warmup", action="store_true", help="have Triton run a picture in each batch size at its load")
+    group.add_argument("--dry-run", action="store_true", help="do everything but publish")
+    add_server(group)
+    add_repository(group)
 
 
 _ADD = {
@@ -251,7 +297,8 @@ def labels_of(path: Path | None) -> tuple[str, ...] | None:
     try:
         labels = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"labels {path} can't be read ({error}); give a text file of one label a line") from error
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"labels {path} can't be read ({why}); give a text file of one label a line") from error
     if not labels or not all(labels):
         raise ModelError(f"labels {path} has no label or a blank line; give one label a line")
     return labels

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from converters.errors import MissingError, ModelError, UsageError
+from converters.progress import Steps
 
 CATALOG_FILE = Path(__file__).parent / "catalog.toml"
 TIMEOUT_S = 30.0
@@ -78,7 +79,7 @@ def fetch(name: str, folder: Path, mirror: str | None, report: Callable[[str], N
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _opened(entry, mirror) as source, part.open("wb") as file:
-            _copy(source, file, entry)
+            _copy(source, file, entry, Steps(report, entry.bytes))
         part.replace(target)
     except OSError as error:
         raise ModelError(f"{target} can't be written ({error.strerror or error}); choose another --output") from error
@@ -109,13 +110,14 @@ def _opened(entry: Entry, mirror: str | None) -> Generator[IO[bytes]]:
         yield answer
 
 
-def _copy(source: IO[bytes], target: IO[bytes], entry: Entry) -> None:
+def _copy(source: IO[bytes], target: IO[bytes], entry: Entry, told: Steps) -> None:
     """Copy no more than the file has, and refuse what is not it."""
     digest, size = sha256(), 0
     while size <= entry.bytes and (piece := _read(source, entry)):
         digest.update(piece)
         target.write(piece)
         size += len(piece)
+        told(len(piece))
     if digest.hexdigest() != entry.sha256:
         raise ModelError(
             f"{entry.file} is not the file of the catalogue (its SHA-256 must be {entry.sha256}); nothing was kept, "

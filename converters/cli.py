@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from converters.arguments import labels_of, parser, serving_of
 from converters.errors import ConvertError, UsageError
+from converters.progress import Progress
 from converters.spec import Precision
 from converters.verbs import VERBS
 
@@ -24,29 +24,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 
-Verb = Callable[[argparse.Namespace, "Progress"], int]
-
-
-class Progress:
-    """Stage names with elapsed seconds on stderr; on a terminal the current one is a live line."""
-
-    def __init__(self, *, live: bool) -> None:
-        self._live = live
-        self._start = time.monotonic()
-        self._pending = False
-
-    def __call__(self, stage: str) -> None:
-        """Say what begins."""
-        self.close()
-        text = f"{time.monotonic() - self._start:6.1f} s  {stage}"
-        print(text, file=sys.stderr, end=" ..." if self._live else "\n", flush=True)
-        self._pending = self._live
-
-    def close(self) -> None:
-        """End the live line."""
-        if self._pending:
-            print(f"\r{time.monotonic() - self._start:6.1f} s", file=sys.stderr, flush=True)
-        self._pending = False
+Verb = Callable[[argparse.Namespace, Progress], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,10 +88,8 @@ def _onnx(parsed: argparse.Namespace, progress: Progress) -> int:
         description=parsed.description,
     )
     request, precision = _request(parsed), _precision(parsed)
-    _print_publication(
-        convert_onnx(parsed.model, parsed.family, options, request, progress, parsed.view, precision), parsed
-    )
-    return 0
+    done = convert_onnx(parsed.model, parsed.family, options, request, progress, parsed.view, precision)
+    return _published(done, parsed, progress)
 
 
 def _precision(parsed: argparse.Namespace) -> "PrecisionOptions | None":
@@ -149,8 +125,7 @@ def _raw(parsed: argparse.Namespace, progress: Progress) -> int:
             "another precision is judged by the boxes it finds, and --task raw finds none: leave out "
             f"{', '.join(['--precision', *_asked(parsed).given()])}, or give a --family or a --description"
         )
-    _print_publication(publish_raw(parsed.model, parsed.licence, _request(parsed), progress), parsed)
-    return 0
+    return _published(publish_raw(parsed.model, parsed.licence, _request(parsed), progress), parsed, progress)
 
 
 def _builtin(parsed: argparse.Namespace, progress: Progress) -> int:
@@ -158,8 +133,7 @@ def _builtin(parsed: argparse.Namespace, progress: Progress) -> int:
     from converters.publish import publish
 
     progress(f"build {builtin_hog.NAME}")
-    _print_publication(publish(builtin_hog.build(), _request(parsed), progress), parsed)
-    return 0
+    return _published(publish(builtin_hog.build(), _request(parsed), progress), parsed, progress)
 
 
 def _list(parsed: argparse.Namespace, _progress: Progress) -> int:
@@ -224,10 +198,11 @@ def _request(parsed: argparse.Namespace) -> "Request":
     )
 
 
-def _print_publication(publication: "Publication", parsed: argparse.Namespace) -> None:
+def _published(publication: "Publication", parsed: argparse.Namespace, progress: Progress) -> int:
+    progress.close()
     if parsed.json:
         _print_json(asdict(publication))
-        return
+        return 0
     print(f"{publication.name} version {publication.version}: {publication.outcome}, {publication.folder}")
     print(f"family  {publication.family}: {publication.why}")
     if publication.parity is not None:
@@ -236,6 +211,7 @@ def _print_publication(publication: "Publication", parsed: argparse.Namespace) -
         print(f"precision  {publication.precision['summary']}")
     if publication.triton is not None:
         print(f"triton  {publication.triton}")
+    return 0
 
 
 def _print_parity(parity: "Parity") -> None:

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _POLL_S = 0.2
 
 @contextmanager
 def folder_lock(folder: Path, waiting: Callable[[], None]) -> Generator[None]:
-    """Hold a folder, made for it where there is none; one that holds nothing else in the end is removed again.
+    """Hold a folder, made for it where there is none; what was made and holds nothing in the end is removed again.
 
     Args:
         folder: To hold.
@@ -26,19 +26,21 @@ def folder_lock(folder: Path, waiting: Callable[[], None]) -> Generator[None]:
     Raises:
         ModelError: Another process holds it for longer than a minute, or it can't be written.
     """
-    descriptor = _held(folder, waiting)
+    made: list[Path] = []
+    descriptor = _held(folder, waiting, made)
     try:
         yield
     finally:
-        _remove_if_empty(folder)
+        _tidy(folder, made)
         os.close(descriptor)
 
 
-def _held(folder: Path, waiting: Callable[[], None]) -> int:
+def _held(folder: Path, waiting: Callable[[], None], made: list[Path]) -> int:
+    """Return the descriptor of the locked file; the folders made for it are added to `made`, outermost first."""
     deadline = time.monotonic() + _TIMEOUT_S
     told = False
     while True:
-        descriptor = _attempt(folder)
+        descriptor = _attempt(folder, made)
         if descriptor is not None:
             return descriptor
         if time.monotonic() > deadline:
@@ -49,11 +51,11 @@ def _held(folder: Path, waiting: Callable[[], None]) -> int:
         time.sleep(_POLL_S)
 
 
-def _attempt(folder: Path) -> int | None:
+def _attempt(folder: Path, made: list[Path]) -> int | None:
     """Return the descriptor of the locked file, None where another holds it or just removed it."""
     path = folder / LOCK_FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder, made)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except FileNotFoundError:
         return None
@@ -69,9 +71,21 @@ def _attempt(folder: Path) -> int | None:
     return None
 
 
-def _remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds the lock alone; whoever waits for it sees that and makes another."""
-    with contextlib.suppress(OSError):  # such a one may be making it just now
+def _make(folder: Path, made: list[Path]) -> None:
+    for path in (*reversed(folder.parents), folder):
+        if not path.is_dir():
+            with contextlib.suppress(FileExistsError):  # by another, just now
+                path.mkdir()
+                made.append(path)
+
+
+def _tidy(folder: Path, made: Sequence[Path]) -> None:
+    """Remove a lock that lies alone, then what was made and is empty; whoever waits for it sees that and makes another.
+
+    A folder of the user's own stays, empty or not.
+    """
+    with contextlib.suppress(OSError):  # another may be making its lock just now
         if [path.name for path in folder.iterdir()] == [LOCK_FILE]:
             (folder / LOCK_FILE).unlink()
-            folder.rmdir()
+        for path in reversed(made):
+            path.rmdir()

@@ -61,7 +61,7 @@ def read_model(model: Path, example: str | None, pictures: Path | None, report: 
         raise UsageError(f"--example belongs to package.module:factory; {model} says itself what it takes")
     data = read_bytes(model)
     if pytorch_file(data) is not PyTorchFile.PROGRAM:
-        return onnx_of(model.name, data)
+        return onnx_of(model.name, data, model.parent)
     report(f"export {model.name} with PyTorch")
     exported = _exported({"factory": None, "name": model.name}, {pytorch_export.PROGRAM: data}, pictures)
     return replace(exported, name=model.name, sha256=hashlib.sha256(data).hexdigest())

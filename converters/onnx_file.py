@@ -10,7 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -18,12 +18,17 @@ from onnx import TensorProto
 
 from converters.engine_header import header_of
 from converters.errors import ModelError
+from converters.foreign_format import folder_refusal, foreign_format
 from converters.onnx_graph import MAX_IR_VERSION
-from converters.onnx_probe import REFUSED, cpu_limit_s
+from converters.onnx_probe import BESIDE, REFUSED, cpu_limit_s
 from converters.pytorch_file import pickle_refusal
+from converters.weights_beside import whole_model
 
 MAX_BYTES = 2**31 - 1
 """Protobuf's limit on one message."""
+
+_HIDDEN_BYTES = 64 * 1024
+"""Tensors of this size are weights; those that shapes are computed from have a few numbers."""
 
 _WAIT_PER_CPU_S = 20
 """Wall-clock seconds granted for each second of CPU time: on a busy machine the child waits for its turn."""
@@ -53,7 +58,7 @@ class OnnxFile:
 
     Attributes:
         name: File name without its folder.
-        sha256: Hex digest of the file.
+        sha256: Hex digest of the file; of the whole, where weights lay beside it.
         ir_version: As in the file.
         data: The file, of an IR version that every target's runtime reads: a newer one is lowered, as the operators
             themselves are numbered by their opset.
@@ -79,14 +84,19 @@ def read_onnx(path: Path) -> OnnxFile:
     Raises:
         ModelError: It is not a regular file, empty, too large, or what `onnx_of` refuses.
     """
-    return onnx_of(path.name, read_bytes(path))
+    return onnx_of(path.name, read_bytes(path), path.parent)
 
 
-def onnx_of(name: str, data: bytes) -> OnnxFile:
+def onnx_of(name: str, data: bytes, folder: Path | None = None) -> OnnxFile:
     """Check the bytes of an untrusted ONNX file.
 
+    Args:
+        name: For messages and the manifest.
+        data: The bytes.
+        folder: Where weights may lie beside it; None where nowhere.
+
     Raises:
-        ModelError: They are an engine, a PyTorch checkpoint, not ONNX, damaged, invalid, or keep weights elsewhere.
+        ModelError: They are of another format, damaged, invalid, or keep weights elsewhere.
     """
     engine = header_of(data)
     if engine is not None:
@@ -94,8 +104,17 @@ def onnx_of(name: str, data: bytes) -> OnnxFile:
     pickled = pickle_refusal(data)
     if pickled is not None:
         raise ModelError(f"{name} is {pickled}")
-    _probe(name, data)
-    return parsed(name, data)
+    foreign = foreign_format(data)
+    if foreign is not None:
+        raise ModelError(f"{name} is {foreign}")
+    if _probe(name, data):
+        return parsed(name, data)
+    whole = whole_model(name, data, folder, MAX_BYTES) if folder else None
+    if whole is None or not _probe(name, whole.data):
+        raise ModelError(f"{name} keeps weights in other files; save it as one file")
+    beside = ", ".join(f"{file} sha256 {digest}" for file, digest in whole.files.items())
+    alone = hashlib.sha256(data).hexdigest()
+    return replace(parsed(name, whole.data), origin=(("file_sha256", alone), ("weights", beside)))
 
 
 def parsed(name: str, data: bytes) -> OnnxFile:
@@ -106,7 +125,7 @@ def parsed(name: str, data: bytes) -> OnnxFile:
     if ir_version > MAX_IR_VERSION:
         model.ir_version = MAX_IR_VERSION
         data = model.SerializeToString()
-    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    model = with_shapes(model)
     constants = {tensor.name for tensor in model.graph.initializer}
     return OnnxFile(
         name=name,
@@ -117,6 +136,24 @@ def parsed(name: str, data: bytes) -> OnnxFile:
         inputs=tuple(_info(value) for value in model.graph.input if value.name not in constants),
         outputs=tuple(_info(value) for value in model.graph.output),
     )
+
+
+def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model with the shapes that follow from its inputs; the one given is used up.
+
+    The weights aren't shown to the inference, which asks for their sizes alone and would copy them three times.
+    """
+    hidden = {
+        tensor.name: tensor.raw_data for tensor in model.graph.initializer if len(tensor.raw_data) >= _HIDDEN_BYTES
+    }
+    for tensor in model.graph.initializer:
+        if tensor.name in hidden:
+            tensor.ClearField("raw_data")
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    for tensor in inferred.graph.initializer:
+        if tensor.name in hidden:
+            tensor.raw_data = hidden[tensor.name]
+    return inferred
 
 
 def read_bytes(path: Path) -> bytes:
@@ -134,8 +171,13 @@ def read_bytes(path: Path) -> bytes:
             if status.st_size > MAX_BYTES:
                 raise ModelError(f"{path} has {status.st_size} bytes; ONNX files end at 2 GiB")
             data = file.read(MAX_BYTES + 1)
+    except IsADirectoryError as error:
+        raise ModelError(f"{path} is a folder{folder_refusal(path)}; give the path of an .onnx file") from error
     except OSError as error:
-        raise ModelError(f"{path} can't be read: {error.strerror or error}") from error
+        raise ModelError(
+            f"{path} can't be read: {error.strerror or error}; give the path of an .onnx file (`ruth-convert catalog` "
+            "lists some to begin with)"
+        ) from error
     if not data:
         raise ModelError(f"{path} is empty; download or export it again")
     if len(data) > MAX_BYTES:
@@ -143,8 +185,8 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def _probe(name: str, data: bytes) -> None:
-    """Parse and check the bytes in a process of its own.
+def _probe(name: str, data: bytes) -> bool:
+    """Parse and check the bytes in a process of its own; False says that their weights lie beside them.
 
     Raises:
         ModelError: The child refused them, ran out of time or died.
@@ -165,6 +207,8 @@ def _probe(name: str, data: bytes) -> None:
         raise ModelError(
             f"{name} could not be checked within {_WAIT_PER_CPU_S * seconds} s; it is not usable"
         ) from error
+    if done.returncode == BESIDE:
+        return False
     if done.returncode == REFUSED:
         raise ModelError(f"{name}: {printable(done.stdout.decode(errors='replace').strip())}")
     if done.returncode == -signal.SIGXCPU:
@@ -175,6 +219,7 @@ def _probe(name: str, data: bytes) -> None:
             f"{name} broke the ONNX checker (status {done.returncode}: {last}); the file is damaged or hostile, "
             "export it again"
         )
+    return True
 
 
 def printable(text: str, limit: int = 500) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 REFUSED = 3
 """Exit status of a refusal; stdout holds the reason. Any other non-zero status is a crash."""
+BESIDE = 4
+"""Exit status of a model whose weights, and nothing else, lie in other files; it is checked again with them in it."""
 
 _BASE_BYTES = 768 * 2**20
 _BYTES_PER_BYTE = 8
@@ -37,11 +39,18 @@ def main() -> int:
     seconds = cpu_limit_s(len(data))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    reason = refusal(data)
+    try:
+        reason = refusal(data)
+    except WeightsBeside:
+        return BESIDE
     if reason is None:
         return 0
     print(reason)  # noqa: T201  # the pipe to the parent
     return REFUSED
+
+
+class WeightsBeside(Exception):  # noqa: N818  # a question to the parent
+    """Weights lie in other files, and all of them are initializers of the graph."""
 
 
 def cpu_limit_s(size: int) -> int:
@@ -50,7 +59,11 @@ def cpu_limit_s(size: int) -> int:
 
 
 def refusal(data: bytes) -> str | None:
-    """Return why the bytes are no usable ONNX model, None when they are."""
+    """Return why the bytes are no usable ONNX model, None when they are.
+
+    Raises:
+        WeightsBeside: Weights of it lie in other files.
+    """
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -70,11 +83,13 @@ def refusal(data: bytes) -> str | None:
     if model.ir_version > MAX_IR_VERSION:
         model.ir_version = MAX_IR_VERSION
         data = model.SerializeToString()
-    outside = next(_external_tensors(model), None)
-    if outside is not None:
+    outside = list(_external_tensors(model))
+    if outside and outside == list(_external_weights(model)):
+        raise WeightsBeside
+    if outside:
         return (
-            f"keeps weights in other files (tensor {outside!r}); save it as one file: "
-            "onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
+            f"keeps weights in other files (tensor {outside[0]!r}) that aren't plain weights of its graph; save it as "
+            "one file: onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
         )
     try:
         return _oversized(model) or _invalid(model, data) or _not_finite(model)
@@ -196,6 +211,16 @@ def _external_tensors(message: object) -> Iterator[str]:
         if field.message_type is not None:
             for part in value if field.is_repeated else (value,):
                 yield from _external_tensors(part)
+
+
+def _external_weights(model: object) -> Iterator[str]:
+    """Yield those of them that are weights of the graph and say so."""
+    import onnx
+
+    assert isinstance(model, onnx.ModelProto)
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            yield tensor.name
 
 
 def _first_line(error: Exception) -> str:

@@ -52,6 +52,8 @@ def load_pictures(folder: Path) -> PictureSet:
         ModelError: The folder holds no picture, or one that can't be decoded.
     """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not folder.is_dir():
+        raise ModelError(f"there is no folder {folder}; give one that holds pictures")
     if not paths:
         raise ModelError(f"{folder} holds no picture ({', '.join(SUFFIXES)}); give a folder that does")
     paths = paths[:MAX_PICTURES]

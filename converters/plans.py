@@ -16,12 +16,12 @@ from converters.image_build import MODEL_FILE, PLAN_FILE, build, build_command
 from converters.image_probe import EVERY_GPU, JETSON_GPU, ImageFacts, Runner, docker_usable, has_image, probe, run
 from converters.plan_layout import PlanRecord
 from converters.plan_store import add_plan
+from converters.progress import Report
 from converters.repository import Repository, digest
 from converters.spec import Target
 from converters.stage import staged
 from converters.targets import Image, version_numbers
 
-Report = Callable[[str], None]
 _TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
 _DECLARED_BATCH = {Target.L4T: 2}
 """What runtimes declare as their batch; a plan is tuned for it. Others take the largest."""
@@ -44,6 +44,7 @@ class PlanRequest:
         version_compatible: Later versions.
         timing_cache: Folder of timing caches and of builds in an image.
         now: Aware time.
+        dry_run: Build, and lay nothing down.
     """
 
     name: str
@@ -58,6 +59,7 @@ class PlanRequest:
     version_compatible: bool
     timing_cache: Path
     now: datetime
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class PlanPublication:
     Attributes:
         name: Model.
         version: Whose folder holds the plan.
-        outcome: `built` or `up to date`.
+        outcome: `built`, `up to date` or `dry run`.
         plan: What the manifest says of it.
         command: That built it in an image; None for a build here.
     """
@@ -269,6 +271,8 @@ def _record(
 def _publish(job: _Job, plan: bytes, record: PlanRecord, report: Report, command: str | None) -> PlanPublication:
     request = job.request
     repository = Repository(request.repository)
+    if request.dry_run:
+        return PlanPublication(name=request.name, version=job.version, outcome="dry run", plan=record, command=command)
     with staged(repository, lambda: report("wait for another ruth-convert")) as stage:
         if repository.served_version(request.name) != job.version:
             raise ModelError(f"another version of {request.name} was published meanwhile; build its plan")

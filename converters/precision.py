@@ -72,7 +72,7 @@ def in_precision(
     if built.spec.task is Task.CLASSIFY:
         raise UsageError(f"{options.precision} is judged by boxes: a classifier has none; publish it in fp32")
     report(f"verify fp32 against the original on {len(pictures.names)} pictures")
-    parity = verify(built, pictures)
+    parity = verify(built, pictures, report)
     frames = load_calibration(options.calibration, built.spec)
     report(f"lower to {options.precision} with {len(frames.frames)} frames of {frames.name}")
     model = named(built.model)

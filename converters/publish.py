@@ -1,6 +1,6 @@
 """From a built model to a published one: verify, stage, load in a real Triton, compare, publish. In that order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from converters.parity import Difference
 from converters.pictures import PictureSet, load_pictures, nv12_of, on_canvas, render_pictures
 from converters.precision import in_precision
 from converters.precision_options import PrecisionOptions
+from converters.progress import Report
 from converters.quarter_turns import with_quarter_turns
 from converters.repository import Repository, digest
 from converters.spec import BuiltModel, ModelSpec, Serving, View, checked_name
@@ -21,9 +22,6 @@ from converters.stage import Content, Stage, staged
 from converters.switch import load_or_restore
 from converters.trial import try_in_triton
 from converters.verify import Parity, verify
-
-Report = Callable[[str], None]
-"""Told what begins, in words for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +98,19 @@ def convert_onnx(
         ConvertError: It can't be used, or something needed is missing; nothing was published.
     """
     checked_name(request.name)
+    return publish(_built(model, family, options, request, report, view, precision), request, report)
+
+
+def _built(
+    model: Path,
+    family: str,
+    options: families.BuildOptions,
+    request: Request,
+    report: Report,
+    view: View,
+    precision: PrecisionOptions | None,
+) -> BuiltModel:
+    """Return what is to be published; the file itself isn't held any longer than that."""
     report(f"read {model.name}")
     file = at_size(read_model(model, request.example, request.pictures, report), options.size)
     chosen, recognition = families.choose(file, family, options.description)
@@ -110,7 +121,7 @@ def convert_onnx(
         built = with_quarter_turns(built)
     if precision is not None:
         built = in_precision(built, precision, request.serving.target, _pictures(request), report)
-    return publish(built, request, report)
+    return built
 
 
 def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
@@ -131,14 +142,16 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
     if request.server is not None:
         request.server.check()
     report(f"verify against the original on {len(pictures.names)} pictures")
-    parity = verify(built, pictures)
+    parity = verify(built, pictures, report)
     with staged(repository, lambda: report("wait for another ruth-convert")) as stage:
         version = stage.next_version(name)
         record = _record(built, request, version, digest(data), parity, pictures)
         config = triton_config.render(built.spec, request.serving, _identity(record))
         stage.write(name, version, Content(model=data, config=config, manifest=manifest.render(record), warmup=warmup))
+        source, figures = built.source, built.figures
+        del built, data  # whose memory Triton can use: it loads the model twice
         report("load in a real Triton and compare")
-        through_triton = try_in_triton(stage.root, name, version, pictures)
+        through_triton = try_in_triton(stage.root, name, version, pictures, report)
         folder = repository.root / name / str(version)
         if not request.dry_run:
             report(f"publish {folder}")
@@ -148,12 +161,12 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
         version=version,
         folder=folder,
         outcome="dry run" if request.dry_run else "published",
-        family=built.source.family,
-        why=built.source.why,
+        family=source.family,
+        why=source.why,
         model_sha256=record.model_sha256,
         parity=parity,
         triton=through_triton,
-        precision=built.figures,
+        precision=figures,
     )
 
 

@@ -6,7 +6,8 @@ from converters import manifest, triton_config
 from converters.model_source import read_model
 from converters.onnx_file import OnnxFile
 from converters.parity import Difference
-from converters.publish import Publication, Report, Request, switch_to
+from converters.progress import Report
+from converters.publish import Publication, Request, switch_to
 from converters.raw import RawModel, raw_model
 from converters.raw_trial import raw_config, try_raw_in_triton
 from converters.repository import Repository, digest

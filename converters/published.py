@@ -10,7 +10,7 @@ from converters.errors import ModelError
 from converters.lint import Finding, Severity, error, static_findings
 from converters.parity import Difference
 from converters.pictures import load_pictures, render_pictures
-from converters.publish import Report
+from converters.progress import Report
 from converters.raw_trial import try_raw_in_triton
 from converters.repository import CONFIG_FILE, Repository
 from converters.trial import try_in_triton

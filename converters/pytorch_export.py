@@ -202,7 +202,7 @@ def _export(program: "torch.export.ExportedProgram", folder: Path) -> None:
     import onnxscript
     import torch
 
-    exported = _quoted(
+    exported: Any = _quoted(  # an ONNXProgram; None is what older exporters gave
         lambda: torch.onnx.export(program, dynamo=True, verbose=False),
         "can't be written as ONNX",
         "replace that operator by ones that ONNX has",

@@ -3,7 +3,7 @@
 Nothing here is shared with the fused graph, so that a mistake can't agree with itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,16 +84,21 @@ class Original:
     """The unchanged model file, asked about one picture at a time."""
 
     def __init__(self, model: bytes, preprocess: Preprocess, *, batch: int = 1) -> None:
-        self._session = session(model)
+        self._model = model
         self._preprocess = preprocess
         self._batch = batch
 
-    def outputs(self, picture: NDArray[np.uint8]) -> Arrays:
-        """Return the outputs for a BGR canvas uint8 `[H, W, 3]` by name, without their batch axis."""
-        tensor = np.repeat(network_input(picture, self._preprocess)[None], self._batch, axis=0)
-        names = [output.name for output in self._session.get_outputs()]
-        outputs = self._session.run(names, {self._session.get_inputs()[0].name: tensor})
-        return {name: np.asarray(array)[0] for name, array in zip(names, outputs, strict=True)}
+    def outputs(self, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[Arrays]:
+        """Yield the outputs for each BGR canvas uint8 `[H, W, 3]` by name, without their batch axis.
+
+        The model is in memory twice while this lasts, and no longer.
+        """
+        running = session(self._model)
+        names = [output.name for output in running.get_outputs()]
+        for picture in pictures:
+            tensor = np.repeat(network_input(picture, self._preprocess)[None], self._batch, axis=0)
+            outputs = running.run(names, {running.get_inputs()[0].name: tensor})
+            yield {name: np.asarray(array)[0] for name, array in zip(names, outputs, strict=True)}
 
 
 class OriginalClassifier:
@@ -105,11 +110,11 @@ class OriginalClassifier:
 
     def from_nv12(self, frames: NDArray[np.uint8], _score_threshold: float) -> list[NDArray[np.float32]]:
         """Return the scores `[C]` of each frame of `[b, H * 3 / 2, W]`."""
-        return [self._decode(self._original.outputs(bgr_of(frame))) for frame in frames]
+        return [self._decode(outputs) for outputs in self._original.outputs(map(bgr_of, frames))]
 
     def from_bgr(self, pictures: NDArray[np.uint8], _score_threshold: float) -> list[NDArray[np.float32]]:
         """Return the scores `[C]` of each picture of `[b, H, W, 3]`."""
-        return [self._decode(self._original.outputs(picture)) for picture in pictures]
+        return [self._decode(outputs) for outputs in self._original.outputs(pictures)]
 
 
 class OriginalDetector:
@@ -126,14 +131,14 @@ class OriginalDetector:
 
     def from_nv12(self, frames: NDArray[np.uint8], score_threshold: float) -> list[NDArray[np.float32]]:
         """Return the rows of each frame of `[b, H * 3 / 2, W]`."""
-        return [self._rows(bgr_of(frame), score_threshold) for frame in frames]
+        return [self._rows(outputs, score_threshold) for outputs in self._original.outputs(map(bgr_of, frames))]
 
     def from_bgr(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[NDArray[np.float32]]:
         """Return the rows of each picture of `[b, H, W, 3]`."""
-        return [self._rows(picture, score_threshold) for picture in pictures]
+        return [self._rows(outputs, score_threshold) for outputs in self._original.outputs(pictures)]
 
-    def _rows(self, picture: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
-        rows = self._decode(self._original.outputs(picture))
+    def _rows(self, outputs: Arrays, score_threshold: float) -> NDArray[np.float32]:
+        rows = self._decode(outputs)
         extras = rows.extras
         if extras is not None:
             extras = (extras.reshape(len(extras), -1, 3) * [*self._stretch, 1]).reshape(extras.shape).astype(np.float32)

@@ -19,15 +19,17 @@ class Switched:
         version: Served from now on.
         before: Served until now.
         server: Where it was loaded; None where no server was given.
+        dry_run: Whether nothing was done: it would be served.
     """
 
     name: str
     version: int
     before: int
     server: str | None
+    dry_run: bool = False
 
 
-def roll_back(root: Path, name: str, to: int | None, server: LiveServer | None) -> Switched:
+def roll_back(root: Path, name: str, to: int | None, server: LiveServer | None, *, dry_run: bool = False) -> Switched:
     """Serve another version of a model by the rename of its configuration.
 
     Args:
@@ -35,6 +37,7 @@ def roll_back(root: Path, name: str, to: int | None, server: LiveServer | None) 
         name: Model.
         to: Version; None takes the highest below the served one.
         server: Has it loaded there; if that fails, the version before stays.
+        dry_run: Check all that can be checked, and leave it at that.
 
     Raises:
         ModelError: There is no such version, its files were changed, or the server can't serve it.
@@ -45,6 +48,10 @@ def roll_back(root: Path, name: str, to: int | None, server: LiveServer | None) 
     before = repository.served_version(name)
     if server is not None:
         server.check()
+    if dry_run:
+        version = _target(repository, name, before, to)
+        _kept_config(repository, name, version)
+        return Switched(name=name, version=version, before=before, server=None, dry_run=True)
     with staged(repository, lambda: None) as stage:
         version = _target(repository, name, before, to)
         config = _kept_config(repository, name, version)

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from converters import integrity, triton_config
 from converters.errors import ModelError
+from converters.native_memory import give_back
 from converters.parity import Difference, Judge, Rows, rows_of
 from converters.pictures import PictureSet
+from converters.progress import Report, Steps
 from converters.repository import CONFIG_FILE
 from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, SCORES_NAME, Task, Tolerance
 from converters.triton_server import TrialServer, trial_server
@@ -23,7 +25,9 @@ from converters.verify import above, at_threshold, enough_rows, frames_of, onnx_
 _PROBE_SUFFIX = "_probe"
 
 
-def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> Difference:
+def try_in_triton(
+    root: Path, name: str, version: int, pictures: PictureSet, report: Report | None = None
+) -> Difference:
     """Compare Triton's answers with ONNX Runtime's on the same graph, frame by frame and in a full batch.
 
     Args:
@@ -31,6 +35,7 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
         name: The model.
         version: Its version.
         pictures: What to ask.
+        report: If it takes that, told how far it is.
 
     Raises:
         ModelError: Its files are not those of its manifest, Triton can't load or run the model, or answers otherwise.
@@ -48,10 +53,12 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
     _add_probe(root, probe, version, triton_config.renamed(config, probe), _at_threshold(model, threshold))
     judge = Judge(spec, Tolerance(), spec.score_threshold)
     batch = int(config["max_batch_size"])
+    told = Steps(report, 2 * (len(frames) + 1))
+    give_back()
     with trial_server(root, (name, probe), loaded=(name,)) as server:
-        own = _ask(server, name, frames, few, judge, batch)
+        own = _ask(server, name, frames, few, judge, batch, told)
         server.exchange(name, probe)
-        low = _ask(server, probe, frames, many, replace(judge, score_threshold=threshold), batch)
+        low = _ask(server, probe, frames, many, replace(judge, score_threshold=threshold), batch, told)
     difference = own.merged(low)
     if not difference.within(judge.tolerance):
         raise ModelError(f"Triton's answers differ from ONNX Runtime's: {difference}")
@@ -59,11 +66,21 @@ def try_in_triton(root: Path, name: str, version: int, pictures: PictureSet) -> 
 
 
 def _ask(
-    server: TrialServer, name: str, frames: NDArray[np.uint8], expected: Rows, judge: Judge, batch: int
+    server: TrialServer,
+    name: str,
+    frames: NDArray[np.uint8],
+    expected: Rows,
+    judge: Judge,
+    batch: int,
+    told: Steps,
 ) -> Difference:
-    one_by_one = [_rows(server, name, frame[None], judge)[0] for frame in frames]
+    one_by_one: Rows = []
+    for frame in frames:
+        one_by_one += _rows(server, name, frame[None], judge)
+        told()
     members = np.resize(np.arange(len(frames)), batch)
     together = _rows(server, name, frames[members], judge)
+    told()
     singly = judge.compare(expected, one_by_one)
     return singly.merged(judge.compare([expected[index] for index in members], together))
 

@@ -12,6 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright
 from converters.errors import ModelError
 from converters.parity import Difference, Judge, Rows, rows_of
 from converters.pictures import PictureSet, nv12_of, on_canvas
+from converters.progress import Report, Steps
 from converters.reference import session
 from converters.spec import (
     COUNT_NAME,
@@ -66,21 +67,40 @@ def frames_of(pictures: PictureSet, spec: ModelSpec) -> NDArray[np.uint8]:
     return np.stack([nv12_of(on_canvas(picture, spec)) for picture in pictures.pictures])
 
 
-def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
-    """Compare a built model with its reference.
+def verify(built: BuiltModel, pictures: PictureSet, report: Report | None = None) -> Parity:
+    """Compare a built model with its reference; a report that takes it is told how far that is.
 
     Raises:
         ModelError: They disagree by more than the tolerance, or the graph can't run a batch.
     """
     frames = frames_of(pictures, built.spec)
     threshold, expected = enough_rows(lambda floor: built.reference(frames, floor), built.spec)
-    model = at_threshold(built.model, threshold).SerializeToString()
-    run = onnx_runner(model)
+    same_pixels, alone = _same_pixels(built, frames, threshold, expected, report)
+    return Parity(
+        score_threshold=threshold,
+        batch_sizes=BATCH_SIZES,
+        same_pixels=same_pixels,
+        from_rgb=_from_rgb(built, pictures, alone),
+    )
+
+
+def _same_pixels(
+    built: BuiltModel, frames: NDArray[np.uint8], threshold: float, expected: Rows, report: Report | None
+) -> tuple[Difference, Rows]:
+    """Return what lies between the graph and its reference, and what the graph says of each frame alone.
+
+    Raises:
+        ModelError: They disagree by more than the tolerance, or the graph can't run a batch.
+    """
+    run = onnx_runner(at_threshold(built.model, threshold).SerializeToString())
     judge = Judge(built.spec, built.tolerance, threshold)
-    every_index = len(model) <= _LARGE_BYTES
-    same_pixels = Difference()
-    for batch in BATCH_SIZES:
-        asked, answers = _at_indices(run, frames, batch, every_index=every_index)
+    every_index = built.model.ByteSize() <= _LARGE_BYTES
+    batches = {batch: [*_batches(len(frames), batch, every_index=every_index)] for batch in BATCH_SIZES}
+    told = Steps(report, sum(members.size for each in batches.values() for members in each))
+    total = Difference()
+    alone: Rows = []
+    for batch, members in batches.items():
+        asked, answers = _asked(run, frames, members, told)
         difference = judge.compare([expected[frame] for frame in asked], answers)
         if not difference.within(built.tolerance):
             hint = "; if the original has a fixed batch size, export it with a dynamic one" if batch > 1 else ""
@@ -88,13 +108,9 @@ def verify(built: BuiltModel, pictures: PictureSet) -> Parity:
                 f"the fused graph disagrees with the original at batch size {batch}: {difference}; "
                 f"allowed are {built.tolerance.box_px:g} px and {built.tolerance.score:g}{hint}"
             )
-        same_pixels = same_pixels.merged(difference)
-    return Parity(
-        score_threshold=threshold,
-        batch_sizes=BATCH_SIZES,
-        same_pixels=same_pixels,
-        from_rgb=_from_rgb(built, pictures, frames),
-    )
+        total = total.merged(difference)
+        alone = alone or answers
+    return total, alone
 
 
 def at_threshold(model: onnx.ModelProto, score_threshold: float) -> onnx.ModelProto:
@@ -160,21 +176,25 @@ def _batches(count: int, batch: int, *, every_index: bool) -> Iterator[NDArray[n
         yield np.arange(start, start + batch) % count
 
 
-def _at_indices(run: Runner, frames: NDArray[np.uint8], batch: int, *, every_index: bool) -> tuple[list[int], Rows]:
+def _asked(
+    run: Runner, frames: NDArray[np.uint8], batches: Sequence[NDArray[np.int64]], told: Steps
+) -> tuple[list[int], Rows]:
     """Run frames in batches; returns the frame of each answer, and the answers."""
     asked: list[int] = []
     answers: Rows = []
-    for members in _batches(len(frames), batch, every_index=every_index):
+    for members in batches:
         asked += members.tolist()
         answers += run(frames[members])
+        told(members.size)
     return asked, answers
 
 
-def _from_rgb(built: BuiltModel, pictures: PictureSet, frames: NDArray[np.uint8]) -> Difference | None:
+def _from_rgb(built: BuiltModel, pictures: PictureSet, found: Rows) -> Difference | None:
+    """Compare what the graph found, each picture alone and at a threshold as low, with its reference on RGB."""
     if built.picture_reference is None:
         return None
     canvases: Sequence[NDArray[np.uint8]] = [on_canvas(picture, built.spec) for picture in pictures.pictures]
     threshold = built.spec.score_threshold
     expected = built.picture_reference(np.stack(canvases), threshold)
     judge = Judge(built.spec, Tolerance(box_px=1.0, score=0.01), threshold)
-    return judge.compare(expected, onnx_runner(built.model.SerializeToString())(frames))
+    return judge.compare(expected, found if built.spec.task is Task.CLASSIFY else above(found, threshold))

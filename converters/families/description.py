@@ -19,7 +19,7 @@ A number of a head that the shapes of its outputs tell is not asked for.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -176,4 +176,14 @@ def read_description(path: Path) -> Description:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"description {path} is not TOML: {error}") from error
     except msgspec.ValidationError as error:
-        raise ModelError(f"description {path}: {error}; docs/converting.md shows one") from error
+        raise ModelError(f"description {path}: {error}. {_known()}; docs/converting.md shows one") from error
+
+
+def _known() -> str:
+    """Say what a description may hold."""
+    kinds = [str(kind.__struct_config__.tag) for kind in get_args(HeadTable)]
+    above = [name for name in Description.__struct_fields__ if name not in ("head", "input")]
+    return (
+        f"It takes {', '.join(above)}, then [input] with {', '.join(Input.__struct_fields__)}, and [head], whose kind "
+        f"is one of {', '.join(kinds)}"
+    )

@@ -60,7 +60,8 @@ class Yolov10(PlannedFamily):
         height, width = plan.picture.canvas
         noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
         head = cast("EndToEndHead", plan.head)
-        places = original_of(file, plan.preprocess).outputs(noise)[head.output][:, :4]
+        (outputs,) = original_of(file, plan.preprocess).outputs([noise])
+        places = outputs[head.output][:, :4]
         if 0 < np.abs(places).max() <= _MAX_FRACTION:
             unit_px = (plan.picture.width, plan.picture.height)
             plan = replace(

@@ -1,11 +1,12 @@
 """What a verb answers: one value for machines, lines for people, an exit status."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Report = Callable[[str], None]
-"""Told what begins, in words for a person."""
+from converters.progress import Report
+
+__all__ = ["Answer", "Report"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ def add(sub: argparse.ArgumentParser) -> None:
     """Add its options."""
     add_name(sub)
     sub.add_argument("--to", type=positive, metavar="N", help="version (default: the one before the served one)")
+    sub.add_argument("--dry-run", action="store_true", help="check the version and its files, and do no more")
     add_server(sub)
     add_repository(sub)
 
@@ -25,9 +26,11 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
 
     repository: Path = parsed.repository
     report(f"roll {parsed.name} back")
-    done = roll_back(repository, parsed.name, parsed.to, LiveServer(parsed.server) if parsed.server else None)
+    server = LiveServer(parsed.server) if parsed.server else None
+    done = roll_back(repository, parsed.name, parsed.to, server, dry_run=parsed.dry_run)
     told = f"loaded by {done.server}" if done.server else "a running Triton takes it at its next load call"
     line = (
-        f"{done.name}: version {done.version} instead of {done.before}, configured as when it was last served; {told}"
+        f"{done.name}: version {done.version} instead of {done.before}, configured as when it was last served; "
+        f"{'dry run, nothing was changed' if done.dry_run else told}"
     )
     return Answer(value=asdict(done), lines=[line])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converters.arguments import DEFAULT_REPOSITORY, add_name
+from converters.arguments import add_name, add_repository
 from converters.spec import Target
 from converters.verbs.answer import Answer, Report
 
@@ -35,7 +35,8 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--timing-cache", type=Path, metavar="DIR", help="folder of timing caches (default: the user's)")
     sub.add_argument("--hardware-compatible", action="store_true", help="one plan for Ampere and later GPUs; slower")
     sub.add_argument("--version-compatible", action="store_true", help="later TensorRT versions load it too; slower")
-    sub.add_argument("--repository", type=Path, default=DEFAULT_REPOSITORY, metavar="DIR", help="model repository")
+    sub.add_argument("--dry-run", action="store_true", help="build, and lay nothing down")
+    add_repository(sub)
 
 
 def run(parsed: argparse.Namespace, report: Report) -> Answer:
@@ -56,6 +57,7 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
         version_compatible=parsed.version_compatible,
         timing_cache=parsed.timing_cache or _default_cache(),
         now=datetime.now(UTC),
+        dry_run=parsed.dry_run,
     )
     made = make_plan(request, report)
     plan = made.plan

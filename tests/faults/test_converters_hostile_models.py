@@ -70,4 +70,7 @@ def test_every_broken_or_hostile_file_is_refused_or_converted_soundly(corpus, tm
     ]
     assert all(result["status"] == 1 for result in refused)
     outside = [result for result in results if result["file"].startswith("external")]
+    (beside,) = (result for result in outside if result["file"] == "external_beside.onnx")
+    outside.remove(beside)
+    assert "is of no family" in json.loads(beside["out"])["error"]
     assert all("keeps weights in other files" in json.loads(result["out"])["error"] for result in outside)

@@ -257,7 +257,7 @@ def test_people_read_the_result_on_stdout_and_the_progress_on_stderr(tiny, tmp_p
     said = capsys.readouterr()
     assert said.out == ""
     assert "s  read absent.onnx" in said.err
-    assert said.err.endswith("absent.onnx can't be read: No such file or directory\n")
+    assert "absent.onnx can't be read: No such file or directory; give the path of an .onnx file" in said.err
 
 
 @pytest.mark.parametrize(
@@ -294,4 +294,4 @@ def test_a_dry_run_and_a_failure_leave_no_folder_where_there_was_none(convert, t
     arguments = ["onnx", tiny, "--name", "tiny", "--repository", tmp_path / "new" / "models", "--max-batch-size", "1"]
     status, result = convert(*arguments, "--dry-run")
     assert (status, result["outcome"]) == (0, "dry run")
-    assert list((tmp_path / "new").iterdir()) == []
+    assert not (tmp_path / "new").exists()

@@ -73,7 +73,7 @@ def decoded_alone(file, picture, interpolation):
     plan = family.plan(file)
     size = (plan.picture.width, plan.picture.height)
     return plan.head.decode(
-        Original(file.data, plan.preprocess).outputs(cv2.resize(picture, size, None, 0, 0, interpolation))
+        next(Original(file.data, plan.preprocess).outputs([cv2.resize(picture, size, None, 0, 0, interpolation)]))
     )
 
 

@@ -39,6 +39,14 @@ def test_rolling_back_serves_the_version_before_as_it_was_and_forward_again(conv
     assert Repository(repository).config("tiny") == second
 
 
+def test_a_dry_run_of_a_rollback_says_what_would_be_served_and_changes_nothing(convert, repository):
+    before = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+    status, result = convert("rollback", "tiny", "--dry-run", "--repository", repository)
+    assert (status, result["version"], result["before"], result["dry_run"]) == (0, 1, 2, True)
+    assert {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()} == before
+    assert convert("rollback", "tiny", "--dry-run", "--to", "7", "--repository", repository)[0] == 1
+
+
 def test_a_version_with_one_flipped_byte_is_not_rolled_back_to(convert, repository):
     model = repository / "tiny/1/model.onnx"
     data = bytearray(model.read_bytes())

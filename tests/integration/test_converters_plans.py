@@ -90,6 +90,13 @@ def test_a_plan_lies_beside_its_onnx_and_the_manifest_knows_where_it_came_from(r
     assert problems == []
 
 
+def test_a_dry_run_builds_a_plan_and_lays_nothing_down(request_for, repository, monkeypatch):
+    before = snapshot(repository)
+    made = build_here(request_for(dry_run=True), monkeypatch)
+    assert (made.outcome, made.plan.file) == ("dry run", "model_sm89.plan")
+    assert snapshot(repository) == before
+
+
 def test_plans_for_several_gpus_and_the_cpu_share_the_model(request_for, repository, monkeypatch):
     build_here(request_for(), monkeypatch)
     build_here(request_for(profile=BatchProfile(opt=2, max=4)), monkeypatch, gpu=H100)

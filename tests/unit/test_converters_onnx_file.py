@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from converters.errors import ModelError
-from converters.onnx_file import read_onnx
+from converters.onnx_file import read_onnx, with_shapes
 from converters.onnx_graph import MAX_IR_VERSION
 from converters.reference import session
 from tests.support.tiny_yolox import saved, tiny_yolox
@@ -102,7 +102,7 @@ def test_an_operator_that_no_runtime_knows_is_refused(tmp_path):
 def test_a_folder_a_pipe_and_a_missing_path_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), tmp_path / "absent.onnx"):
-        with pytest.raises(ModelError, match=r"regular file|can't be read"):
+        with pytest.raises(ModelError, match=r"regular file|can't be read|is a folder"):
             read_onnx(path)
 
 
@@ -118,3 +118,12 @@ def test_shapes_are_inferred_for_the_families_to_read(tmp_path):
     file = read_onnx(saved(tiny_yolox(), tmp_path / "tiny.onnx"))
     assert isinstance(file.model, onnx.ModelProto)
     assert file.model.graph.value_info
+
+
+def test_weights_that_inference_does_not_see_are_all_there_afterwards(data_dir):
+    path = data_dir / "models/yolox_nano_416.onnx"
+    plain = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
+    assert len(plain.graph.value_info) > 300
+    assert max(len(tensor.raw_data) for tensor in plain.graph.initializer) > 64 * 1024
+    found = with_shapes(onnx.load(path))
+    assert found.SerializeToString(deterministic=True) == plain.SerializeToString(deterministic=True)

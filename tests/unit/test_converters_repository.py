@@ -92,12 +92,25 @@ def test_a_failure_before_publishing_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_folder_of_the_user_is_left_as_it_was(tmp_path):
+    (tmp_path / "models").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / "models")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "models"]
+
+
 def test_a_folder_that_was_there_is_left_as_it_was(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models/README").write_text("mine")
     with pytest.raises(KeyboardInterrupt):
         interrupted(tmp_path / "models")
     assert (tmp_path / "models/README").read_text() == "mine"
+
+
+def test_folders_above_that_were_made_for_nothing_go_too(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / "site/camera/models")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_who_waits_for_a_folder_that_is_removed_gets_one_of_its_own(tmp_path):
