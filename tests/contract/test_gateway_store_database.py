@@ -230,10 +230,10 @@ async def test_mixed_records_of_many_violations_are_applied_in_their_order(store
         ]
     )
 
-    assert [event.payload["id"] for event in events[:19]] == [violation.id for violation in violations[1:]]
-    assert [event.payload["id"] for event in events[19:]] == [v.id for v in violations for _ in steps]
+    assert [event.said()["id"] for event in events[:19]] == [violation.id for violation in violations[1:]]
+    assert [event.said()["id"] for event in events[19:]] == [v.id for v in violations for _ in steps]
     assert [event.type.value for event in events[19:22]] == ["violation.updated"] * 2 + ["violation.closed"]
-    assert [event.payload["score"] for event in events[19:22]] == [0.95, 0.95, 0.99]
+    assert [event.said()["score"] for event in events[19:22]] == [0.95, 0.95, 0.99]
     assert [event.number for event in events] == list(range(events[0].number, events[0].number + len(events)))
     assert {(await store.violation(violation.id)).score for violation in violations} == {0.99}
 
@@ -340,7 +340,7 @@ async def test_changed_grants_are_events_in_order_with_the_others(store: Store) 
 
     assert [event.camera_id for event in events] == ["camera-0", "camera-1", "camera-2"]
     assert {event.type for event in events} == {EventType.CAMERA_GRANT_CHANGED}
-    assert events[0].payload == msgspec.to_builtins(changes[0])
+    assert events[0].said() == msgspec.to_builtins(changes[0])
     assert list(await store.events_after(before[0].number, 10)) == list(events)
     assert list(await store.record_grants([])) == []
 
@@ -350,7 +350,7 @@ async def test_a_batch_larger_than_a_statement_is_one_transaction(store: Store) 
 
     events = await store.apply(records)
 
-    assert [event.payload["id"] for event in events] == [record.violation.id for record in records]
+    assert [event.said()["id"] for event in events] == [record.violation.id for record in records]
     assert await store.count_by_status() == {"open": 1100}
 
 
@@ -376,7 +376,7 @@ async def test_a_patch_changes_what_it_names_and_writes_an_event(store: Store) -
     assert await store.violation(record.violation.id) == again
     assert event.type is EventType.VIOLATION_UPDATED
     assert event.number > first.number
-    assert event.payload["status"] == "acknowledged"
+    assert event.said()["status"] == "acknowledged"
 
 
 async def test_a_violation_applied_again_keeps_what_a_person_changed(store: Store) -> None:
@@ -440,7 +440,7 @@ async def test_events_are_read_back_as_they_were_given_out(store: Store) -> None
     assert list(await store.events_after(written[0].number, 1)) == [written[1]]
     assert list(await store.events_after(written[-1].number, 10)) == []
     assert await store.last_event_number() == written[-1].number
-    assert written[0].payload == msgspec.json.decode(msgspec.json.encode(record.violation))
+    assert written[0].said() == msgspec.json.decode(msgspec.json.encode(record.violation))
 
 
 async def test_old_events_are_trimmed_in_steps_and_the_newest_stays(store: Store) -> None:
@@ -476,11 +476,11 @@ async def test_whoever_goes_on_from_before_trimmed_events_is_told(store: Store) 
     missed = await store.events_missed(numbers[0], numbers[3])
     assert missed is not None
     assert (missed.number, missed.type) == (numbers[2], EventType.EVENTS_MISSED)
-    assert missed.payload == {"after": numbers[0], "through": numbers[2]}
+    assert missed.said() == {"after": numbers[0], "through": numbers[2]}
     assert await store.events_missed(numbers[2], numbers[3]) is None
     read_before_the_trim = await store.events_missed(0, numbers[1])
     assert read_before_the_trim is not None
-    assert read_before_the_trim.payload == {"after": 0, "through": numbers[0]}
+    assert read_before_the_trim.said() == {"after": 0, "through": numbers[0]}
 
 
 HANDLED = ViolationStatus.RESOLVED
