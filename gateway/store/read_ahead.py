@@ -39,7 +39,14 @@ class ReadAhead:
         """Forget what was read: the oldest records come next, as what was given may wait still."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
+            ahead.add_done_callback(_pass_over)
             ahead.cancel()
 
     async def _read(self, after: int) -> Batch:
         return await self._spool.oldest(self._limit, after)
+
+
+def _pass_over(ahead: "asyncio.Task[Batch]") -> None:
+    """What nobody waits for any more may fail."""
+    if not ahead.cancelled():
+        ahead.exception()

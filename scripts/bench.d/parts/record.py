@@ -96,12 +96,16 @@ async def _drain(spool: SqliteSpool, url: str, folder: Path, count: int) -> floa
     engine = make_engine(url, folder)
     await migrate(engine)
     store = await PiccoloStore.open(engine)
-    told: asyncio.Queue[None] = asyncio.Queue()
-    draining = Drain(spool, store, MemoryEventBus(), on_event=lambda _: told.put_nowait(None))
+    numbers, told = iter(range(1, count + 1)), asyncio.Event()
+
+    def count_event(_: object) -> None:
+        if next(numbers) == count:
+            told.set()
+
+    draining = Drain(spool, store, MemoryEventBus(), on_event=count_event)
     started_s = time.perf_counter()
     drain = asyncio.create_task(draining.run())
-    for _ in range(count):
-        await told.get()
+    await told.wait()
     while await spool.depth():  # noqa: ASYNC110 - the last batch has been told of, and is dropped in a moment
         await asyncio.sleep(0.001)
     rate = count / (time.perf_counter() - started_s)
