@@ -1,14 +1,16 @@
 """The ASGI application: which handlers stand where, and what surrounds them."""
 
+import msgspec
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import License, Tag
-from litestar.plugins import PluginProtocol
+from litestar.openapi.spec import License, OpenAPIType, Schema, Tag
+from litestar.plugins import OpenAPISchemaPlugin, PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler, Message, Scope
+from litestar.typing import FieldDefinition
 
 from gateway.api.cameras import CameraController
 from gateway.api.configuration import Configuration
@@ -55,6 +57,19 @@ class _Application(Litestar):
         return [*plugins, MsgspecDIPlugin()]
 
 
+class _PayloadsAreObjects(OpenAPISchemaPlugin):
+    """Says in the document what JSON that is passed on as it is holds: an event's payload."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: object) -> bool:
+        """Whether it is such JSON."""
+        return value is msgspec.Raw
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: object) -> Schema:  # noqa: ARG002 - called by Litestar
+        """Any object."""
+        return Schema(type=OpenAPIType.OBJECT, additional_properties=Schema())
+
+
 def build_app(services: Services) -> Litestar:
     """Build the HTTP interface over the gateway's parts; whoever built them starts and stops them."""
     configuration = Configuration(services.store, services.control, services.metrics)
@@ -83,6 +98,7 @@ def build_app(services: Services) -> Litestar:
         before_send=[add_security_headers],
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=_openapi(services.version),
+        plugins=[_PayloadsAreObjects()],
         logging_config=None,
     )
 

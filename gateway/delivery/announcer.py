@@ -60,7 +60,7 @@ class Announcer:
         """Bring the states of an event's camera in line with what is on record of its violation now."""
         if not event.type.startswith("violation."):
             return
-        violation = await self._on_record(event.payload["id"])
+        violation = await self._on_record(event.said()["id"])
         async with self._lock:
             if violation is not None and event.camera_id in self._cameras:
                 self._note(violation)

@@ -179,7 +179,7 @@ class MqttSender:
 
     def _warn_of_missed(self, event: Event) -> None:
         if event.type is EventType.EVENTS_MISSED:
-            _logger.warning("events were trimmed before the MQTT broker was sent them; it is told", extra=event.payload)
+            _logger.warning("events were trimmed before the MQTT broker was sent them; it is told", extra=event.said())
 
 
 def _let_go(publishing: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -> None:

@@ -141,7 +141,7 @@ class WebhookSender:
     async def _send(self, webhook: Webhook, event: Event) -> None:
         """Try until the receiver has it or it is given up; the cursor is past it then."""
         if event.type is EventType.EVENTS_MISSED:
-            extra = {"webhook_id": webhook.id, **event.payload}
+            extra = {"webhook_id": webhook.id, **event.said()}
             _logger.warning("events were trimmed before a webhook was sent them; it is told", extra=extra)
         attempts = refusals = 0
         while True:

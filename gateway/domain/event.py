@@ -58,14 +58,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         type: What happened.
         camera_id: Where.
         at: When it was written.
-        payload: The violation as the API gives it, a `GrantChanged` or an `EventsMissed`.
+        payload: The violation as the API gives it, a `GrantChanged` or an `EventsMissed`: JSON as it is on record, for
+            an event is told to many and looked into by few.
     """
 
     number: int
     type: EventType
     camera_id: str
     at: dt.datetime
-    payload: dict[str, Any]
+    payload: msgspec.Raw
+
+    def said(self) -> dict[str, Any]:
+        """What the payload says."""
+        said: dict[str, Any] = msgspec.json.decode(self.payload)
+        return said
 
 
 class EventFilter(msgspec.Struct, frozen=True, kw_only=True):

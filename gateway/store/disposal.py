@@ -107,5 +107,5 @@ async def events_missed(after: int, before: int) -> Event | None:
         type=EventType.EVENTS_MISSED,
         camera_id="",
         at=rows[0]["updated_at"],
-        payload=msgspec.to_builtins(missed),
+        payload=msgspec.Raw(msgspec.json.encode(missed)),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gateway.domain.event import Event
 from gateway.domain.ports import EventBus, Spool, Store
 from gateway.errors import StoreError
+from gateway.store.read_ahead import ReadAhead
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Drain:
         self._store = store
         self._bus = bus
         self._settings = settings or DrainSettings()
+        self._records = ReadAhead(spool, self._settings.batch)
         self._on_event = on_event
         self._until_sure = until_sure
         self._sleep = sleep
@@ -110,11 +112,14 @@ class Drain:
     async def run(self) -> None:
         """Drain what is there, then whenever woken, until cancelled."""
         self._work.set()
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            while not await self._attempt():
-                pass
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                while not await self._attempt():
+                    pass
+        finally:
+            self._records.begin_again()
 
     async def _attempt(self) -> bool:
         """Move one batch, or pause after a failure; True when the spool was empty."""
@@ -122,14 +127,15 @@ class Drain:
         try:
             moved = await self._move_batch()
         except StoreError as error:
+            self._records.begin_again()
             await self._pause(error)
             return False
         self._failures, self._fault = 0, ""
         return moved == 0
 
     async def _move_batch(self) -> int:
-        """Move the oldest records; how many."""
-        self._lag, batch = await asyncio.gather(self._spool.depth(), self._spool.oldest(self._settings.batch))
+        """Move the oldest records; how many. The next are read meanwhile."""
+        self._lag, batch = await asyncio.gather(self._spool.depth(), self._records.next())
         states = await self._spool.uncarried(batch[-1][0] if batch else 0)
         if not batch and not states:
             return 0

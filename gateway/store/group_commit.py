@@ -9,34 +9,47 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
-_Request = tuple[Operation[Any], "asyncio.Future[Any]"]
+_Request = tuple[Operation[Any], "list[asyncio.Future[Any]]"]
+"""An operation and those who wait for it."""
 
 
 class GroupCommitter:
     """Runs operations on a connection of its own; each returns after the commit of the transaction it shared.
+
+    What is asked for in one turn of the event loop is handed to the thread at once: one by one, the thread would begin
+    with the first alone, and who asked at the same time would wait for two syncs.
 
     After a failure the connection is closed, and the next group begins on a new one: what an fsync that failed left
     in the page cache is unknown, so that a second fsync of the same descriptor proves nothing.
 
     Args:
         connect: Opens the connection; called in the thread.
-        group_limit: At most so many operations share a transaction.
+        group_limit: A transaction of so many operations takes no more.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], group_limit: int = 512) -> None:
         self._connect = connect
         self._group_limit = group_limit
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._arriving: list[_Request] = []
+        self._requests: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="spool", daemon=True)
         self._thread.start()
 
+    @property
+    def upcoming(self) -> Operation[Any] | None:
+        """The newest operation, as long as it can be added to: until the thread has it or another is asked for."""
+        return self._arriving[-1][0] if self._arriving else None
+
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation in a transaction; what it returns is committed when this returns.
 
         When the caller is cancelled the operation is carried out nevertheless.
+
+        Args:
+            operation: Called once in the thread, also when several ask for it because it is `upcoming`.
 
         Raises:
             sqlite3.Error: The transaction it was in failed; nothing of it was kept.
@@ -45,15 +58,26 @@ class GroupCommitter:
         if self._closed:
             raise RuntimeError("the spool is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._requests.put((operation, future))
+        if operation is self.upcoming:
+            self._arriving[-1][1].append(future)
+        else:
+            if not self._arriving:
+                self._loop.call_soon(self._send)
+            self._arriving.append((operation, [future]))
         return await future
 
     async def close(self) -> None:
         """Commit what was asked for, close the file, end the thread; may be called twice."""
         if not self._closed:
             self._closed = True
+            self._send()
             self._requests.put(None)
         await asyncio.to_thread(self._thread.join)
+
+    def _send(self) -> None:
+        arrived, self._arriving = self._arriving, []
+        if arrived:
+            self._requests.put(arrived)
 
     def _serve(self) -> None:
         closing = False
@@ -69,14 +93,12 @@ class GroupCommitter:
         self._disconnect()
 
     def _next_group(self) -> tuple[list[_Request], bool]:
-        """Wait for a request and take what else is there; True when it was the last."""
+        """Wait for requests and take what else is there; True when they were the last."""
         group: list[_Request] = []
-        request = self._requests.get()
-        while request is not None:
-            group.append(request)
-            if len(group) == self._group_limit or self._requests.empty():
+        while (requests := self._requests.get()) is not None:
+            group += requests
+            if len(group) >= self._group_limit or self._requests.empty():
                 return group, False
-            request = self._requests.get()
         return group, True
 
     def _commit(self, operations: Sequence[Operation[Any]]) -> list[Any]:
@@ -98,9 +120,10 @@ class GroupCommitter:
         """Wake the callers with one call into the event loop: its self-pipe costs more than a small commit."""
 
         def settle_all() -> None:
-            for (_, future), outcome in zip(group, outcomes, strict=True):
-                if not future.done():
-                    settle(future, outcome)
+            for (_, futures), outcome in zip(group, outcomes, strict=True):
+                for future in futures:
+                    if not future.done():
+                        settle(future, outcome)
 
         if group:
             self._loop.call_soon_threadsafe(settle_all)

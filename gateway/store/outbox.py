@@ -51,7 +51,7 @@ async def write_events(engine: DatabaseEngine, entries: Sequence[OutboxEntry], n
             type=entry.type,
             camera_id=entry.camera_id,
             at=now,
-            payload=msgspec.json.decode(payload),
+            payload=msgspec.Raw(payload),
         )
         for number, entry, payload in zip(numbers, entries, payloads, strict=True)
     ]

@@ -94,7 +94,7 @@ def violation_of(row: Row) -> Violation:
 
 def event_of(row: Row) -> Event:
     """The event of a row."""
-    return msgspec.convert(row | {"payload": msgspec.json.decode(row["payload"])}, Event)
+    return msgspec.convert(row | {"payload": msgspec.Raw(row["payload"])}, Event)
 
 
 def without_nul(text: str) -> str:

@@ -12,22 +12,20 @@ import msgspec
 
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.lease import CameraStates
-from gateway.domain.violation import ClipTaken, ViolationOpened, ViolationRecord
+from gateway.domain.violation import ViolationRecord
 from gateway.errors import SpoolError
 from gateway.store import spool_leases
 from gateway.store.group_commit import GroupCommitter
 from gateway.store.spool_file import open_spool_file
+from gateway.store.spool_write import RuleStates, SpoolWrite
 
 T = TypeVar("T")
-RuleStates = Mapping[tuple[str, str], bytes]
-
 DEFAULT_LIMIT_BYTES = 1 << 30
 """About a million violations: weeks of a database being away."""
 
 DEFAULT_MIN_FREE_BYTES = 32 << 20
 """The write-ahead log, the file's growth when the log is written back, and some more."""
 
-_encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[ViolationRecord] = msgspec.json.Decoder(ViolationRecord)
 
 
@@ -91,28 +89,11 @@ class SqliteSpool:
         Raises:
             SpoolError: Nothing of it was kept.
         """
-        self._require_space()
-        payloads = [(_encoder.encode(record),) for record in records]
-        rows = [(camera_id, rule_id, state) for (camera_id, rule_id), state in states.items()]
-        awaited = [
-            (record.violation.id,)
-            for record in records
-            if isinstance(record, ViolationOpened) and record.violation.clip.is_awaited
-        ]
-        taken = [(record.id,) for record in records if isinstance(record, ClipTaken)]
-
-        def write(connection: sqlite3.Connection) -> None:
-            for statement, parameters in (
-                ("INSERT INTO record (payload) VALUES (?)", payloads),
-                ("INSERT OR REPLACE INTO rule_state VALUES (?, ?, ?)", rows),
-                ("INSERT OR IGNORE INTO awaited_clip VALUES (?)", awaited),
-                ("DELETE FROM awaited_clip WHERE violation_id = ?", taken),
-            ):
-                if parameters:  # a statement without any costs half of one with one
-                    connection.executemany(statement, parameters)
-            if states:
-                spool_leases.note_changes(connection, {camera_id for camera_id, _ in states})
-
+        write = self._committer.upcoming
+        if not isinstance(write, SpoolWrite):
+            self._require_space()  # once for all who commit in this turn
+            write = SpoolWrite()
+        write.add(records, states)
         await self._run(write)
 
     async def forget_rule_states(self, camera_id: str, rule_id: str | None = None) -> None:
@@ -174,13 +155,14 @@ class SqliteSpool:
         """
         return [violation_id for (violation_id,) in await self._run(_query("SELECT violation_id FROM awaited_clip"))]
 
-    async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
-        """The oldest records not yet acknowledged, with their sequence numbers.
+    async def oldest(self, limit: int, after: int = 0) -> Sequence[tuple[int, ViolationRecord]]:
+        """The oldest records not yet acknowledged, with their sequence numbers; only those with greater ones.
 
         Raises:
             SpoolError: The file can't be read, or holds a record that this gateway doesn't understand.
         """
-        rows = await self._run(_query("SELECT seq, payload FROM record ORDER BY seq LIMIT ?", limit))
+        oldest = "SELECT seq, payload FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = await self._run(_query(oldest, after, limit))
         return [(seq, _decode(seq, payload)) for seq, payload in rows]
 
     async def acknowledge(self, through: int) -> None:

@@ -138,4 +138,4 @@ def _webhook(row: Row) -> Webhook:
 
 
 def _dead_letter(row: Row) -> DeadLetter:
-    return msgspec.convert(row | {"event": msgspec.json.decode(row["event"])}, DeadLetter)
+    return msgspec.convert(row | {"event": msgspec.json.decode(row["event"], type=Event)}, DeadLetter)

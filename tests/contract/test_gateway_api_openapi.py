@@ -112,3 +112,9 @@ async def test_the_document_is_at_schema_itself_and_no_page_there_needs_the_inte
     assert (await api.http.get("/schema")).json() == document
     for page in ("swagger", "redoc", "elements", "rapidoc", "scalar"):
         assert (await api.http.get(f"/schema/{page}")).status_code == 404
+
+
+async def test_an_events_payload_is_an_object(document: dict[str, Any]) -> None:
+    payload = document["components"]["schemas"]["Event"]["properties"]["payload"]
+
+    assert payload["type"] == "object"

@@ -1,7 +1,7 @@
 """What `CursorStore` promises, on SQLite and on PostgreSQL."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from gateway.store.cursors import PiccoloCursors
 from gateway.store.engine import make_engine
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
-from tests.support.postgres import PrivatePostgres, private_postgres
 from tests.support.set_clock import SetClock
 from tests.support.violations import opened
 
@@ -19,12 +18,6 @@ from tests.support.violations import opened
 @pytest.fixture
 def clock() -> SetClock:
     return SetClock()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PrivatePostgres]:
-    with private_postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

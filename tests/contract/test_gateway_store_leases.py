@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ from gateway.store.leases import PostgresLeases
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.sole import SoleOwner
-from tests.support.postgres import PGBOUNCER, PrivatePostgres, private_postgres
+from tests.support.postgres import PGBOUNCER
 
 YARD = CameraSettings(name="yard", url="push:", model="people")
 RULE = RuleSettings(name="nobody", definition=ZonePresence())
@@ -29,12 +29,6 @@ REPLICAS = pytest.mark.parametrize("store", SHARED, indirect=True)
 """For what a gateway on SQLite, which is alone, can't meet."""
 
 Replica = Callable[[str], CameraLeases]
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PrivatePostgres]:
-    with private_postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", *SHARED])

@@ -42,6 +42,17 @@ async def test_only_as_many_records_come_as_were_asked_for(spool: Spool) -> None
     assert [record for _, record in await spool.oldest(2)] == records[:2]
 
 
+async def test_records_after_a_number_can_be_asked_for(spool: Spool) -> None:
+    records = [opened() for _ in range(5)]
+    await spool.commit(records, {})
+    await spool.acknowledge((await spool.oldest(1))[-1][0])
+    number, _ = (await spool.oldest(2))[-1]
+
+    assert [record for _, record in await spool.oldest(10, after=number)] == records[3:]
+    assert [record for _, record in await spool.oldest(1, after=number)] == records[3:4]
+    assert list(await spool.oldest(10, after=number + 2)) == []
+
+
 async def test_acknowledged_records_are_gone_and_the_others_stay(spool: Spool) -> None:
     records = [opened() for _ in range(5)]
     await spool.commit(records, {})

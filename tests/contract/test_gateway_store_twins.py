@@ -1,7 +1,7 @@
 """What an owner that lost its camera may still say, on PostgreSQL: evidence is taken, state is not, nothing doubles."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,16 +17,10 @@ from gateway.store.engine import make_engine
 from gateway.store.leases import PostgresLeases
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
-from tests.support.postgres import PrivatePostgres, private_postgres
+from tests.support.postgres import PrivatePostgres
 from tests.support.violations import NOON, a_violation, clip_taken, updated
 
 GAP_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PrivatePostgres]:
-    with private_postgres() as server:
-        yield server
 
 
 class Site:

@@ -1,7 +1,7 @@
 """What `WebhookStore` promises, on SQLite and on PostgreSQL."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,6 @@ from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.webhooks import PiccoloWebhooks
 from tests.support.events import event
-from tests.support.postgres import PrivatePostgres, private_postgres
 from tests.support.set_clock import SetClock
 from tests.support.violations import opened
 
@@ -31,12 +30,6 @@ SETTINGS = WebhookSettings(
 @pytest.fixture
 def clock() -> SetClock:
     return SetClock()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PrivatePostgres]:
-    with private_postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

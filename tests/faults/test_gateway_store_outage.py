@@ -45,7 +45,7 @@ async def test_violations_of_a_postgresql_outage_arrive_once_when_it_is_back(
 
         await spool.commit(records[:10], {})
         drain.wake()
-        seen = [(await anext(follower)).payload["id"] for _ in range(10)]
+        seen = [(await anext(follower)).said()["id"] for _ in range(10)]
         await asyncio.to_thread(postgres.stop)
         for record in records[10:]:
             await spool.commit([record], {})
@@ -56,7 +56,7 @@ async def test_violations_of_a_postgresql_outage_arrive_once_when_it_is_back(
             await store.ping()
         assert await spool.depth() == 30
         await asyncio.to_thread(postgres.start)
-        seen += [(await anext(follower)).payload["id"] for _ in range(30)]
+        seen += [(await anext(follower)).said()["id"] for _ in range(30)]
 
         assert seen == [record.violation.id for record in records]
         while not drain.healthy or await spool.depth():  # noqa: ASYNC110

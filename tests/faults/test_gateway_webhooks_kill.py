@@ -53,6 +53,6 @@ async def test_no_event_is_lost_when_the_gateway_is_killed_while_it_sends(tmp_pa
                 else:
                     receiver.answer = lambda _: 204
                     eventually(lambda: len(set(receiver.taken)) == (KILLS + 1) * EVENTS_EACH, 60)
-    taken = [request.event.payload["id"] for request in receiver.requests if request.status < 300]
+    taken = [request.event.said()["id"] for request in receiver.requests if request.status < 300]
     assert list(dict.fromkeys(taken)) == expected
     print(f"{len(expected)} events, {len(taken) - len(expected)} of them twice, {KILLS} kills")

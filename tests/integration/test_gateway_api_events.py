@@ -131,7 +131,7 @@ async def test_a_listener_hears_what_happens_from_the_moment_it_is_let_in(api: A
     async with listen() as items:
         await api.record(violation)
         event = await _next(items)
-    assert (event.number, event.type, event.payload["id"]) == (2, "violation.opened", violation.id)
+    assert (event.number, event.type, event.said()["id"]) == (2, "violation.opened", violation.id)
 
 
 async def test_a_listener_that_comes_back_gets_what_it_missed_and_then_goes_on_live(api: Api, listen: Listen) -> None:
@@ -150,7 +150,7 @@ async def test_a_listener_that_comes_back_too_late_is_told_what_is_missing(api: 
     assert await api.store.trim_events(dt.datetime.now(dt.UTC) + dt.timedelta(days=1), 3) == 3
     async with listen(last_event_id=1, camera_id="another") as items:  # whatever it chose
         missed = await _next(items)
-    assert (missed.number, missed.type, missed.payload) == (3, "events.missed", {"after": 1, "through": 3})
+    assert (missed.number, missed.type, missed.said()) == (3, "events.missed", {"after": 1, "through": 3})
     async with listen(last_event_id=missed.number) as items:
         assert [(await _next(items)).number for _ in range(2)] == [4, 5]
 

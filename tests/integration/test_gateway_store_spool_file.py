@@ -1,5 +1,6 @@
 """The spool's file: what is in it after a restart, and when it is damaged, full, shared or read-only."""
 
+import asyncio
 import contextlib
 import logging
 import sqlite3
@@ -185,3 +186,61 @@ async def test_a_spool_of_the_version_before_gets_its_epochs(tmp_path: Path) -> 
     async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
         await spool.adopt("a", 1, None)
         assert [each.states for each in await spool.uncarried(0)] == [{"rule": b"{}"}]
+
+
+async def test_who_commits_in_one_turn_of_the_event_loop_shares_one_transaction(tmp_path: Path) -> None:
+    statements: list[str] = []
+
+    def connect() -> sqlite3.Connection:
+        connection = open_spool_file(tmp_path / "spool.db", 1 << 20, SystemClock())
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    committer = GroupCommitter(connect)
+    spool = SqliteSpool(committer, tmp_path, 0)
+    await asyncio.gather(*(spool.commit([opened()], {("a", str(n)): b"x"}) for n in range(50)))
+    await committer.close()
+
+    assert statements.count("COMMIT") == 1
+    assert sum(statement.startswith("INSERT INTO record") for statement in statements) == 50
+
+
+async def test_who_gives_up_takes_no_other_caller_along(tmp_path: Path) -> None:
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        callers = [asyncio.create_task(spool.commit([opened()], {})) for _ in range(3)]
+        await asyncio.sleep(0)
+        callers[1].cancel()
+        outcomes = await asyncio.gather(*callers, return_exceptions=True)
+
+        assert [type(outcome) for outcome in outcomes] == [type(None), asyncio.CancelledError, type(None)]
+        assert await spool.depth() == 3
+
+
+async def test_a_record_that_can_not_be_written_leaves_those_of_its_turn_alone(tmp_path: Path) -> None:
+    unwritable = opened(label="\ud800")
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        good, bad, better = (spool.commit(records, {}) for records in ([opened()], [opened(), unwritable], [opened()]))
+        outcomes = await asyncio.gather(good, bad, better, return_exceptions=True)
+
+        assert [type(outcome) for outcome in outcomes] == [type(None), UnicodeEncodeError, type(None)]
+        assert await spool.depth() == 2
+
+
+async def test_what_is_asked_for_in_one_turn_is_done_in_that_order(tmp_path: Path) -> None:
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        await asyncio.gather(
+            spool.commit([], {("a", "1"): b"1", ("b", "1"): b"2"}),
+            spool.forget_rule_states("a"),
+            spool.commit([], {("a", "2"): b"3", ("b", "1"): b"4"}),
+            spool.commit([], {("b", "1"): b"5"}),
+        )
+
+        assert await spool.load_rule_states() == {("a", "2"): b"3", ("b", "1"): b"5"}
+
+
+async def test_on_a_disk_with_little_space_all_who_commit_at_once_are_refused(tmp_path: Path) -> None:
+    async with await SqliteSpool.open(tmp_path / "spool.db", min_free_bytes=1 << 60) as spool:
+        outcomes = await asyncio.gather(*(spool.commit([opened()], {}) for _ in range(5)), return_exceptions=True)
+
+        assert {type(outcome) for outcome in outcomes} == {SpoolError}
+        assert await spool.depth() == 0

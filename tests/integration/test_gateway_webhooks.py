@@ -79,7 +79,7 @@ async def test_what_happens_is_sent_signed_and_in_order(api: Api, receiver: Rece
     for violation in violations:
         await api.record(violation)
     await _until(lambda: len(receiver.taken) == 5)
-    assert [request.event.payload["id"] for request in receiver.requests] == [v.id for v in violations]
+    assert [request.event.said()["id"] for request in receiver.requests] == [v.id for v in violations]
     assert all(map(_signed, receiver.requests))
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 5
 
@@ -178,8 +178,8 @@ async def test_a_webhook_that_was_disabled_for_too_long_is_told_what_it_misses(a
     await api.http.put(f"{PATH}/{webhook['id']}", json={"url": receiver.url, "types": ["violation.opened"]})
     await _until(lambda: receiver.taken == [3, 4, 5])
     missed, *sent = [request.event for request in receiver.requests]
-    assert (missed.type, missed.payload) == ("events.missed", {"after": 1, "through": 3})
-    assert [event.payload["id"] for event in sent] == [violation.id for violation in violations[2:]]
+    assert (missed.type, missed.said()) == ("events.missed", {"after": 1, "through": 3})
+    assert [event.said()["id"] for event in sent] == [violation.id for violation in violations[2:]]
 
 
 async def test_no_secret_is_ever_shown(api: Api, receiver: Receiver) -> None:

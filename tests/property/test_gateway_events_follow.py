@@ -133,7 +133,7 @@ async def test_what_was_trimmed_is_told_and_nothing_else_is_missing(before: int,
     numbers = [item.number for item in told]
     assert numbers == sorted(set(numbers))
     came = {item.number for item in told if item.type is not EventType.EVENTS_MISSED}
-    gaps = [item.payload for item in told if item.type is EventType.EVENTS_MISSED]
+    gaps = [item.said() for item in told if item.type is EventType.EVENTS_MISSED]
     missed = {number for gap in gaps for number in range(gap["after"] + 1, gap["through"] + 1)}
     wanted = {number for number in committed if number > begin}
     assert wanted <= came | missed

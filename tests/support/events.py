@@ -1,5 +1,7 @@
 """Events to publish."""
 
+import msgspec
+
 from gateway.domain.event import Event, EventType, GrantChanged
 from tests.support.violations import NOON
 
@@ -7,13 +9,17 @@ from tests.support.violations import NOON
 def event(number: int) -> Event:
     """An event with a number."""
     return Event(
-        number=number, type=EventType.VIOLATION_OPENED, camera_id="camera-1", at=NOON, payload={"id": str(number)}
+        number=number,
+        type=EventType.VIOLATION_OPENED,
+        camera_id="camera-1",
+        at=NOON,
+        payload=msgspec.Raw(msgspec.json.encode({"id": str(number)})),
     )
 
 
 def missed_event(after: int, through: int) -> Event:
     """Tells of trimmed events."""
-    payload = {"after": after, "through": through}
+    payload = msgspec.Raw(msgspec.json.encode({"after": after, "through": through}))
     return Event(number=through, type=EventType.EVENTS_MISSED, camera_id="", at=NOON, payload=payload)
 
 

@@ -22,7 +22,7 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin") or
 class PrivatePostgres:
     """A server that can be stopped and started; makes fresh databases."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, synced: bool = False) -> None:
         self.folder = folder
         self._binaries = BINARIES[-1].parent
         self._user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -31,7 +31,8 @@ class PrivatePostgres:
             shutil.chown(folder, "postgres", "postgres")
         self._run("initdb", "-N", "-A", "trust", "-U", self._user, "-D", f"{folder}/data")
         # The server's own durability isn't what is tested; the first reply comes sooner.
-        settings = f"listen_addresses=''\nunix_socket_directories='{folder}'\nfsync=off\nmax_connections=40\n"
+        sync = "on" if synced else "off"
+        settings = f"listen_addresses=''\nunix_socket_directories='{folder}'\nfsync={sync}\nmax_connections=40\n"
         with (folder / "data/postgresql.conf").open("a") as file:
             file.write(settings)
 
@@ -92,15 +93,20 @@ class PrivatePostgres:
 
 
 @contextmanager
-def private_postgres(parent: Path | None = None) -> Iterator[PrivatePostgres]:
-    """A running server, in a folder or among temporary files; skipped where none is installed, except in CI."""
+def private_postgres(parent: Path | None = None, *, synced: bool = False) -> Iterator[PrivatePostgres]:
+    """A running server, in a folder or among temporary files; skipped where none is installed, except in CI.
+
+    Args:
+        parent: The folder to make its own in.
+        synced: Whether a commit waits for the disk, as it does where PostgreSQL isn't told otherwise.
+    """
     if not BINARIES:
         message = "PostgreSQL's server binaries are not in /usr/lib/postgresql; install the package postgresql"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
     with tempfile.TemporaryDirectory(prefix="ruth-pg-", dir=parent) as folder:
-        server = PrivatePostgres(Path(folder))
+        server = PrivatePostgres(Path(folder), synced=synced)
         server.start()
         try:
             yield server

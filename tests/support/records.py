@@ -19,6 +19,7 @@ class MemorySpool:
         self.events = events
         self.failures = 0
         self.records: list[ViolationRecord] = []
+        self.acknowledged = 0
         self.states: dict[tuple[str, str], bytes] = {}
         self.epochs: dict[str, int] = {}
 
@@ -56,7 +57,7 @@ class MemorySpool:
         await self.forget_rule_states(camera_id)
 
     async def uncarried(self, after: int) -> Sequence[CameraStates]:
-        if len(self.records) > after:
+        if self.records and self.acknowledged + len(self.records) > after:
             return []
         return [
             CameraStates(
@@ -71,11 +72,13 @@ class MemorySpool:
     async def note_carried(self, states: Sequence[CameraStates]) -> None:
         self.events.append(f"carried {len(states)}")
 
-    async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
-        return list(enumerate(self.records[:limit], start=1))
+    async def oldest(self, limit: int, after: int = 0) -> Sequence[tuple[int, ViolationRecord]]:
+        numbered = enumerate(self.records, start=self.acknowledged + 1)
+        return [(number, record) for number, record in numbered if number > after][:limit]
 
     async def acknowledge(self, through: int) -> None:
-        self.records = self.records[through:]
+        self.records = self.records[max(0, through - self.acknowledged) :]
+        self.acknowledged = max(self.acknowledged, through)
 
     async def depth(self) -> int:
         return len(self.records)

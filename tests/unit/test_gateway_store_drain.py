@@ -21,13 +21,15 @@ from tests.support.violations import closed, opened
 
 
 class FailingStore(PiccoloStore):
-    """A real store whose `apply` fails as often as it is told, before or after its commit."""
+    """A real store whose `apply` fails as often as it is told, after so many passes, before or after its commit."""
 
+    passes: int = 0
     failures: int = 0
     after_commit: bool = False
 
     async def apply(self, records: Sequence[ViolationRecord], states: Sequence[CameraStates] = ()) -> Sequence[Event]:
-        if not self.failures:
+        if self.passes or not self.failures:
+            self.passes = max(0, self.passes - 1)
             return await super().apply(records, states)
         self.failures -= 1
         if self.after_commit:
@@ -150,6 +152,20 @@ async def test_listeners_are_told_when_only_the_answer_of_a_commit_was_lost(
     assert (await first).number == 1
     assert (await anext(follower)).number == 2
     await follower.aclose()
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+async def test_failures_between_batches_lose_and_double_nothing(
+    spool: SqliteSpool, store: FailingStore, after_commit: bool
+) -> None:
+    await spool.commit([opened() for _ in range(23)], {})
+    store.passes, store.failures, store.after_commit = 2, 2, after_commit
+
+    await _until_empty(Drain(spool, store, MemoryEventBus(), settings=DrainSettings(batch=5), sleep=Pauses()), spool)
+
+    assert store.failures == 0
+    assert await store.count_by_status() == {"open": 23}
+    assert [event.number for event in await store.events_after(0, 100)] == list(range(1, 24))
 
 
 @pytest.mark.parametrize("turns", range(0, 60, 4))

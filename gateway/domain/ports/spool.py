@@ -59,8 +59,8 @@ class Spool(Protocol):
         """The database has these states, or wants them no more."""
         ...
 
-    async def oldest(self, limit: int) -> Sequence[tuple[int, ViolationRecord]]:
-        """The oldest records not yet acknowledged, with their sequence numbers."""
+    async def oldest(self, limit: int, after: int = 0) -> Sequence[tuple[int, ViolationRecord]]:
+        """The oldest records not yet acknowledged, with their sequence numbers; only those with greater ones."""
         ...
 
     async def acknowledge(self, through: int) -> None:
