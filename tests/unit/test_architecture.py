@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import contextlib
 import os
 import re
 import shutil
@@ -86,13 +87,28 @@ def broken(report: str) -> set[str]:
     return set(re.findall(r"^(.+) BROKEN(?: \(.+\))?$", report, re.MULTILINE))
 
 
-@pytest.fixture
-def copies(tmp_path: Path) -> Path:
-    """The three packages side by side, free to be broken."""
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three packages side by side, free to be broken; who breaks them mends them."""
+    copied = tmp_path_factory.mktemp("copies")
     for name, folder in PACKAGES.items():
-        shutil.copytree(folder, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.html", "static"))
-    shutil.copy(CONFIG, tmp_path)
-    return tmp_path
+        shutil.copytree(folder, copied / name, ignore=shutil.ignore_patterns("__pycache__", "*.html", "static"))
+    shutil.copy(CONFIG, copied)
+    return copied
+
+
+@contextlib.contextmanager
+def added(path: Path, code: str) -> Iterator[None]:
+    """Code at the end of a module, which may be a new one, during the block."""
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    path.write_text(f"{before or ''}\n{code}\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_text(before, encoding="utf-8")
 
 
 def test_the_import_contracts_hold(copies: Path):
@@ -105,9 +121,8 @@ def test_the_import_contracts_hold(copies: Path):
     ("contract", "path", "code"), BREACHES, ids=[f"{path}: {code or 'new'}"[:60] for _, path, code in BREACHES]
 )
 def test_an_import_against_the_rules_is_found(copies: Path, contract: str, path: str, code: str):
-    with (copies / path).open("a") as module:
-        module.write(f"\n{code}\n")
-    assert contract in broken(lint(copies))
+    with added(copies / path, code):
+        assert contract in broken(lint(copies))
 
 
 def test_every_contract_has_a_breach_that_tests_it():
