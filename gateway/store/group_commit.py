@@ -43,28 +43,28 @@ class GroupCommitter:
         """The newest operation, as long as it can be added to: until the thread has it or another is asked for."""
         return self._arriving[-1][0] if self._arriving else None
 
-    async def run(self, operation: Operation[T]) -> T:
-        """Run an operation in a transaction; what it returns is committed when this returns.
+    def run(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """Run an operation in a transaction; what it returns is committed when the future is done.
 
-        When the caller is cancelled the operation is carried out nevertheless.
+        When the future is cancelled, by its caller's being so, the operation is carried out nevertheless.
 
         Args:
             operation: Called once in the thread, also when several ask for it because it is `upcoming`.
 
         Raises:
-            sqlite3.Error: The transaction it was in failed; nothing of it was kept.
             RuntimeError: The committer is closed.
+            sqlite3.Error: From the future: the transaction it was in failed; nothing of it was kept.
         """
         if self._closed:
             raise RuntimeError("the spool is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        if operation is self.upcoming:
+        if self._arriving and operation is self._arriving[-1][0]:
             self._arriving[-1][1].append(future)
         else:
             if not self._arriving:
                 self._loop.call_soon(self._send)
             self._arriving.append((operation, [future]))
-        return await future
+        return future
 
     async def close(self) -> None:
         """Commit what was asked for, close the file, end the thread; may be called twice."""
@@ -87,9 +87,9 @@ class GroupCommitter:
                 results = self._commit([operation for operation, _ in group]) if group else []
             except BaseException as error:  # noqa: BLE001 - every failure belongs to the callers who wait for it
                 self._disconnect()
-                self._hand_back(_fail, group, [error] * len(group))
+                self._hand_back(asyncio.Future.set_exception, group, [error] * len(group))
             else:
-                self._hand_back(_succeed, group, results)
+                self._hand_back(asyncio.Future.set_result, group, results)
         self._disconnect()
 
     def _next_group(self) -> tuple[list[_Request], bool]:
@@ -127,11 +127,3 @@ class GroupCommitter:
 
         if group:
             self._loop.call_soon_threadsafe(settle_all)
-
-
-def _succeed(future: "asyncio.Future[Any]", result: object) -> None:
-    future.set_result(result)
-
-
-def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
-    future.set_exception(error)
