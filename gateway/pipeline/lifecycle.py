@@ -28,7 +28,7 @@ from gateway.sources.turnstile import TurnGate, Turnstile
 _logger = logging.getLogger(__name__)
 
 _TROUBLE = frozenset({CameraState.STALLED, CameraState.RETRYING, CameraState.REFUSED})
-DECODED_AHEAD = 2 * max(2, os.cpu_count() or 1)
+DECODED_AHEAD = max(2, os.cpu_count() or 1)
 
 
 class CameraLifecycle:
