@@ -8,9 +8,9 @@ class LatencyWindow:
     """An in-flight window that keeps a runtime busy, and hardly more frames waiting there than that takes.
 
     TCP Vegas' rule: of the frames in flight the part `1 - unhurried / latency` waits, by Little's law, where
-    `unhurried` is the latency with the smallest window. The window tends to where `WAITING` of the smallest window do.
-    A rule that compares latency with its own long-term level, as Gradient2's, takes a queue that is always there for a
-    slow runtime, and grows to the maximum wherever there are frames enough.
+    `unhurried` is the latency with the smallest window. The window tends to where half of the smallest one do, and one
+    frame more. A rule that compares latency with its own long-term level, as Gradient2's, takes a queue that is always
+    there for a slow runtime, and grows to the maximum wherever there are frames enough.
 
     The unhurried latency is a median of `PROBE` answers, to begin with and again after every `PROBE_EVERY`: a runtime
     may have become slower.
@@ -22,7 +22,6 @@ class LatencyWindow:
 
     PROBE = 16
     PROBE_EVERY = 1000
-    WAITING = 0.5
     _SMOOTHING, _GAIN = 0.1, 0.05
 
     def __init__(self, initial: int, maximum: int) -> None:
@@ -30,6 +29,7 @@ class LatencyWindow:
         self._maximum = float(max(initial, maximum))
         self._size = float(initial)
         self._unhurried_s: dict[Hashable, float] = {}
+        self._waiting = 1 + self._minimum / 2
         self._waiting_share = 0.0
         self._until_probe = 0
         self._still_hurried = 0
@@ -55,7 +55,7 @@ class LatencyWindow:
         share = 1 - unhurried_s / max(latency_s, unhurried_s / 2)
         self._waiting_share += (share - self._waiting_share) * self._SMOOTHING
         if in_flight * 2 >= self._size:  # where it isn't used, latency says nothing of it
-            target = in_flight * (1 - self._waiting_share) + self._minimum * self.WAITING
+            target = in_flight * (1 - self._waiting_share) + self._waiting
             size = self._size + (target - self._size) * self._GAIN
             self._size = min(self._maximum, max(self._minimum, size))
         self._until_probe -= 1
