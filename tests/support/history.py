@@ -56,11 +56,12 @@ class History:
         os.close(self._descriptor)
 
     def _write(self, *words: str) -> None:
-        os.write(self._descriptor, json.dumps(words).encode() + b"\n")
+        os.write(self._descriptor, b"\n" + json.dumps(words).encode() + b"\n")
 
     def _lines(self, kind: str) -> Iterator[list[str]]:
         for line in self.path.read_text().splitlines():
-            words = json.loads(line)
+            # A line that crosses pages of the file may be seen half written, and stays so where its writer was killed.
+            words = json.loads(line) if line.endswith("]") else [""]
             if words[0] == kind:
                 yield words[1:]
 
