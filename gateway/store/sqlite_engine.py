@@ -5,6 +5,7 @@ Piccolo opens a connection, and so a thread, for each query; the last one to clo
 
 import asyncio
 import sqlite3
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,9 @@ from piccolo.table import Table
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another one."""
 
-_PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
+LOOK_AGAIN_S = 0.02
+
+_PRAGMAS = ("PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
 
 
 class PooledSQLiteEngine(SQLiteEngine):
@@ -68,6 +71,7 @@ class PooledSQLiteEngine(SQLiteEngine):
         connection = await aiosqlite.connect(**self._connection_options)
         try:
             connection.row_factory = dict_factory  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+            await _journal_ahead(connection)
             for pragma in _PRAGMAS:
                 await connection.execute_fetchall(pragma)
         except BaseException:
@@ -146,6 +150,20 @@ class PooledTransaction(SQLiteTransaction):
             raise
         self.engine.release(self.connection)
         return False
+
+
+async def _journal_ahead(connection: aiosqlite.Connection) -> None:
+    """Use a WAL; of several that change a new file to it at once SQLite refuses all but one, whatever the time-out."""
+    give_up_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_s:
+                raise
+            await asyncio.sleep(LOOK_AGAIN_S)
+        else:
+            return
 
 
 async def _stop(connection: aiosqlite.Connection) -> None:

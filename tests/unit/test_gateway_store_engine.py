@@ -1,5 +1,7 @@
 """Which database a URL means, and how its errors are named."""
 
+import asyncio
+import contextlib
 import inspect
 import sqlite3
 from pathlib import Path
@@ -63,6 +65,23 @@ async def test_a_database_without_tables_is_a_database_error(tmp_path: Path) -> 
         await store.cameras()
 
     await store.close()
+
+
+async def test_a_gateway_that_starts_while_another_makes_the_file_waits_for_it(tmp_path: Path) -> None:
+    engine = PooledSQLiteEngine(tmp_path / "ruth.db", pool_size=1)
+    with contextlib.closing(sqlite3.connect(engine.path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (id)")
+        other.execute("BEGIN IMMEDIATE")
+        opening = asyncio.create_task(engine.acquire())
+        assert not (await asyncio.wait({opening}, timeout=0.2))[0]
+        other.execute("COMMIT")
+        connection = await opening
+
+    ((mode,),) = [row.values() for row in await connection.execute_fetchall("PRAGMA journal_mode")]
+
+    assert mode == "wal"
+    engine.release(connection)
+    await engine.close()
 
 
 def test_every_error_of_the_drivers_is_mapped() -> None:
