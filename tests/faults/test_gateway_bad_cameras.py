@@ -17,8 +17,10 @@ from tests.support.http_camera import running_http_camera_process
 from tests.support.triton_server import eventually
 
 FPS = 5.0
-SECONDS = 6.0
+SECONDS = 20.0
 KEPT = 0.99
+KEPT_BY_EACH = 0.97
+"""Three frames: what a machine that stood still for half a second takes from a camera, with or without bad ones."""
 
 SETTLE_S = 2.0
 """Which pictures a decoder may leave out is found out in the first seconds."""
@@ -47,34 +49,33 @@ class Watched:
 @pytest.mark.slow
 def test_twelve_good_cameras_keep_their_frames_beside_four_bad_ones(data_dir: Path):
     clip = data_dir / "video" / "people_one_by_one_50s.mp4"
-    with running_http_camera_process() as server:
+    with running_http_camera_process() as server, running_http_camera_process() as bad_server:
         good = [f"file://{clip}?loop=1"] * 4
         good += [f"demo:?size=320x180&fps=10&seed={seed}" for seed in range(4)]
         good += [f"{server}/mjpeg?rate=10"] * 4
-        bad = [f"{server}/{path}" for path in ("hang", "flood", "garbage", "ends?rate=100")]
-        cameras = {url: Watched(f"{k}", url) for k, url in enumerate(bad)}
-        cameras |= {f"{url}#{k}": Watched(f"{k + 4}", url) for k, url in enumerate(good)}
-        for camera in cameras.values():
+        bad = [f"{bad_server}/{path}" for path in ("hang", "flood", "garbage", "ends?rate=100")]
+        cameras = [Watched(f"{k}", url) for k, url in enumerate(bad + good)]
+        (hang, flood, garbage, drop), twelve = cameras[:4], cameras[4:]
+        for camera in cameras:
             camera.reader.start()
-        twelve = list(cameras.values())[4:]
         try:
             eventually(lambda: all(camera.times_s for camera in twelve), 20)
             time.sleep(SETTLE_S)
-            began_s = {id(camera): camera.times_s[-1] for camera in twelve}
+            began_s = [camera.times_s[-1] for camera in twelve]
             time.sleep(SECONDS)
-            shares = {}
-            for camera in twelve:
-                times_s = [time_s for time_s in list(camera.times_s) if time_s >= began_s[id(camera)]]
-                shares[id(camera)] = (len(times_s) - 1) / ((times_s[-1] - times_s[0]) * FPS)
+            shares = []
+            for camera, first_s in zip(twelve, began_s, strict=True):
+                times_s = [time_s for time_s in list(camera.times_s) if time_s >= first_s]
+                shares.append((len(times_s) - 1) / ((times_s[-1] - times_s[0]) * FPS))
                 assert times_s[-1] - times_s[0] > SECONDS * 0.8
         finally:
-            for camera in cameras.values():
+            for camera in cameras:
                 camera.reader.stop()
-            for camera in cameras.values():
+            for camera in cameras:
                 camera.reader.join()
-    hang, flood, garbage, drop = list(cameras.values())[:4]
-    assert min(shares.values()) >= KEPT
-    assert not any(camera.crashes for camera in cameras.values())
+    assert sum(shares) / len(shares) >= KEPT, shares
+    assert min(shares) >= KEPT_BY_EACH, shares
+    assert not any(camera.crashes for camera in cameras)
     assert hang.states[CameraState.STALLED] >= 1
     assert len(flood.times_s) <= (SECONDS + 20) * FPS
     assert garbage.states[CameraState.RETRYING] >= 1
