@@ -10,7 +10,7 @@ from gateway.domain.load import load_between
 from gateway.errors import RuntimeUnavailableError
 from gateway.inference.link import Link
 from gateway.inference.statistics import TritonObserver
-from tests.support.contract_models import HEIGHT, WIDTH, publish_blind
+from tests.support.contract_models import HEIGHT, WIDTH, publish_blind, publish_heavy
 from tests.support.running_gateway import running_gateway
 from tests.support.triton_server import eventually, running_triton
 
@@ -57,14 +57,13 @@ async def test_a_look_at_nobody_says_that_the_runtime_is_away_and_metrics_may_be
 
 
 @pytest.mark.slow
-def test_a_runtime_that_declared_more_than_it_does_is_asked_for_less_and_says_why(
-    people_repository, data_dir, tmp_path
-):
+def test_a_runtime_that_declared_more_than_it_does_is_asked_for_less_and_says_why(data_dir, tmp_path):
+    publish_heavy(tmp_path / "models", "people")
     clip = data_dir / "video" / "people_one_by_one_50s.mp4"
     table = "[adaptation.cpu]\nmax_fps = 1000\nmax_camera_fps = 120\n"
     with (
         running_gateway(tmp_path / "gateway", config=table) as gateway,
-        running_triton(people_repository, gateway=gateway.url, env={"AI_RUNTIME_MAX_FPS": "1000"}),
+        running_triton(tmp_path / "models", gateway=gateway.url, env={"AI_RUNTIME_MAX_FPS": "1000"}),
     ):
         for _ in range(3):
             gateway.add_camera(f"file://{clip}?loop=1&pace=max", "people", fps=120)
