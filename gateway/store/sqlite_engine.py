@@ -5,7 +5,6 @@ Piccolo opens a connection, and so a thread, for each query; the last one to clo
 
 import asyncio
 import sqlite3
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -154,12 +153,13 @@ class PooledTransaction(SQLiteTransaction):
 
 async def _journal_ahead(connection: aiosqlite.Connection) -> None:
     """Use a WAL; of several that change a new file to it at once SQLite refuses all but one, whatever the time-out."""
-    give_up_s = time.monotonic() + BUSY_TIMEOUT_S
+    now = asyncio.get_running_loop().time
+    give_up_s = now() + BUSY_TIMEOUT_S
     while True:
         try:
             await connection.execute_fetchall("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_s:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or now() > give_up_s:
                 raise
             await asyncio.sleep(LOOK_AGAIN_S)
         else:
