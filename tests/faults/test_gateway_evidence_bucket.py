@@ -7,6 +7,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.clips import write_clip
 from tests.support.running_gateway import RunningGateway, running_gateway
 from tests.support.s3_server import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, PrivateS3
@@ -34,6 +36,7 @@ def part_of_clip(gateway: RunningGateway, violation_id: str, wanted: str) -> tup
         return answer.status, answer.headers["Content-Range"], answer.read()
 
 
+@pytest.mark.slow
 def test_evidence_outlives_a_bucket_that_is_away_and_a_kill(tmp_path: Path) -> None:
     film = write_clip(tmp_path / "grey.mp4", frames=100, grey=GREY_OF_FIRST_LABEL, codec="libx264", options={"g": "10"})
     publish_scripted(tmp_path / "models", MODEL)

@@ -80,6 +80,7 @@ def status(gateway: ScriptedGateway, camera: str) -> Any:
     return gateway.request("GET", f"/api/v1/cameras/{camera}")[1]["status"]
 
 
+@pytest.mark.slow
 def test_two_replicas_share_eight_cameras_and_one_has_them_all_when_the_other_is_gone(
     replicas: Replicas, capsys: pytest.CaptureFixture[str]
 ) -> None:

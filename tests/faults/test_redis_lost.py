@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.contract_models import publish_blind
 from tests.support.redis_server import private_redis
 from tests.support.running_gateway import RunningGateway, running_gateway
@@ -12,6 +14,7 @@ HEARTBEAT_S = 0.5
 OUTAGE_S = 3.0  # more than the three heartbeats after which a runtime is out
 
 
+@pytest.mark.slow
 def test_replicas_go_on_with_what_they_know_and_a_wiped_redis_knows_it_again_in_a_heartbeat(tmp_path: Path) -> None:
     publish_blind(tmp_path / "models", "people")
     with private_redis() as redis:

@@ -14,6 +14,7 @@ from tests.support.triton_server import eventually, freeze, running_triton
 HANG_S = 3.0  # longer than a frame's time-out on a CPU
 
 
+@pytest.mark.slow
 def test_a_hanging_server_gets_no_frames_until_a_try_is_answered(tmp_path):
     publish_blind(tmp_path / "models", "people")
     with (

@@ -74,6 +74,7 @@ def test_a_man_who_sits_on_a_bed_never_lies(labels_in, data_dir):
     assert np.mean(["person" in labels for labels in found]) > 0.95
 
 
+@pytest.mark.slow
 def test_fall_detection_is_published_through_a_real_triton(data_dir, tmp_path, capsys):
     pictures = tmp_path / "pictures"
     pictures.mkdir()

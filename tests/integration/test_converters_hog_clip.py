@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from converters.builtin_hog import SPEC, build
@@ -26,6 +27,7 @@ def best_scores(clip: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.arange(len(scores)) * EVERY / FPS, np.array(scores)
 
 
+@pytest.mark.slow
 def test_both_visitors_are_seen_and_the_empty_room_is_nobody(data_dir: Path):
     time_s, score = best_scores(data_dir / "video" / "people_one_by_one_50s.mp4")
     present = ((time_s > 7) & (time_s < 18)) | ((time_s > 24) & (time_s < 43))

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from converters.builtin_hog import MIN_PERSON_PX, SPEC, build
@@ -24,6 +25,7 @@ def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(shared / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - shared))
 
 
+@pytest.mark.slow
 def test_people_of_the_demo_street_are_found_and_few_others():
     street, run = DemoStreet(people=3, seed=1), onnx_runner(build().model.SerializeToString())
     scale = SPEC.width / street.size_wh[0]

@@ -49,6 +49,7 @@ def test_descriptors_of_photographs_are_opencvs(photographs: PictureSet):
         assert difference.mean <= 1e-6
 
 
+@pytest.mark.slow
 def test_the_graph_agrees_with_opencv_at_every_batch_size_and_index(photographs: PictureSet):
     parity = verify(build(), photographs)
     assert parity.same_pixels.rows > 500

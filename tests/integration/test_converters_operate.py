@@ -69,6 +69,7 @@ def test_a_difference_is_told_by_place_and_field(convert, repository):
     assert convert("diff", "tiny", 1, 7, "--repository", repository)[0] == 1
 
 
+@pytest.mark.slow
 def test_a_running_triton_serves_a_published_version_and_keeps_the_old_one_when_it_can_not(
     convert, repository, tmp_path
 ):

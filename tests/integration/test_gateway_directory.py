@@ -79,6 +79,7 @@ def _runtimes(gateway: RunningGateway) -> dict[str, Any]:
     return {each["capability"]["runtime_id"]: each for each in gateway.get("/api/v1/runtimes")["items"]}
 
 
+@pytest.mark.slow
 def test_replicas_share_runtimes_their_drains_their_expiry_and_their_goodbyes(
     redis: PrivateRedis, tmp_path: Path
 ) -> None:

@@ -155,6 +155,7 @@ async def test_nothing_is_lost_when_the_broker_is_killed_and_comes_back(
     print(f"60 events, {len(numbers) - 60} of them twice, 3 kills")
 
 
+@pytest.mark.slow
 async def test_a_broker_that_hangs_is_found_out_and_holds_nothing_up(
     api: Api, broker: PrivateBroker, listener: Listener
 ) -> None:

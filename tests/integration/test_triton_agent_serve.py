@@ -98,6 +98,7 @@ def test_a_killed_server_is_back_with_nothing_left_of_the_first(repository):
         assert len(triton.leftovers()[1]) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_killed_and_started_again(repository):
     with running_triton(repository) as triton:
         eventually(lambda: "tritonserver is ready" in triton.log.read_text(), 10)  # from then on it is probed
