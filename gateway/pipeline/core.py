@@ -208,7 +208,7 @@ class Pipeline:
         else:
             if running is not None:
                 await self._lifecycle.stop(running)
-            await self._kept.end(camera.id, {TRACKS, *(rule.id for rule in rules)})
+            await self._kept.end(camera.id, {TRACKS, *(rule.id for rule in rules if rule.settings.enabled)})
             if camera.settings.enabled:
                 self._lifecycle.start(camera, rules)
         self._granting.settle_soon()

@@ -132,7 +132,7 @@ class CameraLifecycle:
         return CameraReader(running.camera.id, open_source, gate, listener, self._clock)
 
     async def _replace_rules(self, running: RunningCamera, rules: Sequence[Rule]) -> None:
-        gone = {rule.id for rule in running.judge.rules} - {rule.id for rule in rules}
+        gone = _judged_by(running.judge.rules) - _judged_by(rules)
         async with running.order:
             await self._frames.record(running, running.judge.replace_rules(rules))
         for rule_id in gone:
@@ -153,6 +153,10 @@ class CameraLifecycle:
 
     def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:
         self._spawn(_raise(error), f"camera-{running.camera.id}")
+
+
+def _judged_by(rules: Sequence[Rule]) -> set[str]:
+    return {rule.id for rule in rules if rule.settings.enabled}
 
 
 async def _raise(error: BaseException) -> None:

@@ -125,7 +125,7 @@ class RunningCamera:
 
     def _why_blind(self) -> str:
         """One of a fixed set: the state of a source that isn't live, else the cause of the last frame's drop."""
-        return NO_FRAMES if self.state is CameraState.LIVE and not self._last_drop else self._last_drop or self.state
+        return self._last_drop or NO_FRAMES if self.state is CameraState.LIVE else self.state
 
     def _period_s(self, grant: Grant) -> float:
         """Seconds between frames that are due: also those of a refused camera, which asks the scheduler for none."""

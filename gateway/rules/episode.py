@@ -4,7 +4,8 @@
                       └──no hit for > max_gap──▶ idle (nothing happened)
 
 Time is frame time. A frame that never came is no verdict: only the time between frames that did come counts as a gap,
-so an episode goes on over missing frames until its gap window has passed; how long nobody looked is kept with it.
+so an episode goes on over missing frames until its gap window has passed; how long nobody looked is kept with it,
+and with the end of one that nobody saw end.
 """
 
 from collections.abc import Callable
@@ -92,7 +93,10 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A violation ended. `ended_s` is the frame time of its last hit, `best` its best hit."""
+    """A violation ended. `ended_s` is the frame time of its last hit, `best` its best hit.
+
+    `blind_s` includes the seconds right after the last hit in which nobody looked: it may have gone on then.
+    """
 
     violation_id: str
     ended_s: float
@@ -117,7 +121,7 @@ def advance(
 
     Args:
         state: As the last call returned it.
-        time_s: Frame time in seconds, not before the last call's.
+        time_s: Frame time in seconds; at most a little before the last call's, as over a restart.
         hit: The best object that counts in this frame; None when there is none.
         min_duration_s: How long hits must last before a violation opens.
         max_gap_s: How long a gap between hits is tolerated.
@@ -130,7 +134,7 @@ def advance(
     transitions: list[Transition] = []
     if state.phase is not Phase.IDLE:
         if time_s - state.last_hit_s > max_gap_s:
-            state, transitions = finish(state)
+            state, transitions = finish(state, blind_s)
         elif blind_s:
             state = msgspec.structs.replace(state, blind_s=state.blind_s + blind_s)
     if hit is None:
@@ -147,11 +151,11 @@ def advance(
     return state, transitions
 
 
-def finish(state: EpisodeState) -> tuple[EpisodeState, list[Transition]]:
-    """End the episode now: the stream is over, or its gap window has passed."""
+def finish(state: EpisodeState, blind_s: float = 0.0) -> tuple[EpisodeState, list[Transition]]:
+    """End the episode now: the stream is over, or its gap window has passed, for `blind_s` of it unseen."""
     if state.phase is not Phase.OPEN or state.best is None:
         return IDLE, []
-    return IDLE, [Closed(state.violation_id, state.last_hit_s, state.best, state.blind_s)]
+    return IDLE, [Closed(state.violation_id, state.last_hit_s, state.best, state.blind_s + blind_s)]
 
 
 def _shows_it_better(state: EpisodeState, time_s: float, hit: Hit) -> bool:
@@ -166,4 +170,4 @@ def _with_hit(state: EpisodeState, time_s: float, hit: Hit) -> EpisodeState:
     if state.phase is Phase.IDLE:
         return EpisodeState(Phase.CANDIDATE, time_s, time_s, hit)
     best = hit if state.best is None or hit.score > state.best.score else state.best
-    return msgspec.structs.replace(state, last_hit_s=time_s, best=best)
+    return msgspec.structs.replace(state, last_hit_s=max(time_s, state.last_hit_s), best=best)

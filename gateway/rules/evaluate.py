@@ -16,6 +16,12 @@ from gateway.rules.schedule import holds
 
 M = TypeVar("M")
 
+FARTHEST_BACK_S = 2.0
+"""Frames that are older than what a state has seen by more than this belong to another time."""
+
+LONGEST_UNSEEN_S = 2.0
+"""So long between the last frame before a restart and the first one after it, and nobody was blind."""
+
 
 class RuleState(msgspec.Struct, Generic[M], frozen=True, omit_defaults=True):
     """All that a rule remembers between two frames; kept in the spool, so it survives a crash.
@@ -24,11 +30,13 @@ class RuleState(msgspec.Struct, Generic[M], frozen=True, omit_defaults=True):
         memory: What its type remembers beside the episodes.
         episodes: The episodes that go on, by subject.
         quiet_until_s: Frame time before which no episode begins.
+        seen_s: Frame time of the frame that it was changed by; 0 where that isn't known.
     """
 
     memory: M
     episodes: dict[str, EpisodeState] = {}
     quiet_until_s: float = 0.0
+    seen_s: float = 0.0
 
 
 AnyRuleState = RuleState[Any]
@@ -44,18 +52,33 @@ def evaluate(
 ) -> tuple[AnyRuleState, list[Transition]]:
     """Judge one frame.
 
+    A frame from long before the state begins anew: a wrong clock was put right, or a clip that ran ahead of it was
+    replaced by a camera. What was open ends, and nothing waits for a time that may never come.
+
     Args:
         definition: The rule.
         state: As the last call returned it, the very same object where nothing changed.
         observation: The frame.
         new_id: Gives a violation its id.
     """
+    if observation.time_s < state.seen_s - FARTHEST_BACK_S:
+        fresh, ends = finish(definition, state)
+        after, happened = evaluate(definition, fresh, observation, new_id)
+        return after, ends + happened
     if not holds(definition.schedule, observation.time_s):
         return finish(definition, state)
     memory, hits = KINDS[type(definition)].judge(definition, state.memory, observation)
     if not hits and not state.episodes:
-        return (state if memory is state.memory else RuleState(memory, {}, state.quiet_until_s)), []
+        if memory is state.memory:
+            return state, []
+        return RuleState(memory, {}, state.quiet_until_s, observation.time_s), []
     return _advance(definition, RuleState(memory, state.episodes, state.quiet_until_s), hits, observation, new_id)
+
+
+def unseen_s(state: AnyRuleState, time_s: float) -> float:
+    """Seconds from the last frame that a kept state saw to the first one after a restart: nobody looked meanwhile."""
+    away_s = time_s - state.seen_s
+    return away_s if state.seen_s and away_s > LONGEST_UNSEEN_S else 0.0
 
 
 def finish(definition: RuleDefinition, state: AnyRuleState) -> tuple[AnyRuleState, list[Transition]]:
@@ -93,7 +116,7 @@ def decode(definition: RuleDefinition | None, data: bytes) -> AnyRuleState:
         return _decoder(kind).decode(data)
     except msgspec.ValidationError:
         known = _decoder(None).decode(data)
-        return RuleState(memory, known.episodes, known.quiet_until_s)
+        return RuleState(memory, known.episodes, known.quiet_until_s, known.seen_s)
 
 
 def _advance(
@@ -108,7 +131,7 @@ def _advance(
         before, hit = episodes.pop(subject, episode.IDLE), hits.get(subject)
         if before.phase is not Phase.IDLE and observation.time_s - before.last_hit_s > definition.max_gap_s:
             last_hit_s = before.last_hit_s
-            before, ends = episode.finish(before)
+            before, ends = episode.finish(before, observation.blind_s)
             transitions += ends
             if ends and definition.cooldown_s:
                 quiet_until_s = max(quiet_until_s, last_hit_s + definition.cooldown_s)
@@ -126,7 +149,7 @@ def _advance(
         transitions += happened
         if after.phase is not Phase.IDLE:
             episodes[subject] = after
-    return RuleState(state.memory, episodes, quiet_until_s), transitions
+    return RuleState(state.memory, episodes, quiet_until_s, observation.time_s), transitions
 
 
 def _begins(definition: Definition, hit: Hit, observation: Observation, quiet_until_s: float) -> bool:

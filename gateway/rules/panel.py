@@ -1,7 +1,7 @@
 """The rules of one camera, with the tracks that they share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
@@ -48,6 +48,7 @@ class Panel:
         self._states: dict[str, AnyRuleState] = {}
         self._tracker = _tracks.decode(states[TRACKS]) if TRACKS in states else TrackerState()
         self._changed: set[str] = set()
+        self._resumes = bool(states)
         self.replace(definitions)
         for rule_id, definition in definitions.items():
             if rule_id in states:
@@ -77,7 +78,7 @@ class Panel:
         """Take one frame into account.
 
         Args:
-            time_s: Frame time in seconds, not before the last frame's.
+            time_s: Frame time in seconds. Where it is long before the last frame's, everything begins anew.
             resolution_wh: Width and height of the picture in pixels.
             detections: What the model saw, in those pixels.
             luma: `(H, W)` uint8.
@@ -89,11 +90,14 @@ class Panel:
         happened: list[Happened] = []
         for rule_id, definition in self._definitions.items():
             before = self._states[rule_id]
+            if self._resumes:
+                observation = replace(observation, blind_s=max(blind_s, engine.unseen_s(before, time_s)))
             after, transitions = engine.evaluate(definition, before, observation, self._new_id)
             happened += [Happened(rule_id, transition) for transition in transitions]
             if after is not before:
                 self._states[rule_id] = after
                 self._changed.add(rule_id)
+        self._resumes = False
         return happened
 
     def finish(self) -> list[Happened]:

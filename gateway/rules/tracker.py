@@ -33,6 +33,9 @@ STILL_LOST_S = 10.0
 STILL_SPEED = 0.15
 """Box heights per second below which an object stands still."""
 
+FARTHEST_AHEAD_S = 2.0
+"""A track that was seen later than that after a frame is of another time."""
+
 NO_TRACK = -1
 _WIDEN, _WIDEN_PER_S, _WIDEN_MOST = 0.3, 0.5, 1.5
 _MIN_LIKENESS = 0.05
@@ -95,13 +98,13 @@ def follow(state: TrackerState, time_s: float, detections: Detections) -> tuple[
 
     Args:
         state: As the last call returned it.
-        time_s: Frame time in seconds, not before the last call's.
+        time_s: Frame time in seconds; tracks of a later time are forgotten.
         detections: What the model saw.
 
     Returns:
         The new state, and which track each detection belongs to.
     """
-    alive, lost = _expire(state.tracks, time_s)
+    alive, lost = _expire(_of_this_time(state.tracks, time_s), time_s)
     n = len(detections)
     if n == 0:
         return TrackerState(state.next_id, alive), Tracks.none(0, lost)
@@ -122,6 +125,12 @@ def follow(state: TrackerState, time_s: float, detections: Detections) -> tuple[
             continue
         tracks.ids[row], tracks.velocity[row] = track.id, track.velocity
     return TrackerState(next_id, tuple(followed)), tracks
+
+
+def _of_this_time(tracks: tuple[Track, ...], time_s: float) -> tuple[Track, ...]:
+    """Without those of a clock that was ahead: they would never be given up."""
+    ahead = any(track.last_s > time_s + FARTHEST_AHEAD_S for track in tracks)
+    return tuple(track for track in tracks if track.last_s <= time_s + FARTHEST_AHEAD_S) if ahead else tracks
 
 
 def _expire(tracks: tuple[Track, ...], time_s: float) -> tuple[tuple[Track, ...], tuple[Track, ...]]:

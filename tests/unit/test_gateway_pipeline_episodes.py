@@ -21,7 +21,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.pipeline.judge import Seen, Verdict
 from gateway.rules.episode import EpisodeState, Hit, Phase
-from gateway.rules.evaluate import RuleState, encode
+from gateway.rules.evaluate import RuleState, decode, encode
 from gateway.rules.kind import SCENE, Nothing
 from gateway.sources import open_source
 from tests.support.pictures import CONTRACT, a_frame, people
@@ -110,6 +110,29 @@ async def test_a_rule_that_went_while_its_camera_was_not_running_ends_what_it_ha
 ):
     async with running(spool) as pipeline:
         await pipeline.apply_camera(a_camera(enabled), [])
+        assert ends(spool) == [("violation-1", NOON + dt.timedelta(seconds=5))]
+        assert spool.states == {}
+
+
+async def test_a_disabled_rule_leaves_nothing_open_that_a_later_start_could_go_on_with(spool: MemorySpool):
+    disabled = msgspec.structs.replace(RULE, settings=msgspec.structs.replace(RULE.settings, enabled=False))
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(a_camera(), [RULE])
+        await pipeline.apply_camera(a_camera(), [disabled])
+        assert ends(spool) == [("violation-1", NOON + dt.timedelta(seconds=5))]
+        await pipeline.apply_camera(a_camera(enabled=False), [disabled])
+        await pipeline.apply_camera(a_camera(enabled=False), [RULE])
+        await pipeline.apply_camera(a_camera(), [RULE])
+        assert RuleState(Nothing()) == decode(
+            RULE.settings.definition, pipeline._cameras["yard"].judge.states()[RULE.id]
+        )
+    assert len(ends(spool)) == 1
+
+
+async def test_a_rule_that_was_disabled_while_its_camera_was_not_running_ends_what_it_had_open(spool: MemorySpool):
+    disabled = msgspec.structs.replace(RULE, settings=msgspec.structs.replace(RULE.settings, enabled=False))
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(a_camera(), [disabled])
         assert ends(spool) == [("violation-1", NOON + dt.timedelta(seconds=5))]
         assert spool.states == {}
 

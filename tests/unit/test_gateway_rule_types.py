@@ -378,3 +378,63 @@ def test_a_rule_that_sees_nothing_remembers_nothing_new(definition: RuleDefiniti
     stage = Stage(definition)
     stage.show(0)
     assert stage.opened == []
+
+
+def test_a_clock_that_was_put_right_over_a_restart_ends_what_was_open_and_mutes_nothing():
+    stage = Stage(ZonePresence(cooldown_s=60), crash=True)
+    for t in times(9000, 9003):
+        stage.show(t, ("person", standing(100)))
+    for t in times(100, 103):
+        stage.show(t, ("person", standing(100)))
+    stage.end()
+    assert [opened.started_s for opened in stage.opened] == [9000, 100]
+    assert [closed.ended_s for closed in stage.closed] == [9003, 103]
+
+
+def test_a_rule_that_cools_down_by_a_clock_that_was_ahead_does_not_wait_for_it():
+    stage = Stage(ZonePresence(cooldown_s=60), crash=True)
+    for t in times(9000, 9003):
+        stage.show(t, ("person", standing(100)))
+    stage.show(9010)
+    for t in times(100, 103):
+        stage.show(t, ("person", standing(100)))
+    assert [opened.started_s for opened in stage.opened] == [9000, 100]
+
+
+def test_who_is_followed_by_a_clock_that_was_ahead_is_somebody_else_afterwards():
+    stage = Stage(ZoneIntrusion(), crash=True)
+    for t in times(9000, 9003):
+        stage.show(t, ("person", standing(100)))
+    for t in times(100, 103):
+        stage.show(t, ("person", standing(100)))
+    first, second = stage.opened
+    assert first.hit.track_id != second.hit.track_id
+    assert [closed.violation_id for closed in stage.closed] == [first.violation_id]
+
+
+def test_a_clock_that_goes_back_a_little_over_a_restart_changes_nothing():
+    stage = Stage(ZonePresence(), crash=True)
+    for t in (*times(100, 103), *times(101.5, 105)):
+        stage.show(t, ("person", standing(100)))
+    stage.end()
+    assert [(opened.started_s, closed.ended_s) for opened, closed in zip(stage.opened, stage.closed, strict=True)] == [
+        (100, 105)
+    ]
+
+
+def test_the_time_between_a_kill_and_the_next_frame_is_blind_time_of_what_was_open():
+    stage = Stage(ZonePresence(max_gap_s=60), crash=True)
+    for t in (*times(0.2, 3), *times(33, 35)):
+        stage.show(t, ("person", standing(100)))
+    stage.end()
+    (closed,) = stage.closed
+    assert (closed.ended_s, closed.blind_s) == (35, pytest.approx(30))
+
+
+def test_an_end_that_nobody_saw_says_for_how_long_nobody_looked(crash: bool):
+    stage = Stage(ZonePresence(), crash=crash)
+    for t in times(0.2, 3):
+        stage.show(t, ("person", standing(100)))
+    stage.show(63, blind_s=59.8)
+    (closed,) = stage.closed
+    assert (closed.ended_s, closed.blind_s) == (3, pytest.approx(60, abs=0.3))

@@ -66,8 +66,15 @@ def test_it_is_blind_while_frames_are_due_and_none_is_judged_and_says_why():
     running.state = CameraState.RETRYING
     assert running.count_inferred(START_S + 4.1, Grant(10, 10), 4.1) == pytest.approx(4.0)
     assert running.count_inferred(START_S + 4.2, Grant(10, 10), 4.2) == 0
+    running.count_dropped("unavailable")
+    running.state = CameraState.RETRYING
+    running.look(Grant(10, 10), 14.2)
+    assert running.blindness.seconds["retrying"] == pytest.approx(1.0 + 9.9), (
+        "the camera is away: no frame can be dropped"
+    )
+    assert "unavailable" not in running.blindness.seconds
     running.state = CameraState.ENDED
-    assert sum(running.status(Grant(10, 10), 0, 60.0).blind_seconds.values()) == pytest.approx(4.0)
+    assert sum(running.status(Grant(10, 10), 0, 60.0).blind_seconds.values()) == pytest.approx(13.9)
 
 
 def test_the_reason_of_its_source_comes_before_that_of_its_grant():
