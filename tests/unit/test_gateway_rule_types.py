@@ -414,7 +414,7 @@ def test_who_is_followed_by_a_clock_that_was_ahead_is_somebody_else_afterwards()
 
 def test_a_clock_that_goes_back_a_little_over_a_restart_changes_nothing():
     stage = Stage(ZonePresence(), crash=True)
-    for t in (*times(100, 103), *times(101.5, 105)):
+    for t in (*times(100, 103), *times(101.6, 105)):
         stage.show(t, ("person", standing(100)))
     stage.end()
     assert [(opened.started_s, closed.ended_s) for opened, closed in zip(stage.opened, stage.closed, strict=True)] == [
