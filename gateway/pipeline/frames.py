@@ -31,6 +31,12 @@ from gateway.scheduler import Dispatch, Drop, DropCause, Scheduler
 
 _logger = logging.getLogger(__name__)
 
+UNJUDGED = 10
+"""Frames of one camera that may be without a verdict: one waits, one is on its way, the spool holds the others up.
+
+Each holds its picture, and a disk that takes seconds for a commit would have them fill the memory.
+"""
+
 _CAUSES: dict[type[InferenceError], DropCause] = {
     InferenceTimeoutError: DropCause.TIMEOUT,
     RuntimeUnavailableError: DropCause.UNAVAILABLE,
@@ -98,9 +104,10 @@ class FrameLoop:
                 self._offer(running, arrived)
 
     def _offer(self, running: RunningCamera, arrived: Arrived) -> None:
+        cause = self._refusal(running)
         running.pending += 1 + len(arrived.replaced)
         drops = [Drop(running.key, index, DropCause.REPLACED) for index in arrived.replaced]
-        if cause := self._refusal(running):
+        if cause:
             drops.append(Drop(running.key, arrived.frame.index, cause))
         else:
             drops += self._scheduler.offer(running.key, arrived.frame, arrived.at_s)
@@ -108,7 +115,7 @@ class FrameLoop:
 
     def _refusal(self, running: RunningCamera) -> DropCause | None:
         """Why no frame of a camera is taken now."""
-        if self._recorder.fault:
+        if self._recorder.fault or running.pending >= UNJUDGED:
             return DropCause.NOT_DURABLE
         return DropCause.NOT_OWNED if self._clock.monotonic() >= running.sure_until_s else None
 

@@ -22,7 +22,7 @@ from gateway.errors import (
     RuntimeUnavailableError,
 )
 from gateway.metrics import Metrics
-from gateway.pipeline.frames import FrameLoop
+from gateway.pipeline.frames import UNJUDGED, FrameLoop
 from gateway.pipeline.judge import Judge
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.running import RATE_WINDOW_S, RunningCamera
@@ -192,6 +192,25 @@ async def test_a_spool_that_is_not_durable_stops_frames_and_counts_them():
         loop.offer(running, 0)
     assert running.dropped == {"not_durable": 1}
     assert running.pending == 0
+
+
+async def test_a_spool_that_is_slow_holds_up_few_frames_of_a_camera_and_the_others_are_counted():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        running = loop.start()
+        async with running.order:  # as a checkpoint holds it while the spool commits
+            for index in range(UNJUDGED):
+                loop.offer(running, index)
+                (await loop.runtime.asked.get())[1].set_result(somebody())
+            for index in range(UNJUDGED, 30):
+                loop.offer(running, index)
+            assert running.pending == UNJUDGED
+            assert running.dropped == {"not_durable": 30 - UNJUDGED}
+        while running.pending:  # noqa: ASYNC110 - verdicts, one after the other
+            await asyncio.sleep(0)
+        loop.offer(running, 30)
+        (await loop.runtime.asked.get())[1].set_result(somebody())
+    assert (running.inferred, running.pending) == (UNJUDGED + 1, 0)
 
 
 async def test_a_frame_whose_runtime_went_away_is_sent_once_more_to_another():
