@@ -104,7 +104,7 @@ class Pipeline:
             registry=self._registry,
             metrics=metrics,
             clock=clock,
-            granted_fps=lambda: self._scheduler.granted_fps,
+            granted_fps=self._scheduler.granted_fps,
             timeout_s=direct_timeout_s,
         )
         self._granting = Granting(self._scheduler, self._cameras, self._frames, clock, self._granted)

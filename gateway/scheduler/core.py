@@ -100,10 +100,10 @@ class Scheduler:
         runtime = self._runtimes.get(runtime_id)
         return (len(runtime.in_flight), runtime.window.size) if runtime else (0, 0)
 
-    @property
-    def granted_fps(self) -> float:
-        """What all cameras get in all, when settled last."""
-        return sum(runtime.granted_fps for runtime in self._runtimes.values())
+    def granted_fps(self, runtime_id: str) -> float:
+        """What the cameras of a runtime got in all when settled last."""
+        runtime = self._runtimes.get(runtime_id)
+        return runtime.granted_fps if runtime else 0.0
 
     @property
     def saturated(self) -> bool:
