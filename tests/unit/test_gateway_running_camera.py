@@ -23,7 +23,9 @@ from gateway.errors import (
 )
 from gateway.metrics import Metrics
 from gateway.pipeline.frames import UNJUDGED, FrameLoop
+from gateway.pipeline.granting import Granting
 from gateway.pipeline.judge import Judge
+from gateway.pipeline.lifecycle import CameraLifecycle
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.running import RATE_WINDOW_S, RunningCamera
 from gateway.scheduler import Grant, Scheduler
@@ -34,6 +36,9 @@ NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 START_S = NOON.timestamp()
 
 
+READER = SimpleNamespace(frame_left=lambda: None, grant=lambda *_: None)
+
+
 def a_camera() -> RunningCamera:
     settings = CameraSettings(name="yard", url="demo:", model="people", fps=10)
     camera = Camera(id="yard", settings=settings, created_at=NOON, updated_at=NOON)
@@ -41,7 +46,7 @@ def a_camera() -> RunningCamera:
         id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence())
     )
     judge = Judge([rule], {}, lambda: "019c0000-0000-7000-8000-000000000001", lambda: NOON)
-    return RunningCamera(camera, judge, lambda _: SimpleNamespace(frame_left=lambda: None))  # type: ignore[arg-type, return-value]
+    return RunningCamera(camera, judge, lambda _: READER)  # type: ignore[arg-type, return-value]
 
 
 def test_the_rate_achieved_is_that_of_the_last_seconds():
@@ -182,6 +187,33 @@ async def test_a_frame_of_a_camera_that_was_started_anew_counts_for_neither():
     assert after.pending == 0
     assert after.dropped == {}
     assert after.inferred == 1
+
+
+async def test_the_last_frame_of_a_clip_keeps_its_place_though_nobody_has_looked_at_it_when_the_clip_ends():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        granting = Granting(loop.scheduler, loop.cameras, loop.frames, SystemClock(), lambda *_: None)
+        lifecycle = CameraLifecycle(
+            cameras=loop.cameras,
+            scheduler=loop.scheduler,
+            frames=loop.frames,
+            granting=granting,
+            kept=None,  # type: ignore[arg-type]
+            make_source=None,  # type: ignore[arg-type]
+            clock=SystemClock(),
+            spawn=lambda work, name: tasks.create_task(work, name=name) and None,
+            on_granted=lambda *_: None,
+        )
+        running = loop.start()
+        loop.offer(running, 0)
+        first = (await loop.runtime.asked.get())[1]
+        loop.frames.come(running, a_frame(1, START_S + 1))
+        lifecycle._camera_state(running, CameraState.ENDED, "")
+        first.set_result(somebody())
+        last, answer = await loop.runtime.asked.get()
+        answer.set_result(somebody())
+        granting.stop()
+    assert (last.index, running.inferred, running.dropped) == (1, 2, {})
 
 
 async def test_a_spool_that_is_not_durable_stops_frames_and_counts_them():
