@@ -12,10 +12,14 @@ from gateway.domain.letterbox import Letterbox, LetterboxMode
 from gateway.domain.model import ModelContract, Task
 from gateway.errors import ModelContractError
 from gateway.inference.control import ModelConfig
+from gateway.inference.transport import MAX_ANSWER_BYTES
 
 CONTRACT_VERSION = "1"
 BOX_COLUMNS = 6  # x1, y1, x2, y2, score, class
 BRIGHTEST = 255
+MAX_FRAME_BYTES = 64 << 20
+"""No model's canvas is larger (45 megapixels): room is made for many of them."""
+
 _UINT8, _FP32 = "TYPE_UINT8", "TYPE_FP32"
 
 
@@ -76,6 +80,8 @@ def _input_dims(config: ModelConfig) -> tuple[int, int]:
             whole = rows > 0 and width > 0 and not rows % 3 and not width % 2
             if config.max_batch_size < 1 or tensor.data_type != _UINT8 or not whole:
                 raise ValueError(f"input frames is {list(tensor.dims)}, not a batch of UINT8 [H*3/2, W], H and W even")
+            if rows * width > MAX_FRAME_BYTES:
+                raise ValueError(f"input frames is {list(tensor.dims)}, more than {MAX_FRAME_BYTES >> 20} MiB")
             return rows, width
     raise KeyError("the input frames")
 
@@ -87,6 +93,8 @@ def _output_rows(config: ModelConfig, keypoints: int) -> int:
             dims = tensor.dims
             if tensor.data_type != _FP32 or len(dims) != 2 or dims[0] < 1 or dims[1] != columns:
                 raise ValueError(f"output detections is {list(dims)}, not FP32 [max_detections, {columns}]")
+            if 4 * dims[0] * columns > MAX_ANSWER_BYTES:
+                raise ValueError(f"output detections is {list(dims)}, more than {MAX_ANSWER_BYTES >> 20} MiB")
             return int(dims[0])
     raise KeyError("the output detections")
 

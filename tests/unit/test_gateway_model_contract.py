@@ -72,8 +72,15 @@ def test_a_parameter_that_is_not_there_is_named(name: str):
         read_contract(msgspec.structs.replace(config, parameters=fewer), "1")
 
 
-@pytest.mark.parametrize("dims", [(72,), (0, 64), (72, 0), (-3, 64), (72, -1), (70, 64), (72, 63)])
+@pytest.mark.parametrize("dims", [(72,), (0, 64), (72, 0), (-3, 64), (72, -1), (70, 64), (72, 63), (3 << 40, 2)])
 def test_an_input_that_holds_no_picture_is_refused(dims: tuple[int, ...]):
     config = msgspec.structs.replace(a_config(), input=(Tensor("frames", "TYPE_UINT8", dims),))
     with pytest.raises(ModelContractError, match="breaks the contract"):
+        read_contract(config, "1")
+
+
+@pytest.mark.parametrize("dims", [(5, 7), (0, 6), (5,), (1 << 40, 6)])
+def test_an_output_that_holds_no_detections_or_too_many_is_refused(dims: tuple[int, ...]):
+    config = msgspec.structs.replace(a_config(), output=(Tensor("detections", "TYPE_FP32", dims),))
+    with pytest.raises(ModelContractError, match="breaks the contract: output detections"):
         read_contract(config, "1")
