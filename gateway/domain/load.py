@@ -34,7 +34,7 @@ class RuntimeCounters(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         at_s: When it was asked.
         models: By name and version.
-        refused: Requests that found a full queue, or waited too long in it.
+        refused: Requests that found a full queue, or waited too long in it; None while that isn't known.
         pending: Requests that wait now.
         answered: This gateway's frames that were answered.
         late: This gateway's frames that had no answer in time.
@@ -42,7 +42,7 @@ class RuntimeCounters(msgspec.Struct, frozen=True, kw_only=True):
 
     at_s: float
     models: Mapping[tuple[str, str], ModelCounters]
-    refused: int = 0
+    refused: int | None = 0
     pending: int = 0
     answered: int = 0
     late: int = 0
@@ -75,7 +75,8 @@ class RuntimeLoad(msgspec.Struct, frozen=True, kw_only=True):
 def load_between(before: RuntimeCounters, after: RuntimeCounters) -> RuntimeLoad | None:
     """The difference of two looks, without models loaded anew in between, which count from 0; None: none."""
     seconds = after.at_s - before.at_s
-    if seconds <= 0 or after.refused < before.refused:
+    refused = 0 if before.refused is None or after.refused is None else after.refused - before.refused
+    if seconds <= 0 or refused < 0:
         return None
     answered, late = after.answered - before.answered, after.late - before.late
     requests, inferences, queue_s, compute_s, utilization = 0, 0, 0.0, 0.0, 0.0
@@ -95,7 +96,7 @@ def load_between(before: RuntimeCounters, after: RuntimeCounters) -> RuntimeLoad
         queue_ms=1000 * queue_s / requests if requests else 0.0,
         compute_ms=1000 * compute_s / requests if requests else 0.0,
         pending=after.pending,
-        refused=after.refused - before.refused,
+        refused=refused,
         late_share=late / (answered + late) if late else 0.0,
     )
 

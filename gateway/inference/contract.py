@@ -1,8 +1,9 @@
 """From Triton's model configuration to the contract that scheduling needs, and from output tensors to detections."""
 
-import json
+from collections.abc import Mapping
 from functools import lru_cache
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -11,9 +12,14 @@ from gateway.domain.letterbox import Letterbox, LetterboxMode
 from gateway.domain.model import ModelContract, Task
 from gateway.errors import ModelContractError
 from gateway.inference.control import ModelConfig
+from gateway.inference.transport import MAX_ANSWER_BYTES
 
 CONTRACT_VERSION = "1"
 BOX_COLUMNS = 6  # x1, y1, x2, y2, score, class
+BRIGHTEST = 255
+MAX_FRAME_BYTES = 64 << 20
+"""No model's canvas is larger (45 megapixels): room is made for many of them."""
+
 _UINT8, _FP32 = "TYPE_UINT8", "TYPE_FP32"
 
 
@@ -31,15 +37,15 @@ def read_contract(config: ModelConfig, version: str) -> ModelContract:
     try:
         task = Task(parameters["ruth.task"])
         rows, width = _input_dims(config)
-        keypoints = tuple(json.loads(parameters.get("ruth.keypoints", "[]")))
+        keypoints = _names(parameters, "ruth.keypoints", "[]")
         return ModelContract(
             name=config.name,
             version=version,
             task=task,
             input_wh=(width, rows * 2 // 3),
             letterbox=LetterboxMode(parameters["ruth.letterbox"]),
-            pad_luma=int(parameters.get("ruth.pad", "16")),
-            labels=tuple(json.loads(parameters["ruth.labels"])),
+            pad_luma=_luma(parameters.get("ruth.pad", "16")),
+            labels=_names(parameters, "ruth.labels"),
             keypoints=keypoints,
             max_batch_size=config.max_batch_size,
             max_detections=0 if task is Task.CLASSIFY else _output_rows(config, len(keypoints)),
@@ -51,12 +57,31 @@ def read_contract(config: ModelConfig, version: str) -> ModelContract:
         raise ModelContractError(f"model {config.name} breaks the contract: {error}") from error
 
 
+def _names(parameters: Mapping[str, str], key: str, absent: str | None = None) -> tuple[str, ...]:
+    """A parameter that is a JSON list of names; `absent` stands for one that isn't there."""
+    text = parameters[key] if absent is None else parameters.get(key, absent)
+    try:
+        return msgspec.json.decode(text, type=tuple[str, ...])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{key} is no JSON list of names: {error}") from error
+
+
+def _luma(text: str) -> int:
+    luma = int(text)
+    if not 0 <= luma <= BRIGHTEST:
+        raise ValueError(f"ruth.pad is {luma}, not a luma from 0 to {BRIGHTEST}")
+    return luma
+
+
 def _input_dims(config: ModelConfig) -> tuple[int, int]:
     for tensor in config.input:
         if tensor.name == "frames":
             rows, width = tensor.dims
-            if config.max_batch_size < 1 or tensor.data_type != _UINT8 or rows % 3 or width % 2:
+            whole = rows > 0 and width > 0 and not rows % 3 and not width % 2
+            if config.max_batch_size < 1 or tensor.data_type != _UINT8 or not whole:
                 raise ValueError(f"input frames is {list(tensor.dims)}, not a batch of UINT8 [H*3/2, W], H and W even")
+            if rows * width > MAX_FRAME_BYTES:
+                raise ValueError(f"input frames is {list(tensor.dims)}, more than {MAX_FRAME_BYTES >> 20} MiB")
             return rows, width
     raise KeyError("the input frames")
 
@@ -68,6 +93,8 @@ def _output_rows(config: ModelConfig, keypoints: int) -> int:
             dims = tensor.dims
             if tensor.data_type != _FP32 or len(dims) != 2 or dims[0] < 1 or dims[1] != columns:
                 raise ValueError(f"output detections is {list(dims)}, not FP32 [max_detections, {columns}]")
+            if 4 * dims[0] * columns > MAX_ANSWER_BYTES:
+                raise ValueError(f"output detections is {list(dims)}, more than {MAX_ANSWER_BYTES >> 20} MiB")
             return int(dims[0])
     raise KeyError("the output detections")
 

@@ -267,6 +267,8 @@ class _Connection(asyncio.Protocol):
                 answer.set_result(request.read(status, b"".join(self._body), self._json_bytes))
             except InferenceError as error:
                 answer.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - whatever the answer holds: who waits for it would wait for ever
+                answer.set_exception(_unreadable(error))
         if self._parser.should_keep_alive():
             self._pool.put_back(self)
         else:
@@ -352,6 +354,13 @@ def _read(status: int, body: bytes, json_bytes: int | None, wanted: Sequence[str
     if missing or end != len(body):
         raise InferenceRejectedError(f"the answer lacks {', '.join(missing) or 'a part of its tensors'}")
     return tensors
+
+
+def _unreadable(cause: Exception) -> InferenceError:
+    """The error behind an answer that makes no sense."""
+    error = InferenceRejectedError(f"the answer can't be read: {type(cause).__name__}: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 def refused(status: int, body: bytes) -> InferenceError:

@@ -1,6 +1,7 @@
 """One runtime: connects, registers shared memory, sends frames, and comes back after the server was away."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -33,6 +34,9 @@ _logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 0.05
 RETRY_LAST_S = 1.0
+UNSETTLED_S = 5.0
+"""So long after a look at the server that left something open it is looked at again."""
+
 LATENCY_SMOOTHING = 0.1
 SCALED_IN_LOOP_BYTES = 300_000
 """Up to this size of a canvas (0.3 ms to write) a worker's thread would cost about as much as it takes off the loop."""
@@ -78,6 +82,8 @@ class TritonRuntime:
         self._on_change = on_change
         self._region: SharedRegion | None = None
         self._slots: Slots | None = None
+        self._former: list[tuple[str, Slots]] = []
+        self._unsure = False
         self._check = asyncio.Event()
 
     async def run(self) -> None:
@@ -93,7 +99,9 @@ class TritonRuntime:
                     retry_s = min(RETRY_LAST_S, retry_s * 2)
                     continue
                 retry_s = RETRY_FIRST_S
-                await self._check.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(UNSETTLED_S if self._former or self._unsure else None):
+                        await self._check.wait()
         finally:
             await self.close()
 
@@ -189,10 +197,12 @@ class TritonRuntime:
                 extra={"runtime_id": self.runtime_id, "models": sorted(contracts), "transport": self.transport},
             )
             self._on_change()
+        await self._forget_regions()
 
     async def _read_contracts(self) -> tuple[dict[str, ModelContract], dict[str, str]]:
         contracts: dict[str, ModelContract] = {}
         refused: dict[str, str] = {}
+        self._unsure = False
         for served in await self._link.control.index():
             if not served.ready:
                 refused.setdefault(served.name, served.reason or "not loaded")
@@ -201,6 +211,9 @@ class TritonRuntime:
                 contracts[served.name] = read_contract(await self._link.control.config(served.name), served.version)
             except ModelContractError as error:
                 refused[served.name] = str(error)
+            except InferenceRejectedError as error:  # it was ready a moment ago, and may be unloaded or changed now
+                refused[served.name] = str(error)
+                self._unsure = True
         return contracts, {name: why for name, why in refused.items() if name not in contracts}
 
     async def _make_slots(self) -> None:
@@ -263,18 +276,34 @@ class TritonRuntime:
             self._on_change()
 
     def _drop_slots(self) -> None:
-        self._slots = None
         if self._region is not None:
             self._region.close()
-            self._region = None
+            if self._slots is not None:
+                self._former.append((self._region.name, self._slots))
+        self._slots = self._region = None
+
+    async def _forget_regions(self) -> None:
+        """Have the server forget former regions whose calls have ended: it keeps their memory until it is told."""
+        for region, slots in [each for each in self._former if each[1].ended]:
+            if await self._unregister(region):  # else it is tried again
+                self._former.remove((region, slots))
+
+    async def _unregister(self, region: str) -> bool:
+        """Whether the server knows a region no longer; it forgets them by itself when it restarts."""
+        try:
+            if await self._link.control.is_registered(region):
+                await self._link.control.unregister(region)
+        except InferenceError as error:
+            _logger.info("region not unregistered", extra={"runtime_id": self.runtime_id, "reason": str(error)})
+            return False
+        return True
 
     async def close(self) -> None:
         """Let go of shared memory and of the connections."""
-        if self._region is not None and self.state is RuntimeState.READY:
-            try:
-                await self._link.control.unregister(self._region.name)
-            except InferenceError as error:
-                _logger.info("region not unregistered", extra={"runtime_id": self.runtime_id, "reason": str(error)})
+        if self.state is RuntimeState.READY:
+            if self._region is not None:
+                await self._unregister(self._region.name)
+            await self._forget_regions()
         self._drop_slots()
         await self._link.close()
 

@@ -34,6 +34,12 @@ class Slots:
         cuts = range(0, len(memory) - slot_bytes + 1, slot_bytes)
         self._free = deque(Slot(memory[cut : cut + slot_bytes], region, cut, transport) for cut in cuts)
         self._unfinished: list[Slot] = []
+        self._count = len(self._free)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every slot was given back, and the server has let go of each."""
+        return len(self._free) + len(self._unfinished) == self._count and all(slot.ended for slot in self._unfinished)
 
     def acquire(self) -> "Slot | None":
         """Take a slot; None while every one is on its way, or was given up and is still in the server's hands."""

@@ -1,6 +1,7 @@
 """What Triton counts: asked for over a connection of its own, so that no frame waits for it."""
 
 import asyncio
+import http.client
 import re
 import urllib.request
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ class TritonObserver:
         self._link = link
         self._metrics_url = metrics_url if metrics_url and metrics_url.startswith(("http://", "https://")) else None
         self._instances: dict[tuple[str, str], int] = {}
+        self._requests: dict[tuple[str, str], int] = {}
+        self._refused: int | None = None
 
     async def look(self, now_s: float, answered: int, late: int) -> RuntimeCounters:
         """Ask once.
@@ -43,13 +46,16 @@ class TritonObserver:
             InferenceError: Triton doesn't answer.
         """
         statistics = {(entry.name, entry.version): entry for entry in await self._ask()}
+        self._forget_changed({key: entry.inference_stats.success.count for key, entry in statistics.items()})
         models = {key: counters(entry, await self._instances_of(*key)) for key, entry in statistics.items()}
-        text = await asyncio.to_thread(_fetch, self._metrics_url) if self._metrics_url else b""
+        text = await asyncio.to_thread(_fetch, self._metrics_url) if self._metrics_url else None
+        if text is not None:
+            self._refused = sum(map(int, _REJECTED.findall(text)))
         return RuntimeCounters(
             at_s=now_s,
             models=models,
-            refused=sum(map(int, _REJECTED.findall(text))),
-            pending=sum(map(int, _PENDING.findall(text))),
+            refused=self._refused,
+            pending=sum(map(int, _PENDING.findall(text or b""))),
             answered=answered,
             late=late,
         )
@@ -58,9 +64,18 @@ class TritonObserver:
         await self._link.choose()
         return await self._link.control.statistics()
 
+    def _forget_changed(self, requests: dict[tuple[str, str], int]) -> None:
+        """Forget what was asked of models that were unloaded or loaded anew since: a new one counts from 0."""
+        for key, before in self._requests.items():
+            if requests.get(key, -1) < before:
+                self._instances.pop(key, None)
+        self._requests = requests
+
     async def _instances_of(self, model: str, version: str) -> int:
-        """Executions of a model that may run at once; 1 where it can't be asked (it was just unloaded)."""
+        """Executions of a model that may run at once; 1 where it was asked for nothing yet, or can't be asked now."""
         key = model, version
+        if self._requests[key] == 0:  # of no consequence, and it may be loaded anew without a sign of it
+            return 1
         if key not in self._instances:
             try:
                 groups = (await self._link.control.config(model)).instance_group
@@ -92,10 +107,10 @@ def _computed_s(durations: Durations) -> float:
     return float(sum(part.ns for part in parts)) * NANOSECOND_S
 
 
-def _fetch(url: str) -> bytes:
-    """The metrics' text; empty where they can't be had, as Triton may serve none."""
+def _fetch(url: str) -> bytes | None:
+    """The metrics' text; None where they can't be had, as Triton may serve none."""
     try:
         with urllib.request.urlopen(url, timeout=METRICS_TIMEOUT_S) as answer:  # noqa: S310 - http(s), checked above
             return bytes(answer.read(LARGEST_METRICS_BYTES))
-    except (OSError, ValueError):
-        return b""
+    except (OSError, ValueError, http.client.HTTPException):
+        return None

@@ -20,6 +20,8 @@ _logger = logging.getLogger(__name__)
 LOOK_S = 1.0
 MESSAGE_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 64
+"""Connections that may be open to one model's socket."""
+
 MODE = 0o660
 MAX_PATH_BYTES = 107
 
@@ -48,7 +50,7 @@ class ModelSockets:
         self._message_timeout_s = message_timeout_s
         self._listening: dict[str, _Listening] = {}
         self._refused: dict[str, str] = {}
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], str] = {}
 
     async def run(self) -> None:
         """Serve until cancelled; the sockets are removed then."""
@@ -78,7 +80,7 @@ class ModelSockets:
         """Answer one connection's requests, one after the other, until its client closes it."""
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
+        self._connections[task] = model
         try:
             await self._converse(model, reader, writer)
         except (EOFError, ConnectionError, TimeoutError):
@@ -86,12 +88,12 @@ class ModelSockets:
         except asyncio.CancelledError:
             pass  # by `_close`, which waits for it; asyncio's streams would take it for a failure
         finally:
-            self._connections.discard(task)
+            del self._connections[task]
             writer.close()
 
     async def _converse(self, model: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) > MAX_CONNECTIONS:
-            await self._refuse(model, writer, f"{MAX_CONNECTIONS} connections are open already; close some")
+        if sum(of == model for of in self._connections.values()) > MAX_CONNECTIONS:
+            await self._refuse(model, writer, f"{MAX_CONNECTIONS} connections of {model} are open already; close some")
             return
         try:
             while (content := await self._next(reader)) is not None:

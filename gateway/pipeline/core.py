@@ -104,7 +104,7 @@ class Pipeline:
             registry=self._registry,
             metrics=metrics,
             clock=clock,
-            granted_fps=lambda: self._scheduler.granted_fps,
+            granted_fps=self._scheduler.granted_fps,
             timeout_s=direct_timeout_s,
         )
         self._granting = Granting(self._scheduler, self._cameras, self._frames, clock, self._granted)
@@ -207,7 +207,7 @@ class Pipeline:
             await self._lifecycle.change(running, camera, rules)
         else:
             if running is not None:
-                await self._lifecycle.stop(running)
+                await self._stop(running)
             await self._kept.end(camera.id, {TRACKS, *(rule.id for rule in rules if rule.settings.enabled)})
             if camera.settings.enabled:
                 self._lifecycle.start(camera, rules)
@@ -280,7 +280,11 @@ class Pipeline:
 
     async def _stop_if_running(self, camera_id: str) -> None:
         if running := self._cameras.get(camera_id):
-            await self._lifecycle.stop(running)
+            await self._stop(running)
+
+    async def _stop(self, running: RunningCamera) -> None:
+        await self._lifecycle.stop(running)
+        self._frames.left(running)
 
     def _runtime_changed(self, runtime_id: str) -> None:
         registered = self._registry.get(runtime_id)

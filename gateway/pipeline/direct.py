@@ -18,6 +18,7 @@ LEAST_SHARE = 0.1
 
 BURST = 4
 MAX_WAITING = 64
+"""Direct calls of one model that may wait for their turn."""
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class DirectCalls:
         registry: Where runtimes are.
         metrics: What is counted.
         clock: For intervals.
-        granted_fps: What cameras are granted now, in all.
+        granted_fps: What cameras are granted now at a runtime, in all.
         timeout_s: A call that has no answer by then, waiting included, is given up.
     """
 
@@ -63,7 +64,7 @@ class DirectCalls:
         registry: RuntimeRegistry,
         metrics: Metrics,
         clock: Clock,
-        granted_fps: Callable[[], float],
+        granted_fps: Callable[[str], float],
         timeout_s: float,
     ) -> None:
         self._registry = registry
@@ -73,7 +74,7 @@ class DirectCalls:
         self._timeout_s = timeout_s
         self._rates: dict[str, SpareRate] = {}
         self._in_flight: Counter[tuple[str, str]] = Counter()
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
         self._done = asyncio.Condition()
 
     async def infer(self, model: str, frame: Frame) -> InferenceResult:
@@ -83,7 +84,7 @@ class DirectCalls:
             NotFoundError: No runtime that is ready has the model.
             ModelContractError: The model isn't loaded, or is none that gives detections.
             RuntimeBusyError: No turn came in time.
-        RuntimeUnavailableError: The runtimes that have it are draining or held.
+            RuntimeUnavailableError: The runtimes that have it are draining or held.
             InferenceError: The picture was sent, and no detections came back.
         """
         deadline_s = self._clock.monotonic() + self._timeout_s
@@ -109,9 +110,9 @@ class DirectCalls:
     async def _turn(self, model: str) -> Registered:
         """Take a place at the least busy runtime, once there is one."""
         self._serving(model)
-        if self._waiting >= MAX_WAITING:
-            raise RuntimeBusyError(f"{MAX_WAITING} direct calls are waiting already; try again in a second")
-        self._waiting += 1
+        if self._waiting[model] >= MAX_WAITING:
+            raise RuntimeBusyError(f"{MAX_WAITING} direct calls of {model} are waiting already; try again in a second")
+        self._waiting[model] += 1
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._keep_to_rate(model)
@@ -123,11 +124,14 @@ class DirectCalls:
         except TimeoutError as error:
             raise RuntimeBusyError(f"no runtime had time for a direct call within {self._timeout_s:g} s") from error
         finally:
-            self._waiting -= 1
+            self._waiting[model] -= 1
+            self._waiting += Counter()  # forget those at zero
 
     async def _keep_to_rate(self, model: str) -> None:
-        declared_fps = sum(runtime.limits.max_fps for runtime in self._serving(model))
-        rate, now_s = spare_fps(declared_fps, self._granted_fps()), self._clock.monotonic()
+        serving = self._serving(model)
+        declared_fps = sum(runtime.limits.max_fps for runtime in serving)
+        granted_fps = sum(self._granted_fps(runtime.capability.runtime_id) for runtime in serving)
+        rate, now_s = spare_fps(declared_fps, granted_fps), self._clock.monotonic()
         spare = self._rates.setdefault(model, SpareRate())
         delay_s = spare.delay_s(rate, now_s)
         if delay_s >= self._timeout_s:

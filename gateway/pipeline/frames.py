@@ -31,6 +31,12 @@ from gateway.scheduler import Dispatch, Drop, DropCause, Scheduler
 
 _logger = logging.getLogger(__name__)
 
+UNJUDGED = 10
+"""Frames of one camera that may be without a verdict: one waits, one is on its way, the spool holds the others up.
+
+Each holds its picture, and a disk that takes seconds for a commit would have them fill the memory.
+"""
+
 _CAUSES: dict[type[InferenceError], DropCause] = {
     InferenceTimeoutError: DropCause.TIMEOUT,
     RuntimeUnavailableError: DropCause.UNAVAILABLE,
@@ -96,11 +102,14 @@ class FrameLoop:
         for running, arrived in self._arrivals.take():
             if self._is_running(running):
                 self._offer(running, arrived)
+            else:
+                _turn_away(running, arrived)
 
     def _offer(self, running: RunningCamera, arrived: Arrived) -> None:
+        cause = self._refusal(running)
         running.pending += 1 + len(arrived.replaced)
         drops = [Drop(running.key, index, DropCause.REPLACED) for index in arrived.replaced]
-        if cause := self._refusal(running):
+        if cause:
             drops.append(Drop(running.key, arrived.frame.index, cause))
         else:
             drops += self._scheduler.offer(running.key, arrived.frame, arrived.at_s)
@@ -108,7 +117,7 @@ class FrameLoop:
 
     def _refusal(self, running: RunningCamera) -> DropCause | None:
         """Why no frame of a camera is taken now."""
-        if self._recorder.fault:
+        if self._recorder.fault or running.pending >= UNJUDGED:
             return DropCause.NOT_DURABLE
         return DropCause.NOT_OWNED if self._clock.monotonic() >= running.sure_until_s else None
 
@@ -126,6 +135,18 @@ class FrameLoop:
     def stop(self) -> None:
         """Send nothing more."""
         self._wake_at(None)
+
+    def left(self, running: RunningCamera) -> None:
+        """A camera was stopped, and its reader has ended: frames without a verdict get none, and count as stopped.
+
+        They are counted now, because what is known of the camera may be forgotten before the last of them comes back.
+        """
+        if (arrived := running.mailbox.take()) is not None:
+            _turn_away(running, arrived)
+        for _ in range(running.pending):
+            self._metrics.frame_dropped(running.camera.id, DropCause.STOPPED.value)
+            running.count_dropped(DropCause.STOPPED.value)
+        running.pending, running.left = 0, True
 
     def settle_drops(self, drops: Sequence[Drop], detail: str = "") -> None:
         """Count frames that won't be inferred, by cause and frame number."""
@@ -176,12 +197,8 @@ class FrameLoop:
         seen = await self._infer(dispatch, running)
         if isinstance(seen, Dispatch):
             seen = await self._infer(seen, running, may_retry=False)
-        if not isinstance(seen, Seen) or not self._is_running(running):
-            return
-        try:
+        if isinstance(seen, Seen) and self._is_running(running):
             await self._judge(running, seen, dispatch.offered_s)
-        finally:
-            self._settle(running)
 
     async def _infer(
         self, dispatch: Dispatch, running: RunningCamera, *, may_retry: bool = True
@@ -201,7 +218,8 @@ class FrameLoop:
             again = self._redirected(dispatch, error) if may_retry else None
             if again is not None:
                 return again
-            self._settle_drop(Drop(dispatch.key, dispatch.frame.index, _CAUSES[type(error)]), running, str(error))
+            if not running.left:
+                self._settle_drop(Drop(dispatch.key, dispatch.frame.index, _CAUSES[type(error)]), running, str(error))
             return None
         else:
             latency_s = result.latency_s
@@ -224,17 +242,20 @@ class FrameLoop:
 
     async def _judge(self, running: RunningCamera, seen: Seen, offered_s: float) -> None:
         async with running.order:
-            if not self._is_running(running):  # it was stopped while this waited
+            if not self._is_running(running):  # it was stopped while this waited, and `left` counts the frame
                 return
-            if self._clock.monotonic() >= running.sure_until_s:  # and here, this process was
-                self._count_drop(running, seen.frame.index, DropCause.NOT_OWNED)
-                return
-            grant = self._scheduler.grant(running.key)
-            blind_s = running.count_inferred(seen.frame.time_s, grant, self._clock.monotonic())
-            verdict = running.judge.judge(seen, blind_s)
-            if verdict:
-                await self.record(running, verdict, seen)
-            self._metrics.frame_judged(self._clock.monotonic() - offered_s)
+            try:
+                if self._clock.monotonic() >= running.sure_until_s:  # and here, this process was
+                    self._count_drop(running, seen.frame.index, DropCause.NOT_OWNED)
+                    return
+                grant = self._scheduler.grant(running.key)
+                blind_s = running.count_inferred(seen.frame.time_s, grant, self._clock.monotonic())
+                verdict = running.judge.judge(seen, blind_s)
+                if verdict:
+                    await self.record(running, verdict, seen)
+                self._metrics.frame_judged(self._clock.monotonic() - offered_s)
+            finally:
+                self._settle(running)
 
     def _count_drop(self, running: RunningCamera, frame_index: int, cause: DropCause) -> None:
         self._settle_drop(Drop(running.key, frame_index, cause), None, "")
@@ -269,6 +290,12 @@ class FrameLoop:
         if wake_s is not None:
             delay_s = max(0.0, wake_s - self._clock.monotonic())
             self._wake = asyncio.get_running_loop().call_later(delay_s, self.pump)
+
+
+def _turn_away(running: RunningCamera, arrived: Arrived) -> None:
+    """Note frames of a camera that was stopped before they were looked at; `left` counts them, unless it is over."""
+    if not running.left:
+        running.pending += 1 + len(arrived.replaced)
 
 
 def _log_created(violation: Violation, camera: str) -> None:

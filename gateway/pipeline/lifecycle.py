@@ -143,12 +143,12 @@ class CameraLifecycle:
         level = logging.WARNING if state in _TROUBLE else logging.INFO
         extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
         _logger.log(level, "camera %s", state.value, extra={**extra, "reason": reason} if reason else extra)
+        if running.over:
+            running.ring.settle()
+            self._frames.pump()  # its last frame may not have been looked at yet, and needs its place
         if self._cameras.get(running.camera.id) is running and (running.over or state is CameraState.LIVE):
             self._subscribe(running)  # one that was refused may come back
             self._granting.settle_soon()
-        if running.over:
-            running.ring.settle()
-            self._frames.pump()  # its last frame may not have been looked at yet
         self._frames.ended(running)
 
     def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:

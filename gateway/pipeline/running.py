@@ -40,6 +40,7 @@ class RunningCamera:
         blindness: How long nobody looked at it, and why.
         epoch: Under which this replica has it; 0 where there is one gateway alone.
         sure_until_s: Until then (monotonic) no other replica can have it; its frames count for nothing afterwards.
+        left: Whether it was stopped, and each of its frames counted.
         order: Held while a frame's verdict is made durable, so that verdicts keep the frames' order.
     """
 
@@ -58,6 +59,7 @@ class RunningCamera:
     blindness: Blindness = field(default_factory=Blindness)
     epoch: int = 0
     sure_until_s: float = math.inf
+    left: bool = False
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
     _inferred_at_s: deque[float] = field(default_factory=deque[float])
     _last_drop: str = ""

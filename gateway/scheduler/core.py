@@ -100,10 +100,10 @@ class Scheduler:
         runtime = self._runtimes.get(runtime_id)
         return (len(runtime.in_flight), runtime.window.size) if runtime else (0, 0)
 
-    @property
-    def granted_fps(self) -> float:
-        """What all cameras get in all, when settled last."""
-        return sum(runtime.granted_fps for runtime in self._runtimes.values())
+    def granted_fps(self, runtime_id: str) -> float:
+        """What the cameras of a runtime got in all when settled last."""
+        runtime = self._runtimes.get(runtime_id)
+        return runtime.granted_fps if runtime else 0.0
 
     @property
     def saturated(self) -> bool:
@@ -133,14 +133,19 @@ class Scheduler:
             self._to_place[subscription.model] = None
 
     def unsubscribe(self, key: SubscriptionKey) -> list[Drop]:
-        """Remove a camera and model; its waiting frame is dropped."""
+        """Remove a camera and model; its waiting frame is dropped, and what `settle` would tell of it is told now."""
         subscription = self._subscriptions.pop(key, None)
         if subscription is None:
             return []
         self._leave(subscription)
         self._ended.pop(key, None)
         self._granted.pop(key, None)
-        return [] if subscription.frame is None else [Drop(key, subscription.frame.index, DropCause.STOPPED)]
+        drops = [drop for drop in self._drops if drop.key == key]
+        if drops:
+            self._drops = [drop for drop in self._drops if drop.key != key]
+        if subscription.frame is not None:
+            drops.append(Drop(key, subscription.frame.index, DropCause.STOPPED))
+        return drops
 
     def grant(self, key: SubscriptionKey) -> Grant:
         """What a subscription got when it was settled last; `KeyError` if it isn't subscribed."""

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import InferenceError, InferenceRejectedError, InferenceTimeoutError, RuntimeUnavailableError
 from gateway.inference import http_transport
+from gateway.inference.http_control import HttpControl
 from gateway.inference.http_transport import HttpRequest, HttpTransport
 from gateway.inference.transport import Call, Region
 
@@ -152,6 +153,16 @@ BAD: dict[str, tuple[Turn, type[InferenceError], str]] = {
     "other outputs": (says(ANSWER.replace(b'"rows"', b'"rugs"')), InferenceRejectedError, "lacks rows"),
     "less than it announces": (says(ANSWER.replace(b'size":3', b'size":9')), InferenceRejectedError, "lacks"),
     "no JSON": (refused(b"200 OK", b"[]"), InferenceRejectedError, "can't be read"),
+    "a size that is none": (
+        refused(b"200 OK", b'{"outputs":[{"name":"rows","parameters":{"binary_data_size":"three"}}]}'),
+        InferenceRejectedError,
+        "can't be read: ValueError",
+    ),
+    "a name that is no text": (
+        refused(b"200 OK", b'{"outputs":[{"name":"\xff"}]}'),
+        InferenceRejectedError,
+        "can't be read: UnicodeDecodeError",
+    ),
 }
 
 
@@ -162,6 +173,14 @@ async def test_a_bad_answer_is_an_error_of_its_kind_and_the_next_one_is_taken(wh
         with pytest.raises(error, match=words):
             await asked(transport).send(5.0)
         assert bytes((await asked(transport).send(5.0))["rows"]) == b"abc"
+
+
+async def test_a_bad_answer_to_what_is_asked_beside_frames_is_an_error_and_not_waited_for():
+    async with served(refused(b"200 OK", b'[{"name":"\xff"}]'), says(ANSWER)) as (server, transport):
+        with pytest.raises(InferenceRejectedError, match="can't be read"):
+            await HttpControl(transport).index()
+        await asked(transport).send(5.0)
+    assert server.connections == 1
 
 
 async def test_an_answer_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch):

@@ -201,8 +201,9 @@ async def test_more_connections_than_allowed_are_turned_away(folder: Path, name:
     monkeypatch.setattr(sockets, "MAX_CONNECTIONS", 2)
     held = [await asyncio.open_unix_connection(str(folder / "vas_model_pose.sock")) for _ in range(2)]
     await asyncio.sleep(0.05)
-    (refused,) = await converse(folder, a_request(name))
-    assert "2 connections are open already" in refused["error"]
+    (refused,) = await converse(folder, a_request(name, model_id="pose"), model="pose")
+    assert "2 connections of pose are open already" in refused["error"]
+    assert (await converse(folder, a_request(name)))[0]["error"] is None, "another model's are not in its way"
     for _, writer in held:
         writer.close()
 

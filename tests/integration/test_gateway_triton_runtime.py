@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,7 +13,9 @@ from gateway.domain.clock import SystemClock
 from gateway.domain.runtime import RuntimeState, Transport
 from gateway.errors import InferenceTimeoutError, ModelContractError, RuntimeUnavailableError
 from gateway.inference import Link, TritonRuntime, runtime
+from gateway.inference.control import ServedModel
 from gateway.inference.grpc_transport import GrpcTransport
+from gateway.inference.http_control import HttpControl
 from gateway.inference.http_transport import HttpTransport
 from tests.support.contract_models import publish_blind
 from tests.support.pictures import a_frame
@@ -104,6 +106,45 @@ async def test_a_server_that_answers_no_slot_is_away_until_it_answers(triton: Ru
                     await made.infer("blind", a_frame(), 10.0)
                     break
                 await asyncio.sleep(0.02)
+
+
+async def test_the_server_forgets_a_former_region_once_its_calls_have_ended(triton: RunningTriton):
+    async with connected(triton, triton.http_url) as made:
+        before = made._slots
+        assert before is not None
+        assert before.region is not None
+        slot = before.acquire()
+        assert slot is not None
+        made._lose("a test says so")
+        await made.connect()
+        assert made._slots is not None
+        assert made._slots.region not in (None, before.region)
+        assert await made._link.control.is_registered(before.region), "one of its slots is in use"
+        before.release(slot)
+        await made.connect()
+        assert not await made._link.control.is_registered(before.region)
+        assert await made._link.control.is_registered(str(made._slots.region))
+        assert not made._former
+        await made.infer("blind", a_frame(), 10.0)
+
+
+class Hasty(HttpControl):
+    """Control of a server from which a model goes between two questions."""
+
+    async def index(self) -> Sequence[ServedModel]:
+        return [*await super().index(), ServedModel("fleeting", "1", "READY")]
+
+
+async def test_a_model_that_goes_while_it_is_looked_at_is_refused_alone(triton: RunningTriton):
+    async with connected(triton, triton.http_url) as made:
+        http = made._link._http
+        assert http is not None
+        made._link._http_control = Hasty(http)
+        await made.connect()
+        assert made.state is RuntimeState.READY
+        assert "fleeting" in made.refused["fleeting"]
+        assert made._unsure, "so it is looked at again"
+        await made.infer("blind", a_frame(), 10.0)
 
 
 async def test_a_model_that_is_not_loaded_is_not_asked(triton: RunningTriton):

@@ -169,6 +169,14 @@ def test_a_load_is_the_difference_of_two_looks():
     )
 
 
+def test_refusals_that_are_not_known_at_both_looks_are_none():
+    known, unknown = {"refused": 7}, {"refused": None}
+    for before, after in ((unknown, known), (known, unknown), (unknown, unknown)):
+        load = load_between(looked(10, 100, **before), looked(12, 140, **after))
+        assert load is not None
+        assert (load.fps, load.refused) == (40, 0)
+
+
 def test_a_model_loaded_anew_between_two_looks_counts_for_nothing_and_a_new_server_for_no_load():
     load = load_between(looked(10, 100), looked(12, 5))
     assert load is not None

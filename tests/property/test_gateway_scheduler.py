@@ -50,7 +50,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(KEYS))
     def unsubscribe(self, key):
-        self.take_drops(self.scheduler.unsubscribe(key), DropCause.STOPPED)
+        self.take_drops(self.scheduler.unsubscribe(key), DropCause.STOPPED, DropCause.NO_RUNTIME)
         self.subscribed.discard(key)
         self.told.pop(key, None)
 

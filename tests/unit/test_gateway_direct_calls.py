@@ -55,12 +55,12 @@ class Registry(list[Any]):
         return [registered.guarded for registered in self]
 
 
-def calls(registry: Registry, granted_fps: float = 0, timeout_s: float = 5) -> DirectCalls:
+def calls(registry: Registry, granted_fps: dict[str, float] | None = None, timeout_s: float = 5) -> DirectCalls:
     return DirectCalls(
         registry=registry,  # type: ignore[arg-type]
         metrics=Metrics(),
         clock=SystemClock(),
-        granted_fps=lambda: granted_fps,
+        granted_fps=lambda runtime_id: (granted_fps or {}).get(runtime_id, 0),
         timeout_s=timeout_s,
     )
 
@@ -143,13 +143,41 @@ async def test_more_callers_than_can_wait_are_turned_away():
 async def test_while_cameras_want_everything_a_tenth_is_left_and_what_is_above_is_refused():
     registry = Registry()
     connection = registry.add(HeldConnection("triton"), batch_size=100, max_fps=10)
-    direct = calls(registry, granted_fps=10, timeout_s=0.5)
+    direct = calls(registry, granted_fps={"triton": 10}, timeout_s=0.5)
     tasks = await started(BURST + 1, direct)
     assert len(connection.asked) == BURST
     with pytest.raises(RuntimeBusyError, match="cameras leave 1 direct calls/s of people"):
         await tasks[-1]
     connection.answer()
     await asyncio.gather(*tasks[:-1])
+
+
+async def test_cameras_on_runtimes_that_do_not_have_the_model_leave_its_rate_alone():
+    registry = Registry()
+    connection = registry.add(HeldConnection("triton"), batch_size=100, max_fps=30)
+    registry.add(HeldConnection("other", ("pose",)), max_fps=1000)
+    direct = calls(registry, granted_fps={"triton": 10, "other": 1000}, timeout_s=0.2)
+    tasks = await started(BURST + 1, direct)
+    assert len(connection.asked) == BURST
+    assert not tasks[-1].done(), "its turn comes in a twentieth of a second; at the least share it would be refused"
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_models_callers_fill_no_room_of_another_ones():
+    registry = Registry()
+    connection = registry.add(HeldConnection("triton", ("hangs", "people")), max_fps=1e6)
+    direct = calls(registry)
+    hanging = [*await started(1, direct, "hangs"), *await started(MAX_WAITING, direct, "hangs")]
+    with pytest.raises(RuntimeBusyError, match=f"{MAX_WAITING} direct calls of hangs are waiting already"):
+        await direct.infer("hangs", a_frame())
+    (other,) = await started(1, direct, "people")
+    connection.asked[-1].set_result(InferenceResult(people(), CONTRACT, "triton", 0.01))
+    assert (await other).runtime_id == "triton"
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
 
 
 async def test_what_no_runtime_has_is_told_apart_from_what_is_not_loaded():

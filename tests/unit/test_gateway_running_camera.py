@@ -22,16 +22,21 @@ from gateway.errors import (
     RuntimeUnavailableError,
 )
 from gateway.metrics import Metrics
-from gateway.pipeline.frames import FrameLoop
+from gateway.pipeline.frames import UNJUDGED, FrameLoop
+from gateway.pipeline.granting import Granting
 from gateway.pipeline.judge import Judge
+from gateway.pipeline.lifecycle import CameraLifecycle
 from gateway.pipeline.recorder import Recorder
 from gateway.pipeline.running import RATE_WINDOW_S, RunningCamera
-from gateway.scheduler import Grant, Scheduler
+from gateway.scheduler import DropCause, Grant, Scheduler
 from tests.support.pictures import CONTRACT, a_frame, people
 from tests.support.records import MemoryEvidence, MemorySpool
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 START_S = NOON.timestamp()
+
+
+READER = SimpleNamespace(frame_left=lambda: None, grant=lambda *_: None)
 
 
 def a_camera() -> RunningCamera:
@@ -41,7 +46,7 @@ def a_camera() -> RunningCamera:
         id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence())
     )
     judge = Judge([rule], {}, lambda: "019c0000-0000-7000-8000-000000000001", lambda: NOON)
-    return RunningCamera(camera, judge, lambda _: SimpleNamespace(frame_left=lambda: None))  # type: ignore[arg-type, return-value]
+    return RunningCamera(camera, judge, lambda _: READER)  # type: ignore[arg-type, return-value]
 
 
 def test_the_rate_achieved_is_that_of_the_last_seconds():
@@ -111,6 +116,7 @@ class Loop:
     cameras: dict[str, RunningCamera] = field(default_factory=dict)
     scheduler: Scheduler = field(default_factory=Scheduler)
     spool: MemorySpool = field(default_factory=lambda: MemorySpool([]))
+    metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         limits = RuntimeLimits(max_fps=1000, max_camera_fps=1000, batch_size=1, timeout_s=60)
@@ -122,7 +128,7 @@ class Loop:
             registry=SimpleNamespace(get=lambda _: registered),  # type: ignore[arg-type]
             recorder=Recorder(self.spool, MemoryEvidence([])),
             cameras=self.cameras,
-            metrics=Metrics(),
+            metrics=self.metrics,
             clock=SystemClock(),
             spawn=lambda work, name: self.tasks.create_task(work, name=name) and None,
             on_recorded=lambda: None,
@@ -136,6 +142,10 @@ class Loop:
     def stop(self, running: RunningCamera) -> None:
         self.frames.settle_drops(self.scheduler.unsubscribe(running.key))
         self.cameras.pop("yard")
+
+    def counted(self, cause: str) -> float | None:
+        labels = {"camera_id": "yard", "reason": cause}
+        return self.metrics.registry.get_sample_value("ruth_ai_frames_dropped_total", labels)
 
     def offer(self, running: RunningCamera, index: int) -> None:
         self.frames.come(running, a_frame(index, START_S + index / 10))
@@ -191,6 +201,88 @@ async def test_a_frame_of_a_camera_that_was_started_anew_counts_for_neither():
     assert after.inferred == 1
 
 
+async def test_frames_of_a_camera_that_is_stopped_count_as_stopped_wherever_they_are():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        running = loop.start()
+        loop.offer(running, 0)
+        _, answer = await loop.runtime.asked.get()
+        loop.offer(running, 1)  # waits in the slot
+        for index in (2, 3):  # in the mailbox, the second in the first one's place
+            loop.frames.come(running, a_frame(index, START_S))
+        loop.stop(running)
+        loop.frames.pump()
+        loop.frames.come(running, a_frame(4, START_S))  # before the reader has ended
+        loop.frames.left(running)
+        answer.set_result(somebody())
+    assert running.dropped == {"stopped": 5}
+    assert (loop.counted("stopped"), running.inferred, running.pending) == (5, 0, 0)
+
+
+async def test_a_frame_whose_camera_is_stopped_while_it_waits_for_its_verdict_counts_as_stopped():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        running = loop.start()
+        async with running.order:
+            loop.offer(running, 0)
+            (await loop.runtime.asked.get())[1].set_result(somebody())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            loop.stop(running)
+        loop.frames.left(running)
+    assert (running.inferred, running.dropped, running.pending) == (0, {"stopped": 1}, 0)
+
+
+@pytest.mark.parametrize(
+    "answer", [somebody(), InferenceTimeoutError("late")], ids=["it is answered", "it isn't answered in time"]
+)
+async def test_a_frame_that_comes_back_after_its_camera_was_removed_brings_no_counter_back(
+    answer: InferenceResult | InferenceError,
+):
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        running = loop.start()
+        loop.offer(running, 0)
+        _, asked = await loop.runtime.asked.get()
+        loop.stop(running)
+        loop.frames.left(running)
+        loop.metrics.forget_camera("yard")
+        if isinstance(answer, InferenceResult):
+            asked.set_result(answer)
+        else:
+            asked.set_exception(answer)
+        loop.frames.come(running, a_frame(1, START_S))  # by a reader that didn't hear in time
+    assert all(loop.counted(cause) is None for cause in DropCause)
+    assert running.dropped == {"stopped": 1}
+
+
+async def test_the_last_frame_of_a_clip_keeps_its_place_though_nobody_has_looked_at_it_when_the_clip_ends():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        granting = Granting(loop.scheduler, loop.cameras, loop.frames, SystemClock(), lambda *_: None)
+        lifecycle = CameraLifecycle(
+            cameras=loop.cameras,
+            scheduler=loop.scheduler,
+            frames=loop.frames,
+            granting=granting,
+            kept=None,  # type: ignore[arg-type]
+            make_source=None,  # type: ignore[arg-type]
+            clock=SystemClock(),
+            spawn=lambda work, name: tasks.create_task(work, name=name) and None,
+            on_granted=lambda *_: None,
+        )
+        running = loop.start()
+        loop.offer(running, 0)
+        first = (await loop.runtime.asked.get())[1]
+        loop.frames.come(running, a_frame(1, START_S + 1))
+        lifecycle._camera_state(running, CameraState.ENDED, "")
+        first.set_result(somebody())
+        last, answer = await loop.runtime.asked.get()
+        answer.set_result(somebody())
+        granting.stop()
+    assert (last.index, running.inferred, running.dropped) == (1, 2, {})
+
+
 async def test_a_spool_that_is_not_durable_stops_frames_and_counts_them():
     async with asyncio.TaskGroup() as tasks:
         loop = Loop(tasks)
@@ -199,6 +291,25 @@ async def test_a_spool_that_is_not_durable_stops_frames_and_counts_them():
         loop.offer(running, 0)
     assert running.dropped == {"not_durable": 1}
     assert running.pending == 0
+
+
+async def test_a_spool_that_is_slow_holds_up_few_frames_of_a_camera_and_the_others_are_counted():
+    async with asyncio.TaskGroup() as tasks:
+        loop = Loop(tasks)
+        running = loop.start()
+        async with running.order:  # as a checkpoint holds it while the spool commits
+            for index in range(UNJUDGED):
+                loop.offer(running, index)
+                (await loop.runtime.asked.get())[1].set_result(somebody())
+            for index in range(UNJUDGED, 30):
+                loop.offer(running, index)
+            assert running.pending == UNJUDGED
+            assert running.dropped == {"not_durable": 30 - UNJUDGED}
+        while running.pending:  # noqa: ASYNC110 - verdicts, one after the other
+            await asyncio.sleep(0)
+        loop.offer(running, 30)
+        (await loop.runtime.asked.get())[1].set_result(somebody())
+    assert (running.inferred, running.pending) == (UNJUDGED + 1, 0)
 
 
 async def test_a_frame_whose_runtime_went_away_is_sent_once_more_to_another():

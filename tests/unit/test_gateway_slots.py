@@ -74,6 +74,21 @@ def test_a_slot_has_one_owner_until_it_is_given_back():
     assert slots.acquire() is first
 
 
+async def test_slots_have_ended_once_all_are_back_and_no_call_is_with_the_server():
+    slots, transport = made(2)
+    assert slots.ended
+    slot = slots.acquire()
+    assert slot is not None
+    assert not slots.ended
+    slot.call(a_contract())
+    (request,) = transport.requests
+    request.ended = False
+    slots.release(slot)
+    assert not slots.ended
+    request.ended = True
+    assert slots.ended
+
+
 async def test_a_slot_is_not_used_again_before_its_call_has_ended():
     slots, transport = made(1)
     slot = slots.acquire()
