@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 
 import uuid_utils
 
@@ -42,7 +42,6 @@ class CameraLifecycle:
         kept: Where rules go on from.
         make_source: Makes the source of a camera URL.
         clock: Both times.
-        spawn: Starts work in the pipeline's task group.
         on_granted: Is told what a camera has now.
     """
 
@@ -56,7 +55,6 @@ class CameraLifecycle:
         kept: KeptStates,
         make_source: Callable[[str], Source],
         clock: Clock,
-        spawn: Callable[[Coroutine[None, None, None], str], object],
         on_granted: Callable[[RunningCamera, Grant], None],
     ) -> None:
         self._cameras = cameras
@@ -66,7 +64,6 @@ class CameraLifecycle:
         self._kept = kept
         self._make_source = make_source
         self._clock = clock
-        self._spawn = spawn
         self._on_granted = on_granted
         self._turnstile = Turnstile(DECODED_AHEAD)
 
@@ -119,7 +116,7 @@ class CameraLifecycle:
         listener = Listener(
             frame=lambda frame: self._frames.come(running, frame),
             state=lambda state, reason: call_from_thread(loop, self._camera_state, running, state, reason),
-            crash=lambda error: call_from_thread(loop, self._reader_crashed, running, error),
+            crash=lambda error: _log_crash(running, error),
         )
 
         def open_source() -> Source:
@@ -151,9 +148,8 @@ class CameraLifecycle:
             self._frames.pump()  # its last frame may not have been looked at yet
         self._frames.ended(running)
 
-    def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:
-        self._spawn(_raise(error), f"camera-{running.camera.id}")
 
-
-async def _raise(error: BaseException) -> None:
-    raise error
+def _log_crash(running: RunningCamera, error: Exception) -> None:
+    """A bug in what reads a camera refuses that camera, and ends nothing else; called in the camera's thread."""
+    extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
+    _logger.error("a bug in what reads a camera", exc_info=error, extra=extra)

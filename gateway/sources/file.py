@@ -118,7 +118,7 @@ class FileSource:
     def _begin(self, anchor_s: float | None) -> None:
         """Open the clip at its first picture; None goes on where the clip has ended."""
         self._media.check_file(self._path)  # again: a link may have changed since
-        if not self._path.is_file():
+        if not _is_file(self._path):
             raise SourceUnavailableError(f"there is no file {self._path}")
         try:
             # An absolute path is never taken for a protocol, and a title in some other encoding isn't worth an error.
@@ -151,3 +151,15 @@ class FileSource:
             return next(self._packets, None)
         except av.error.FFmpegError as error:
             raise SourceFormatError(f"{self._path.name} can't be read on: {error.strerror}") from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path leads to a file; `Path.is_file` raises where it can't be looked at.
+
+    Raises:
+        SourceUnavailableError: A folder on the way may not be entered, a name is too long, or the disk is broken.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise SourceUnavailableError(f"{path} can't be looked at: {error.strerror}") from error

@@ -1,19 +1,21 @@
-"""Open episodes over a camera's stops, starts and removal."""
+"""Open episodes over a camera's stops, starts, failures and removal."""
 
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
 
 from gateway.directory.memory import MemoryRuntimeDirectory
-from gateway.domain.camera import Camera, CameraSettings
+from gateway.domain.camera import Camera, CameraSettings, CameraState
 from gateway.domain.capability import DEFAULT_ADAPTATION
 from gateway.domain.clip import EncodedPacket, StreamFormat
 from gateway.domain.clock import SystemClock
 from gateway.domain.definitions import ZonePresence
+from gateway.domain.frame import Frame
+from gateway.domain.ports import Gate, Source
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ViolationClosed
 from gateway.events.grants import GrantDigest
@@ -50,14 +52,16 @@ def spool() -> MemorySpool:
 
 
 @contextlib.asynccontextmanager
-async def running(spool: MemorySpool) -> AsyncIterator[Pipeline]:
+async def running(
+    spool: MemorySpool, make_source: Callable[[str], Source] = lambda url: open_source(url, SystemClock())
+) -> AsyncIterator[Pipeline]:
     clock = SystemClock()
     pipeline = Pipeline(
         spool=spool,
         evidence=MemoryEvidence([]),
         metrics=Metrics(),
         clock=clock,
-        make_source=lambda url: open_source(url, clock),
+        make_source=make_source,
         table=DEFAULT_ADAPTATION,
         heartbeat_interval_s=2,
         local_host_id="",
@@ -138,6 +142,34 @@ async def test_a_camera_stopped_while_frames_wait_for_their_verdicts_takes_nothi
         await stopping
         assert pipeline.fault() == ""
     assert spool.states == {KEY: OPEN}
+
+
+class Broken:
+    """A source with a bug."""
+
+    def open(self, anchor_s: float) -> None:
+        raise ZeroDivisionError("a bug")
+
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        return None
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+async def test_a_bug_in_what_reads_a_camera_refuses_it_alone_and_what_it_had_open_stays(
+    spool: MemorySpool, caplog: pytest.LogCaptureFixture
+):
+    async with running(spool, lambda _: Broken()) as pipeline:
+        await pipeline.apply_camera(a_camera(), [RULE])
+        async with asyncio.timeout(10):
+            while pipeline.camera_status("yard").state is not CameraState.REFUSED:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        assert pipeline.camera_status("yard").reason.startswith("internal error: ZeroDivisionError, see the")
+        assert pipeline.fault() == ""
+        await pipeline.apply_camera(a_camera(enabled=False), [RULE])
+    assert "ZeroDivisionError: a bug" in caplog.text
+    assert (ends(spool), spool.states) == ([], {KEY: OPEN})
 
 
 async def test_changed_clip_lengths_hold_for_a_camera_that_runs(spool: MemorySpool):

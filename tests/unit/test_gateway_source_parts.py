@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.clock import SystemClock
 from gateway.domain.still import Still, StillKind
-from gateway.errors import SourceFormatError, SourceStalledError, SourceUnavailableError
+from gateway.errors import InvalidInputError, SourceFormatError, SourceStalledError, SourceUnavailableError
 from gateway.masking import mask_secrets
 from gateway.sampling import FpsGate
 from gateway.sources.addresses import NetworkAddress
@@ -61,6 +61,20 @@ def test_a_cameras_own_options_stay_in_their_order_and_spelling():
     address = an_address("rtsp://camera/play?channel=1&transport=udp&x=%20+&fps=3&channel=2&flag")
     assert address.target == "/play?channel=1&x=%20+&fps=3&channel=2&flag"
     assert address.options == {"transport": "udp", "fps": "3"}
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["camera..local", "192.168.1..5", ".camera", ".", f"{'a' * 64}.local", "camera\0.local"],
+)
+def test_a_host_that_no_resolver_takes_is_refused_at_once(host: str):
+    with pytest.raises(InvalidInputError, match=r"the host of the rtsp: URL is no name"):
+        an_address(f"rtsp://ann:secret@{host}/1")
+
+
+@pytest.mark.parametrize("host", ["camera", "camera.local.", "caf\u00e9.example", "192.168.1.5", f"{'a' * 63}.local"])
+def test_a_host_that_a_resolver_takes_is_taken(host: str):
+    assert an_address(f"rtsp://{host}/1").host == host
 
 
 def test_an_address_of_version_6_keeps_its_brackets():
