@@ -1,10 +1,12 @@
 """The small parts of live cameras: addresses, multipart, the throttle, the feed, live time, pushed pictures."""
 
+import contextlib
 import itertools
 import math
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -327,6 +329,41 @@ def test_a_picture_before_its_time_is_not_decoded_and_a_broken_one_is_refused():
     reader.join(5)
     assert [answer.result() for answer in (answers[0], answers[1], answers[3])] == [True, False, True]
     assert isinstance(answers[2].exception(), SourceFormatError)
+
+
+@pytest.mark.parametrize("then", ["a newer one comes", "it is taken", "the camera is stopped"])
+def test_a_picture_whose_sender_has_given_up_is_passed_over(then: str):
+    source = PushSource()
+    source.open(0.0)
+    given_up = source.offer(Still(StillKind.JPEG, jpeg(), 0.0))
+    assert given_up.cancel()
+    if then == "the camera is stopped":
+        source.close()
+        assert source.read() is None
+        return
+    with ThreadPoolExecutor(1) as threads, contextlib.closing(source):
+        reading = threads.submit(source.read) if then == "it is taken" else None
+        while reading is not None and source._waiting is not None:
+            time.sleep(0.001)
+        newer = source.offer(Still(StillKind.JPEG, jpeg(), 1.0))
+        frame = source.read() if reading is None else reading.result(5)
+    assert newer.result(5) is True
+    assert frame is not None
+    assert frame.index == 0
+
+
+def test_a_sender_who_gives_up_while_a_picture_is_looked_at_disturbs_nobody():
+    source = PushSource()
+    source.open(0.0)
+    offered = source.offer(Still(StillKind.JPEG, jpeg(), 0.0))
+
+    class Impatient(FpsGate):
+        def admit(self, time_s: float) -> bool:
+            assert not offered.cancel()
+            return super().admit(time_s)
+
+    assert source.read(Impatient(1)) is not None
+    assert offered.result(5) is True
 
 
 def test_pictures_for_a_camera_that_was_stopped_are_refused():
