@@ -155,7 +155,7 @@ class CameraReader:
         self._stop.wait(delay_s)
 
     def _read_one_connection(self) -> None:
-        """Open a fresh source and read it to its end; it is closed before anything is waited for."""
+        """Open a fresh source and read it to its end; it and its turn are let go of before anything is waited for."""
         self._gave_frames = False
         source = self._source = self._make_source()
         try:
@@ -164,6 +164,7 @@ class CameraReader:
             while not self._stop.is_set() and self._hand_on(source):
                 pass
         finally:
+            self._gate.pause()
             source.close()
 
     def _hand_on(self, source: Source) -> bool:

@@ -257,6 +257,29 @@ def test_a_source_is_let_go_before_the_retry_is_waited_for(run, heard: Heard, mo
     assert closed_by_then == [1]
 
 
+class Gone(Script):
+    """A clip that takes its turn and then isn't there any more."""
+
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        assert gate is not None
+        assert gate.wait_turn(lambda: False)
+        raise SourceUnavailableError("there is no file")
+
+
+def test_a_clip_that_is_gone_leaves_its_turn_to_others_while_it_is_tried_again(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reader.random, "uniform", lambda *_: 3600.0)
+    turnstile = Turnstile(1)
+    started = CameraReader("yard", Gone, TurnGate(10, turnstile), heard.listener, SetClock())
+    started.start()
+    heard.until("retrying")
+    assert turnstile._free == 1
+    started.stop()
+    started.join()
+    assert turnstile._free == 1
+
+
 def test_frame_time_goes_on_where_a_camera_whose_clock_is_ahead_of_ours_was_lost(
     run, heard: Heard, delays: list[float]
 ):
