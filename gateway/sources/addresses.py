@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 from gateway.errors import InvalidInputError, SourceUnavailableError
-from gateway.sources.urls import CameraUrl
-
-ESCAPES = "in a user name or password write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for # and %25 for %"
+from gateway.sources.urls import ESCAPES, CameraUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,8 @@ class NetworkAddress:
         try:
             parts = urlsplit(url.text)
             port, host = parts.port, parts.hostname
-        except ValueError as error:
-            raise InvalidInputError(f"the host or port of the {url.scheme}: URL can't be read; {ESCAPES}") from error
+        except ValueError:  # whose text may hold the password
+            raise InvalidInputError(f"the host or port of the {url.scheme}: URL can't be read; {ESCAPES}") from None
         if not host or any(c in host for c in " %<>\\"):
             raise InvalidInputError(
                 f"a camera's URL names its host, as in {url.scheme}://camera.example/path; {ESCAPES}"

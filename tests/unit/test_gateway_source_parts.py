@@ -5,6 +5,7 @@ import itertools
 import math
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
@@ -57,6 +58,13 @@ def test_credentials_are_decoded_escaped_again_and_in_no_description(user: str, 
 )
 def test_passwords_are_taken_as_people_type_them_where_that_is_clear(url: str, password: str):
     assert (an_address(url).password, an_address(url).host) == (password, "camera")
+
+
+@pytest.mark.parametrize("password", ["hun\uff0fter", "hun\uff20ter", "hunter]", "hun/ter"])
+def test_a_password_that_breaks_its_url_is_not_repeated(password: str):
+    with pytest.raises(InvalidInputError, match="can't be read; in a user name or password write") as refused:
+        an_address(f"rtsp://ann:{password}@camera/1")
+    assert "hun" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_cameras_own_options_stay_in_their_order_and_spelling():
