@@ -15,13 +15,12 @@ from gateway.errors import (
     ConfigurationError,
     InvalidInputError,
     SourceError,
-    SourceFormatError,
     SourceRefusedError,
     SourceUnavailableError,
 )
 from gateway.sources import VasSession, open_source
 from gateway.sources.vas.rest import Playlist
-from tests.support.clips import write_segments
+from tests.support.clips import drop_key_pictures, write_segments, write_sound
 from tests.support.running_gateway import running_gateway
 from tests.support.triton_server import eventually, free_ports
 from tests.support.vas_mock import VasMock, running_vas_mock
@@ -237,13 +236,25 @@ def test_an_empty_playlist_is_waited_for(vas: VasMock, sessions: Sessions):
     assert sessions.asked["playlist 200"] == 2
 
 
-def test_a_playlist_that_is_none_refuses_the_camera(vas: VasMock, sessions: Sessions):
+def test_a_playlist_that_is_none_is_asked_for_again(vas: VasMock, sessions: Sessions):
     source = open_source("vas://camera-1", SystemClock(), vas=sessions.new())
     source.open(0.0)
     vas.faults = ["html"]
-    with pytest.raises(SourceFormatError, match="no playlist for camera camera-1"):
+    with pytest.raises(SourceUnavailableError, match="no playlist for camera camera-1"):
         source.read()
     source.close()
+
+
+def test_segments_without_pictures_or_with_broken_ones_are_asked_for_again(
+    vas: VasMock, sessions: Sessions, tmp_path: Path
+):
+    write_sound(tmp_path / "sound.ts", codec="aac")
+    write_segments(tmp_path, count=1, fps=60)
+    drop_key_pictures(tmp_path / "000.ts", tmp_path / "keyless.ts")
+    for name, said in (("sound.ts", "has no pictures"), ("keyless.ts", "can't be decoded")):
+        vas.segments = [(tmp_path / name).read_bytes()]
+        with pytest.raises(SourceUnavailableError, match=f"the stream of camera camera-1 {said}"):
+            read(sessions.new(), 1)
 
 
 def test_the_gateway_shows_the_vas_in_health_and_metrics_and_its_secrets_nowhere(vas: VasMock, tmp_path: Path):

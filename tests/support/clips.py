@@ -49,12 +49,12 @@ def turn_track(clip: Path, degrees_anticlockwise: int) -> None:
     clip.write_bytes(content[:at] + turned + content[at + len(turned) :])
 
 
-def write_sound(path: Path, seconds: float = 0.5) -> Path:
+def write_sound(path: Path, seconds: float = 0.5, codec: str = "pcm_s16le") -> Path:
     """Write a file that holds sound alone."""
-    rate = 8000
+    rate = 16000
     samples = [int(8000 * math.sin(k / 5)) for k in range(int(seconds * rate))]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        stream = container.add_stream(codec, rate=rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.array([samples], np.int16), format="s16", layout="mono")
         frame.sample_rate = rate
         container.mux(stream.encode(frame))
@@ -75,3 +75,13 @@ def write_segments(folder: Path, count: int = 5, fps: int = 10, size_wh: tuple[i
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return folder
+
+
+def drop_key_pictures(whole: Path, keyless: Path) -> None:
+    """Write the pictures of a clip but for those that can be decoded alone."""
+    with av.open(str(whole)) as source, av.open(str(keyless), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size and not packet.is_keyframe:
+                packet.stream = stream
+                target.mux(packet)

@@ -127,7 +127,7 @@ class VasSource:
         try:
             return rest.Playlist.parse(answer.body.decode())
         except ValueError as error:
-            raise SourceFormatError(f"VAS gives no playlist for camera {self._camera_id}: {error}") from error
+            raise SourceUnavailableError(f"VAS gives no playlist for camera {self._camera_id}: {error}") from error
 
     def _segment(self, playlist: rest.Playlist, number: int) -> bytes:
         path = rest.segment(self._stream_id, playlist.segments[number - playlist.first])
@@ -140,7 +140,7 @@ class VasSource:
         try:
             with av.open(io.BytesIO(segment), "r", format="mpegts", metadata_errors="replace") as container:
                 if not container.streams.video:
-                    raise SourceFormatError(f"{name} has no pictures")
+                    raise SourceUnavailableError(f"a segment of {name} has no pictures")
                 stream = container.streams.video[0]
                 fps = float(stream.average_rate or DEFAULT_FPS)
                 tap = partial(self._ring.put, stream_format(stream)) if self._ring else None
@@ -156,6 +156,8 @@ class VasSource:
                 self._index = decoder.index
         except av.error.FFmpegError as error:
             raise SourceUnavailableError(f"a segment of {name} can't be read: {error.strerror}") from error
+        except SourceFormatError as error:  # which would be for ever: a live stream may mend itself
+            raise SourceUnavailableError(str(error)) from error
 
     def _wait_held(self) -> None:
         """Leave the VAS alone for as long as it wants."""
