@@ -29,6 +29,7 @@ _logger = logging.getLogger(__name__)
 
 _TROUBLE = frozenset({CameraState.STALLED, CameraState.RETRYING, CameraState.REFUSED})
 DECODED_AHEAD = max(2, os.cpu_count() or 1)
+STOP_S = 5.0
 
 
 class CameraLifecycle:
@@ -97,12 +98,13 @@ class CameraLifecycle:
         await asyncio.to_thread(give_back)
 
     async def stop_readers(self) -> None:
-        """Stop reading every camera; each stays as it is otherwise."""
+        """Stop reading every camera; each stays as it is otherwise. One whose disk hangs isn't waited for."""
         stopped = list(self._cameras.values())  # a call that came in before may still add or remove one
         for running in stopped:
             running.reader.stop()
+        deadline_s = self._clock.monotonic() + STOP_S
         for running in stopped:
-            await asyncio.to_thread(running.reader.join)
+            await asyncio.to_thread(running.reader.join, max(0.0, deadline_s - self._clock.monotonic()))
             running.ring.settle()
 
     def _subscribe(self, running: RunningCamera) -> None:

@@ -99,13 +99,20 @@ class FileSource:
         return None
 
     def close(self) -> None:
-        """Close the clip."""
+        """Close the clip; never waits.
+
+        A `read` in another thread, which may hang on its disk, is told to end, and whoever reads closes the clip then.
+        """
         self._pacer.stop()
-        with self._busy:
+        if not self._busy.acquire(blocking=False):
+            return
+        try:
             container, self._container = self._container, None
             if container is not None:
                 self._frames, self._packets = iter(()), iter(())
                 container.close()
+        finally:
+            self._busy.release()
 
     def _begin_anew(self) -> None:
         """Not every container can be sought in. What has ended goes first: two decoders would take twice the memory."""

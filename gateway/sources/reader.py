@@ -103,9 +103,9 @@ class CameraReader:
         if source is not None:
             source.close()
 
-    def join(self) -> None:
-        """Wait until the thread has ended."""
-        self._thread.join()
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until the thread has ended, for so many seconds at most."""
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         try:

@@ -136,6 +136,15 @@ def test_a_path_that_leads_nowhere_lies_in_no_media_folder(tmp_path: Path):
             MediaSettings(folder=tmp_path).check_file(path)
 
 
+def test_closing_does_not_wait_for_a_read_that_hangs_and_who_reads_closes_the_clip(tmp_path: Path):
+    source = a_opened(write_clip(tmp_path / "clip.mp4"))
+    with source._busy:  # as a read has it all the while
+        source.close()
+    assert source.read() is None
+    source.close()
+    assert source._container is None
+
+
 def test_a_clip_cut_off_in_the_middle_gives_what_is_there_or_is_refused(data_dir: Path, tmp_path: Path):
     for name, least in (("cars_overhead_mjpeg.avi", 90), ("people_one_by_one_50s.mp4", None)):
         whole = (data_dir / "video" / name).read_bytes()

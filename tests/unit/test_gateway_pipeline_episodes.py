@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
@@ -20,7 +21,7 @@ from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ViolationClosed
 from gateway.events.grants import GrantDigest
 from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, lifecycle
 from gateway.pipeline.judge import Seen, Verdict
 from gateway.rules.episode import EpisodeState, Hit, Phase
 from gateway.rules.evaluate import RuleState, encode
@@ -170,6 +171,33 @@ async def test_a_bug_in_what_reads_a_camera_refuses_it_alone_and_what_it_had_ope
         await pipeline.apply_camera(a_camera(enabled=False), [RULE])
     assert "ZeroDivisionError: a bug" in caplog.text
     assert (ends(spool), spool.states) == ([], {KEY: OPEN})
+
+
+class Hanging(Broken):
+    """A source whose disk hangs."""
+
+    def __init__(self) -> None:
+        self.hangs, self.comes_back = threading.Event(), threading.Event()
+
+    def open(self, anchor_s: float) -> None:
+        """It hangs later."""
+
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        self.hangs.set()
+        assert self.comes_back.wait(60)
+        return None
+
+
+async def test_a_camera_whose_disk_hangs_does_not_keep_the_gateway_from_ending(
+    spool: MemorySpool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lifecycle, "STOP_S", 0.05)
+    source = Hanging()
+    async with asyncio.timeout(30):
+        async with running(spool, lambda _: source) as pipeline:
+            await pipeline.apply_camera(a_camera(), [RULE])
+            assert await asyncio.to_thread(source.hangs.wait, 10)
+    source.comes_back.set()
 
 
 async def test_changed_clip_lengths_hold_for_a_camera_that_runs(spool: MemorySpool):
