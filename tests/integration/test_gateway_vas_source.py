@@ -1,5 +1,6 @@
 """Cameras of a VAS: a token for all, renewed in time, and what becomes of each of its refusals."""
 
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from gateway.sources.vas.rest import Playlist
 from tests.support.clips import drop_key_pictures, write_segments, write_sound
 from tests.support.running_gateway import running_gateway
 from tests.support.triton_server import eventually, free_ports
-from tests.support.vas_mock import VasMock, running_vas_mock
+from tests.support.vas_mock import SEGMENT_S, VasMock, running_vas_mock
 
 SECRET = "n0t-for-any-l0g"
 WAIT_S = 10
@@ -89,6 +90,39 @@ def test_a_token_that_the_vas_forgot_is_renewed_and_the_request_repeated(vas: Va
     vas.tokens.clear()
     assert len(read(session, 1)) == 1
     assert (sessions.asked["token 200"], sessions.asked["streams 401"]) == (2, 1)
+
+
+def test_an_encoder_whose_clock_jumps_by_hours_has_neither_frames_wait_nor_hours_pass(
+    vas: VasMock, sessions: Sessions, tmp_path: Path
+):
+    later = sorted(write_segments(tmp_path / "later", first_s=5 * 3600).glob("*.ts"))
+    source = open_source("vas://camera-1", SystemClock(), vas=sessions.new())
+    source.open(0.0)
+    with ThreadPoolExecutor(1) as thread, contextlib.closing(source):
+        frames = [source.read() for _ in range(5)]
+        vas.segments = [path.read_bytes() for path in later]
+        frames += [thread.submit(source.read).result(WAIT_S) for _ in range(20)]
+    times = [frame.time_s for frame in frames if frame is not None]
+    assert len(times) == 25
+    assert times == sorted(times)
+    assert 2 < times[-1] < 2 * WAIT_S
+
+
+def test_a_camera_that_has_fallen_behind_goes_on_with_the_newest_segment(vas: VasMock, sessions: Sessions):
+    def shade(frame: Frame | None) -> int:
+        """Which of the five segments it is of."""
+        assert frame is not None
+        return round((frame.luma.mean() - 16) * 255 / 219 / 40) - 1
+
+    source = open_source("vas://camera-1", SystemClock(), vas=sessions.new())
+    source.open(0.0)
+    with contextlib.closing(source):
+        first = shade(source.read())
+        vas.started_s -= 20  # the camera was held up for so long
+        while (shown := shade(source.read())) == first:
+            continue
+    newest = int((time.monotonic() - vas.started_s) / SEGMENT_S) - 1
+    assert (newest - shown) % 5 <= 1
 
 
 def test_many_cameras_share_one_token_and_ask_for_it_once(vas: VasMock, sessions: Sessions):

@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -62,8 +63,13 @@ def write_sound(path: Path, seconds: float = 0.5, codec: str = "pcm_s16le") -> P
     return path
 
 
-def write_segments(folder: Path, count: int = 5, fps: int = 10, size_wh: tuple[int, int] = (160, 120)) -> Path:
-    """Write MPEG-TS segments of a second each; all of one is of one grey, lighter than the one before."""
+def write_segments(
+    folder: Path, count: int = 5, fps: int = 10, size_wh: tuple[int, int] = (160, 120), first_s: int = 0
+) -> Path:
+    """Write MPEG-TS segments of a second each; all of one is of one grey, lighter than the one before.
+
+    Their presentation times count from `first_s` seconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     options = {"segment_time": "1", "segment_format": "mpegts"}
     with av.open(str(folder / "%03d.ts"), "w", format="segment", options=options) as container:
@@ -72,7 +78,9 @@ def write_segments(folder: Path, count: int = 5, fps: int = 10, size_wh: tuple[i
         stream.pix_fmt = "yuv420p"
         for k in range(count * fps):
             picture = np.full((size_wh[1], size_wh[0], 3), 40 * (1 + k // fps), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = first_s * fps + k, Fraction(1, fps)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return folder
 

@@ -307,6 +307,16 @@ def test_live_time_goes_by_the_streams_own_stamps_while_they_are_plausible():
     assert placed == pytest.approx([k * 0.04 for k in range(50)])
 
 
+def test_live_time_says_when_it_was_set_and_takes_as_much_room_as_it_is_given():
+    clock, told = Hands(), list[str]()
+    timeline = LiveTimeline(0.0, 0.04, clock, lambda: told.append("set"))
+    timeline.drift_s = 30
+    assert [timeline.advance(pts_s)[0] for pts_s in (0.0, 20.0)] == [0.0, 20.0]
+    assert told == []
+    assert [timeline.advance(pts_s)[0] for pts_s in (20_000.0, 20_000.5)] == [20.0, 20.5]
+    assert told == ["set"]
+
+
 # Pushed pictures
 
 
