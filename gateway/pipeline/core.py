@@ -117,7 +117,6 @@ class Pipeline:
             kept=self._kept,
             make_source=make_source,
             clock=clock,
-            spawn=self._spawn,
             on_granted=self._granted,
         )
         self._grants = grants

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 
 import uuid_utils
 
@@ -29,6 +29,7 @@ _logger = logging.getLogger(__name__)
 
 _TROUBLE = frozenset({CameraState.STALLED, CameraState.RETRYING, CameraState.REFUSED})
 DECODED_AHEAD = max(2, os.cpu_count() or 1)
+STOP_S = 5.0
 
 
 class CameraLifecycle:
@@ -42,7 +43,6 @@ class CameraLifecycle:
         kept: Where rules go on from.
         make_source: Makes the source of a camera URL.
         clock: Both times.
-        spawn: Starts work in the pipeline's task group.
         on_granted: Is told what a camera has now.
     """
 
@@ -56,7 +56,6 @@ class CameraLifecycle:
         kept: KeptStates,
         make_source: Callable[[str], Source],
         clock: Clock,
-        spawn: Callable[[Coroutine[None, None, None], str], object],
         on_granted: Callable[[RunningCamera, Grant], None],
     ) -> None:
         self._cameras = cameras
@@ -66,7 +65,6 @@ class CameraLifecycle:
         self._kept = kept
         self._make_source = make_source
         self._clock = clock
-        self._spawn = spawn
         self._on_granted = on_granted
         self._turnstile = Turnstile(DECODED_AHEAD)
 
@@ -100,12 +98,13 @@ class CameraLifecycle:
         await asyncio.to_thread(give_back)
 
     async def stop_readers(self) -> None:
-        """Stop reading every camera; each stays as it is otherwise."""
+        """Stop reading every camera; each stays as it is otherwise. One whose disk hangs isn't waited for."""
         stopped = list(self._cameras.values())  # a call that came in before may still add or remove one
         for running in stopped:
             running.reader.stop()
+        deadline_s = self._clock.monotonic() + STOP_S
         for running in stopped:
-            await asyncio.to_thread(running.reader.join)
+            await asyncio.to_thread(running.reader.join, max(0.0, deadline_s - self._clock.monotonic()))
             running.ring.settle()
 
     def _subscribe(self, running: RunningCamera) -> None:
@@ -119,7 +118,7 @@ class CameraLifecycle:
         listener = Listener(
             frame=lambda frame: self._frames.come(running, frame),
             state=lambda state, reason: call_from_thread(loop, self._camera_state, running, state, reason),
-            crash=lambda error: call_from_thread(loop, self._reader_crashed, running, error),
+            crash=lambda error: _log_crash(running, error),
         )
 
         def open_source() -> Source:
@@ -151,13 +150,12 @@ class CameraLifecycle:
             self._granting.settle_soon()
         self._frames.ended(running)
 
-    def _reader_crashed(self, running: RunningCamera, error: BaseException) -> None:
-        self._spawn(_raise(error), f"camera-{running.camera.id}")
-
 
 def _judged_by(rules: Sequence[Rule]) -> set[str]:
     return {rule.id for rule in rules if rule.settings.enabled}
 
 
-async def _raise(error: BaseException) -> None:
-    raise error
+def _log_crash(running: RunningCamera, error: Exception) -> None:
+    """A bug in what reads a camera refuses that camera, and ends nothing else; called in the camera's thread."""
+    extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
+    _logger.error("a bug in what reads a camera", exc_info=error, extra=extra)

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 from gateway.errors import InvalidInputError, SourceUnavailableError
-from gateway.sources.urls import CameraUrl
-
-ESCAPES = "in a user name or password write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for # and %25 for %"
+from gateway.sources.urls import ESCAPES, CameraUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +43,21 @@ class NetworkAddress:
             shared: Those of them that the camera gets as well.
 
         Raises:
-            InvalidInputError: It has no host, its port is none, an option is given twice, or it can't be read.
+            InvalidInputError: It has no host, or one that is no name, its port is none, an option is given twice, or it
+                can't be read.
         """
         try:
             parts = urlsplit(url.text)
             port, host = parts.port, parts.hostname
-        except ValueError as error:
-            raise InvalidInputError(f"the host or port of the {url.scheme}: URL can't be read; {ESCAPES}") from error
+        except ValueError:  # whose text may hold the password
+            raise InvalidInputError(f"the host or port of the {url.scheme}: URL can't be read; {ESCAPES}") from None
         if not host or any(c in host for c in " %<>\\"):
             raise InvalidInputError(
                 f"a camera's URL names its host, as in {url.scheme}://camera.example/path; {ESCAPES}"
+            )
+        if not _is_name(host):
+            raise InvalidInputError(
+                f"the host of the {url.scheme}: URL is no name: 1 to 63 characters stand before and after each dot"
             )
         ours = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name in options]
         if len(dict(ours)) != len(ours):
@@ -85,6 +88,15 @@ class NetworkAddress:
             socket.getaddrinfo(self.host, self.port or default_port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise SourceUnavailableError(f"the name {self.host} can't be found: {error.strerror}") from error
+
+
+def _is_name(host: str) -> bool:
+    """Whether a host can be looked up: `socket` encodes it so, and raises `UnicodeError` where that can't be done."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return host.isprintable()
 
 
 def _name(pair: str) -> str:

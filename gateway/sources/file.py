@@ -99,13 +99,20 @@ class FileSource:
         return None
 
     def close(self) -> None:
-        """Close the clip."""
+        """Close the clip; never waits.
+
+        A `read` in another thread, which may hang on its disk, is told to end, and whoever reads closes the clip then.
+        """
         self._pacer.stop()
-        with self._busy:
+        if not self._busy.acquire(blocking=False):
+            return
+        try:
             container, self._container = self._container, None
             if container is not None:
                 self._frames, self._packets = iter(()), iter(())
                 container.close()
+        finally:
+            self._busy.release()
 
     def _begin_anew(self) -> None:
         """Not every container can be sought in. What has ended goes first: two decoders would take twice the memory."""
@@ -118,7 +125,7 @@ class FileSource:
     def _begin(self, anchor_s: float | None) -> None:
         """Open the clip at its first picture; None goes on where the clip has ended."""
         self._media.check_file(self._path)  # again: a link may have changed since
-        if not self._path.is_file():
+        if not _is_file(self._path):
             raise SourceUnavailableError(f"there is no file {self._path}")
         try:
             # An absolute path is never taken for a protocol, and a title in some other encoding isn't worth an error.
@@ -151,3 +158,15 @@ class FileSource:
             return next(self._packets, None)
         except av.error.FFmpegError as error:
             raise SourceFormatError(f"{self._path.name} can't be read on: {error.strerror}") from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path leads to a file; `Path.is_file` raises where it can't be looked at.
+
+    Raises:
+        SourceUnavailableError: A folder on the way may not be entered, a name is too long, or the disk is broken.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise SourceUnavailableError(f"{path} can't be looked at: {error.strerror}") from error

@@ -154,6 +154,8 @@ class HttpConnection:
             answer = self._client.send(request, stream=True)
         except httpx.HTTPError as error:
             raise _explain(error, where) from error
+        except (httpx.InvalidURL, UnicodeError):  # without the cause: its text may hold what the URL holds
+            raise SourceRefusedError(f"{where} has an address, or redirects to one, that can't be used") from None
         try:
             _check(answer, where, with_password=bool(self._address.user))
         except SourceError:

@@ -49,7 +49,13 @@ class MediaSettings:
         """Refuse a file outside the media folder, wherever links lead.
 
         Raises:
-            InvalidInputError: It lies outside.
+            InvalidInputError: It lies outside, or leads nowhere.
         """
-        if self.folder is not None and not path.resolve().is_relative_to(self.folder.resolve()):
+        if self.folder is None:
+            return
+        try:
+            inside = path.resolve().is_relative_to(self.folder.resolve())
+        except (OSError, ValueError, RuntimeError) as error:  # links in a circle, a zero in a name
+            raise InvalidInputError(f"{str(path)!r} leads to no file") from error
+        if not inside:
             raise InvalidInputError(f"{path} lies outside the media folder {self.folder} (RUTH_AI_MEDIA_DIR)")

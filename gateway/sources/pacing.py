@@ -39,6 +39,10 @@ class Pacer:
             self._start_s = now_s - elapsed_s
         return not self._stopped.wait(max(0.0, self._start_s + elapsed_s - now_s))
 
+    def restart(self) -> None:
+        """The next frame is due at once, and those after it from there on; called by who waits."""
+        self._start_s = None
+
     def stop(self) -> None:
         """End a wait, from any thread; later waits end at once."""
         self._stopped.set()

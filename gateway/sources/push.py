@@ -43,14 +43,15 @@ class PushSource:
 
         Returns:
             Whether it is looked at: False where it came too soon for the rate, or a newer one took its place. Raises
-            `SourceFormatError` where it can't be decoded, `SourceUnavailableError` where the camera was stopped.
+            `SourceFormatError` where it can't be decoded, `SourceUnavailableError` where the camera was stopped. While
+            it waits it can be cancelled: then it is passed over.
         """
         answer: Future[bool] = Future()
         with self._changed:
             replaced, self._waiting = self._waiting, (still, answer)
             closed = self._closed
             self._changed.notify_all()
-        if replaced is not None:
+        if replaced is not None and _is_awaited(replaced[1]):
             replaced[1].set_result(False)
         if closed:
             self._refuse_waiting()
@@ -68,7 +69,7 @@ class PushSource:
                 offered, self._waiting = self._waiting, None
             if offered is None:
                 return None
-            frame = self._look(*offered, gate)
+            frame = self._look(*offered, gate) if _is_awaited(offered[1]) else None
             if frame is not None:
                 return frame
 
@@ -99,5 +100,13 @@ class PushSource:
     def _refuse_waiting(self) -> None:
         with self._changed:
             refused, self._waiting = self._waiting, None
-        if refused is not None:
+        if refused is not None and _is_awaited(refused[1]):
             refused[1].set_exception(SourceUnavailableError("the camera was stopped"))
+
+
+def _is_awaited(answer: "Future[bool]") -> bool:
+    """Whether somebody still waits for an answer; from then on it can be given, as it can't be cancelled any more.
+
+    Who waits may give up at any time, and an answer to them would be an `InvalidStateError`. Called once for each.
+    """
+    return answer.set_running_or_notify_cancel()

@@ -32,11 +32,17 @@ REFUSED_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told what a camera does; called in the camera's thread."""
+    """Who is told what a camera does; called in the camera's thread.
+
+    Attributes:
+        frame: A frame came.
+        state: What the camera does now, and why.
+        crash: A bug in what reads it has shown itself; what becomes of the camera then is told as its state.
+    """
 
     frame: Callable[[Frame], None]
     state: Callable[[CameraState, str], None]
-    crash: Callable[[BaseException], None]
+    crash: Callable[[Exception], None]
 
 
 class CameraReader:
@@ -97,15 +103,13 @@ class CameraReader:
         if source is not None:
             source.close()
 
-    def join(self) -> None:
-        """Wait until the thread has ended."""
-        self._thread.join()
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until the thread has ended, for so many seconds at most."""
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
             self._read_until_stopped()
-        except BaseException as error:  # noqa: BLE001 - a bug in a reader must be seen by the pipeline, not by stderr alone
-            self._listener.crash(error)
         finally:
             self._gate.close()
             if self._stop.is_set():
@@ -125,6 +129,14 @@ class CameraReader:
                     return
                 retry_s = RETRY_FIRST_S if self._gave_frames else min(RETRY_LAST_S, max(RETRY_FIRST_S, retry_s * 2))
                 self._wait_and_say(error, retry_s)
+            except Exception as error:  # noqa: BLE001 - a bug costs the camera in which it shows, and no other
+                self._listener.crash(error)
+                if self._stop.is_set():
+                    return
+                # Without the error's text, which may hold the camera's password.
+                self._wait_and_say(
+                    SourceRefusedError(f"internal error: {type(error).__name__}, see the gateway's log"), retry_s
+                )
             else:
                 if not self._stop.is_set():
                     self._listener.state(CameraState.ENDED, "the source has no more frames")
@@ -143,7 +155,7 @@ class CameraReader:
         self._stop.wait(delay_s)
 
     def _read_one_connection(self) -> None:
-        """Open a fresh source and read it to its end; it is closed before anything is waited for."""
+        """Open a fresh source and read it to its end; it and its turn are let go of before anything is waited for."""
         self._gave_frames = False
         source = self._source = self._make_source()
         try:
@@ -152,6 +164,7 @@ class CameraReader:
             while not self._stop.is_set() and self._hand_on(source):
                 pass
         finally:
+            self._gate.pause()
             source.close()
 
     def _hand_on(self, source: Source) -> bool:

@@ -7,7 +7,7 @@ from gateway.domain.frame import Frame
 from gateway.domain.ports import Gate
 from gateway.errors import InvalidInputError, SourceStalledError, SourceUnavailableError
 from gateway.sources.shared_ring import SharedRing, shared_path
-from gateway.sources.timeline import Timeline
+from gateway.sources.timeline import LiveTimeline
 from gateway.sources.urls import CameraUrl, check_options
 
 OPTIONS = {"timeout": "1…3600"}
@@ -24,7 +24,7 @@ class ShmSource:
     Args:
         name: Of the ring, a file in `/dev/shm`.
         timeout_s: The source is lost when its producer has written nothing for so long.
-        clock: For the time-out.
+        clock: For the time-out, and bounds frame time.
     """
 
     def __init__(self, name: str, *, timeout_s: float, clock: Clock) -> None:
@@ -34,7 +34,7 @@ class ShmSource:
         self._stopped = threading.Event()
         self._busy = threading.Lock()
         self._ring: SharedRing | None = None
-        self._timeline = Timeline(0.0, NOMINAL_FRAME_S)
+        self._timeline = LiveTimeline(0.0, NOMINAL_FRAME_S, clock)
         self._number = 0
         self._index = 0
 
@@ -56,7 +56,7 @@ class ShmSource:
         with self._busy:
             self._ring = ring
             self._number = ring.newest()
-        self._timeline = Timeline(anchor_s, NOMINAL_FRAME_S)
+        self._timeline = LiveTimeline(anchor_s, NOMINAL_FRAME_S, self._clock)
 
     def read(self, gate: Gate | None = None) -> Frame | None:
         """The newest frame, once there is one that wasn't given yet; what the gate doesn't admit isn't copied."""

@@ -1,5 +1,7 @@
 """Frame time from a stream's own timestamps."""
 
+from collections.abc import Callable
+
 from gateway.domain.clock import Clock
 
 
@@ -56,7 +58,7 @@ class Timeline:
 
 
 class LiveTimeline(Timeline):
-    """The timeline of a camera that is live: it stays within `DRIFT_S` of the time that has passed since it began.
+    """The timeline of a camera that is live: it stays within `drift_s` of the time that has passed since it began.
 
     A camera's clock may be wrong, jump, or run fast or slow for days; frame time then follows ours instead.
 
@@ -64,13 +66,21 @@ class LiveTimeline(Timeline):
         anchor_s: As of `Timeline`.
         frame_s: As of `Timeline`.
         clock: Ours; its monotonic time counts from the first frame on.
+        on_set: Called when frame time was set to ours, before `advance` returns.
+
+    Attributes:
+        drift_s: May be changed.
     """
 
     DRIFT_S = 5.0
 
-    def __init__(self, anchor_s: float, frame_s: float, clock: Clock) -> None:
+    def __init__(
+        self, anchor_s: float, frame_s: float, clock: Clock, on_set: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(anchor_s, frame_s)
         self._clock = clock
+        self._on_set = on_set
+        self.drift_s = self.DRIFT_S
         self._began_s: float | None = None
 
     def advance(self, pts_s: float | None) -> tuple[float, float]:
@@ -80,7 +90,8 @@ class LiveTimeline(Timeline):
             self._began_s = now_s
         before_s, passed_s = max(0.0, self._pts_s), now_s - self._began_s
         super().advance(pts_s)
-        if abs(self._pts_s - passed_s) > self.DRIFT_S:
+        if abs(self._pts_s - passed_s) > self.drift_s:
             self._pts_s = max(before_s, passed_s)
             self._first_pts_s = None if pts_s is None else pts_s - self._pts_s
+            self._on_set()
         return self._pts_s, self._anchor_s + self._pts_s

@@ -145,6 +145,12 @@ class TurnGate(FpsGate):
             self._turnstile.ask(asked)
         self._turnstile.give_back()
 
+    def pause(self) -> None:
+        """No frame may come for a while: an unused turn is for others; called in the camera's thread."""
+        if self._turn_unused:
+            self._turn_unused = False
+            self._turnstile.give_back()
+
     def close(self) -> None:
         """No frame comes any more; called in the camera's thread."""
         self.frame_comes()

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from gateway.errors import InvalidInputError
 
+ESCAPES = "in a user name or password write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for # and %25 for %"
+
 
 class Pace(StrEnum):
     """How fast a recorded or rendered source gives its frames."""
@@ -33,8 +35,8 @@ def parse_url(url: str) -> CameraUrl:
     """
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise InvalidInputError(f"the camera URL can't be read: {error}") from error
+    except ValueError:  # whose text may hold the password
+        raise InvalidInputError(f"the host or port of the camera URL can't be read; {ESCAPES}") from None
     if not parts.scheme:
         raise InvalidInputError("a camera URL begins with its scheme, as in file:///videos/door.mp4 or demo:?people=3")
     if parts.scheme in ("file", "shm") and parts.netloc not in ("", "localhost"):

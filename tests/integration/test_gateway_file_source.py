@@ -1,5 +1,6 @@
 """Clips as they come: whole, looped, damaged, and things that are no clips."""
 
+import os
 import resource
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway.errors import InvalidInputError, SourceError, SourceFormatError, So
 from gateway.sampling import FpsGate
 from gateway.sources import open_source
 from gateway.sources.file import FileSource
+from gateway.sources.media import MediaSettings
 from gateway.sources.urls import Pace
 from tests.support.clips import turn_track, write_clip, write_sound
 
@@ -111,6 +113,36 @@ def test_a_missing_file_may_come_later(tmp_path: Path):
     for path in (tmp_path / "none.mp4", tmp_path):
         with pytest.raises(SourceUnavailableError, match="there is no file"):
             count_frames(a_source(path))
+
+
+def test_a_path_that_cannot_be_looked_at_may_be_mended(tmp_path: Path):
+    with pytest.raises(SourceUnavailableError, match="can't be looked at: File name too long"):
+        count_frames(a_source(tmp_path / f"{'a' * 300}.mp4"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+def test_a_folder_that_may_not_be_entered_is_told_so(tmp_path: Path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    with pytest.raises(SourceUnavailableError, match="can't be looked at: Permission denied"):
+        count_frames(a_source(locked / "clip.mp4"))
+
+
+def test_a_path_that_leads_nowhere_lies_in_no_media_folder(tmp_path: Path):
+    circle = tmp_path / "circle.mp4"
+    circle.symlink_to(circle)
+    for path in (circle, Path(f"{tmp_path}/a\0.mp4")):
+        with pytest.raises(InvalidInputError, match="leads to no file"):
+            MediaSettings(folder=tmp_path).check_file(path)
+
+
+def test_closing_does_not_wait_for_a_read_that_hangs_and_who_reads_closes_the_clip(tmp_path: Path):
+    source = a_opened(write_clip(tmp_path / "clip.mp4"))
+    with source._busy:  # as a read has it all the while
+        source.close()
+    assert source.read() is None
+    source.close()
+    assert source._container is None
 
 
 def test_a_clip_cut_off_in_the_middle_gives_what_is_there_or_is_refused(data_dir: Path, tmp_path: Path):

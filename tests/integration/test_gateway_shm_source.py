@@ -56,6 +56,21 @@ def test_each_frame_is_the_newest_and_its_time_is_its_producers(name: str):
     assert times == [0.0, 0.04, 0.08]
 
 
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_a_producer_whose_clock_is_set_moves_frame_time_no_further_than_ours(name: str, step_s: int):
+    ring = Ring(name, 64, 48)
+    source = opened(name)
+    times = []
+    for at_s in (10_000, 10_000 + step_s, 10_001 + step_s):
+        ring.write(grey_nv12(64, 48, 1), at_s * 1_000_000_000)
+        frame = source.read()
+        assert frame is not None
+        times.append(frame.time_s)
+    source.close()
+    assert times == sorted(times)
+    assert times[-1] < 6
+
+
 def test_planes_are_told_apart_also_where_rows_are_padded(name: str):
     width, height, stride = 6, 4, 16
     rows = np.full((height * 3 // 2, stride), 255, np.uint8)

@@ -1,5 +1,6 @@
 """Cameras of a VAS: a token for all, renewed in time, and what becomes of each of its refusals."""
 
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -15,16 +16,15 @@ from gateway.errors import (
     ConfigurationError,
     InvalidInputError,
     SourceError,
-    SourceFormatError,
     SourceRefusedError,
     SourceUnavailableError,
 )
 from gateway.sources import VasSession, open_source
 from gateway.sources.vas.rest import Playlist
-from tests.support.clips import write_segments
+from tests.support.clips import drop_key_pictures, write_segments, write_sound
 from tests.support.running_gateway import running_gateway
 from tests.support.triton_server import eventually, free_ports
-from tests.support.vas_mock import VasMock, running_vas_mock
+from tests.support.vas_mock import SEGMENT_S, VasMock, running_vas_mock
 
 SECRET = "n0t-for-any-l0g"
 WAIT_S = 10
@@ -90,6 +90,39 @@ def test_a_token_that_the_vas_forgot_is_renewed_and_the_request_repeated(vas: Va
     vas.tokens.clear()
     assert len(read(session, 1)) == 1
     assert (sessions.asked["token 200"], sessions.asked["streams 401"]) == (2, 1)
+
+
+def test_an_encoder_whose_clock_jumps_by_hours_has_neither_frames_wait_nor_hours_pass(
+    vas: VasMock, sessions: Sessions, tmp_path: Path
+):
+    later = sorted(write_segments(tmp_path / "later", first_s=5 * 3600).glob("*.ts"))
+    source = open_source("vas://camera-1", SystemClock(), vas=sessions.new())
+    source.open(0.0)
+    with ThreadPoolExecutor(1) as thread, contextlib.closing(source):
+        frames = [source.read() for _ in range(5)]
+        vas.segments = [path.read_bytes() for path in later]
+        frames += [thread.submit(source.read).result(WAIT_S) for _ in range(20)]
+    times = [frame.time_s for frame in frames if frame is not None]
+    assert len(times) == 25
+    assert times == sorted(times)
+    assert 2 < times[-1] < 2 * WAIT_S
+
+
+def test_a_camera_that_has_fallen_behind_goes_on_with_the_newest_segment(vas: VasMock, sessions: Sessions):
+    def shade(frame: Frame | None) -> int:
+        """Which of the five segments it is of."""
+        assert frame is not None
+        return round((frame.luma.mean() - 16) * 255 / 219 / 40) - 1
+
+    source = open_source("vas://camera-1", SystemClock(), vas=sessions.new())
+    source.open(0.0)
+    with contextlib.closing(source):
+        first = shade(source.read())
+        vas.started_s -= 20  # the camera was held up for so long
+        while (shown := shade(source.read())) == first:
+            continue
+    newest = int((time.monotonic() - vas.started_s) / SEGMENT_S) - 1
+    assert (newest - shown) % 5 <= 1
 
 
 def test_many_cameras_share_one_token_and_ask_for_it_once(vas: VasMock, sessions: Sessions):
@@ -237,13 +270,25 @@ def test_an_empty_playlist_is_waited_for(vas: VasMock, sessions: Sessions):
     assert sessions.asked["playlist 200"] == 2
 
 
-def test_a_playlist_that_is_none_refuses_the_camera(vas: VasMock, sessions: Sessions):
+def test_a_playlist_that_is_none_is_asked_for_again(vas: VasMock, sessions: Sessions):
     source = open_source("vas://camera-1", SystemClock(), vas=sessions.new())
     source.open(0.0)
     vas.faults = ["html"]
-    with pytest.raises(SourceFormatError, match="no playlist for camera camera-1"):
+    with pytest.raises(SourceUnavailableError, match="no playlist for camera camera-1"):
         source.read()
     source.close()
+
+
+def test_segments_without_pictures_or_with_broken_ones_are_asked_for_again(
+    vas: VasMock, sessions: Sessions, tmp_path: Path
+):
+    write_sound(tmp_path / "sound.ts", codec="aac")
+    write_segments(tmp_path, count=1, fps=60)
+    drop_key_pictures(tmp_path / "000.ts", tmp_path / "keyless.ts")
+    for name, said in (("sound.ts", "has no pictures"), ("keyless.ts", "can't be decoded")):
+        vas.segments = [(tmp_path / name).read_bytes()]
+        with pytest.raises(SourceUnavailableError, match=f"the stream of camera camera-1 {said}"):
+            read(sessions.new(), 1)
 
 
 def test_the_gateway_shows_the_vas_in_health_and_metrics_and_its_secrets_nowhere(vas: VasMock, tmp_path: Path):

@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -49,12 +50,12 @@ def turn_track(clip: Path, degrees_anticlockwise: int) -> None:
     clip.write_bytes(content[:at] + turned + content[at + len(turned) :])
 
 
-def write_sound(path: Path, seconds: float = 0.5) -> Path:
+def write_sound(path: Path, seconds: float = 0.5, codec: str = "pcm_s16le") -> Path:
     """Write a file that holds sound alone."""
-    rate = 8000
+    rate = 16000
     samples = [int(8000 * math.sin(k / 5)) for k in range(int(seconds * rate))]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        stream = container.add_stream(codec, rate=rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.array([samples], np.int16), format="s16", layout="mono")
         frame.sample_rate = rate
         container.mux(stream.encode(frame))
@@ -62,8 +63,13 @@ def write_sound(path: Path, seconds: float = 0.5) -> Path:
     return path
 
 
-def write_segments(folder: Path, count: int = 5, fps: int = 10, size_wh: tuple[int, int] = (160, 120)) -> Path:
-    """Write MPEG-TS segments of a second each; all of one is of one grey, lighter than the one before."""
+def write_segments(
+    folder: Path, count: int = 5, fps: int = 10, size_wh: tuple[int, int] = (160, 120), first_s: int = 0
+) -> Path:
+    """Write MPEG-TS segments of a second each; all of one is of one grey, lighter than the one before.
+
+    Their presentation times count from `first_s` seconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     options = {"segment_time": "1", "segment_format": "mpegts"}
     with av.open(str(folder / "%03d.ts"), "w", format="segment", options=options) as container:
@@ -72,6 +78,18 @@ def write_segments(folder: Path, count: int = 5, fps: int = 10, size_wh: tuple[i
         stream.pix_fmt = "yuv420p"
         for k in range(count * fps):
             picture = np.full((size_wh[1], size_wh[0], 3), 40 * (1 + k // fps), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = first_s * fps + k, Fraction(1, fps)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return folder
+
+
+def drop_key_pictures(whole: Path, keyless: Path) -> None:
+    """Write the pictures of a clip but for those that can be decoded alone."""
+    with av.open(str(whole)) as source, av.open(str(keyless), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size and not packet.is_keyframe:
+                packet.stream = stream
+                target.mux(packet)

@@ -162,6 +162,10 @@ def _elsewhere(handler: _Handler, options: dict[str, str]) -> None:
     handler.whole(b"", status=302, Location="file:///etc/passwd")
 
 
+def _to_no_name(handler: _Handler, options: dict[str, str]) -> None:
+    handler.whole(b"", status=302, Location="http://camera..local/")
+
+
 def _basic(handler: _Handler, options: dict[str, str]) -> None:
     expected = "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     if handler.headers["Authorization"] != expected:
@@ -210,6 +214,7 @@ PATHS: dict[str, Callable[[_Handler, dict[str, str]], None]] = {
     "/overloaded": lambda h, _: h.whole(b"", "text/html", 503),
     "/gif": lambda h, _: h.whole(b"GIF89a" + bytes(20), "image/gif"),
     "/redirected": _redirected,
+    "/to-no-name": _to_no_name,
     "/circle": _circle,
     "/elsewhere": _elsewhere,
     "/basic": _basic,

@@ -33,6 +33,7 @@ class Script:
         self.steps: Iterator[float | Exception | None] = iter(steps)
         self._opening = opening
         self._closed = threading.Event()
+        self.when_closed: Exception | None = None
         self.anchor_s = 0.0
         self.closed_times = 0
 
@@ -50,6 +51,8 @@ class Script:
             if gate is None or gate.admit(self.anchor_s + step):
                 return a_frame(time_s=self.anchor_s + step)
         assert self._closed.wait(WAIT_S)
+        if self.when_closed:
+            raise self.when_closed
         return None
 
     def close(self) -> None:
@@ -192,12 +195,31 @@ def test_a_url_that_can_no_longer_be_used_refuses_the_camera_and_ends_nothing_el
     assert heard.until("refused")[-1] == ("refused", "there is no scheme gopher:")
 
 
-def test_a_bug_in_a_source_is_reported(run, heard: Heard):
-    bug = ZeroDivisionError("a bug")
+def test_a_bug_in_a_source_is_reported_and_the_camera_is_tried_again_as_one_that_refuses(
+    run, heard: Heard, delays: list[float]
+):
+    bug = ZeroDivisionError("a bug at rtsp://ann:secret@camera/1")
     source = Script(0.0, bug)
-    run(source).join()
-    assert heard.until("crash")[-1] == ("crash", bug)
+    run(source, Script(1.0, None))
+    told = heard.until("ended")
+    assert states(told) == ["connecting", "live", "crash", "refused", "connecting", "live", "ended"]
+    assert ("crash", bug) in told
+    said = "internal error: ZeroDivisionError, see the gateway's log; trying again in 0.0 s"
+    assert ("refused", said) in told
+    assert delays == [1], "a part of the time that cameras which refuse are left alone for"
     assert source.closed_times == 1
+
+
+def test_a_bug_that_shows_while_a_camera_is_stopped_is_reported_and_no_state_of_the_camera(run, heard: Heard):
+    source = Script(0.0)
+    started = run(source)
+    heard.until("frame")
+    bug = ZeroDivisionError("a bug")
+    source.when_closed = bug
+    started.stop()
+    started.join()
+    assert heard.told.get_nowait() == ("crash", bug)
+    assert heard.told.empty()
 
 
 def test_stopping_wakes_a_read_and_says_nothing_more(run, heard: Heard):
@@ -233,6 +255,29 @@ def test_a_source_is_let_go_before_the_retry_is_waited_for(run, heard: Heard, mo
     run(lost, Script(None))
     heard.until("ended")
     assert closed_by_then == [1]
+
+
+class Gone(Script):
+    """A clip that takes its turn and then isn't there any more."""
+
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        assert gate is not None
+        assert gate.wait_turn(lambda: False)
+        raise SourceUnavailableError("there is no file")
+
+
+def test_a_clip_that_is_gone_leaves_its_turn_to_others_while_it_is_tried_again(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reader.random, "uniform", lambda *_: 3600.0)
+    turnstile = Turnstile(1)
+    started = CameraReader("yard", Gone, TurnGate(10, turnstile), heard.listener, SetClock())
+    started.start()
+    heard.until("retrying")
+    assert turnstile._free == 1
+    started.stop()
+    started.join()
+    assert turnstile._free == 1
 
 
 def test_frame_time_goes_on_where_a_camera_whose_clock_is_ahead_of_ours_was_lost(

@@ -1,24 +1,27 @@
-"""Open episodes over a camera's stops, starts and removal."""
+"""Open episodes over a camera's stops, starts, failures and removal."""
 
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
 
 from gateway.directory.memory import MemoryRuntimeDirectory
-from gateway.domain.camera import Camera, CameraSettings
+from gateway.domain.camera import Camera, CameraSettings, CameraState
 from gateway.domain.capability import DEFAULT_ADAPTATION
 from gateway.domain.clip import EncodedPacket, StreamFormat
 from gateway.domain.clock import SystemClock
 from gateway.domain.definitions import ZonePresence
+from gateway.domain.frame import Frame
+from gateway.domain.ports import Gate, Source
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ViolationClosed
 from gateway.events.grants import GrantDigest
 from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, lifecycle
 from gateway.pipeline.judge import Seen, Verdict
 from gateway.rules.episode import EpisodeState, Hit, Phase
 from gateway.rules.evaluate import RuleState, decode, encode
@@ -50,14 +53,16 @@ def spool() -> MemorySpool:
 
 
 @contextlib.asynccontextmanager
-async def running(spool: MemorySpool) -> AsyncIterator[Pipeline]:
+async def running(
+    spool: MemorySpool, make_source: Callable[[str], Source] = lambda url: open_source(url, SystemClock())
+) -> AsyncIterator[Pipeline]:
     clock = SystemClock()
     pipeline = Pipeline(
         spool=spool,
         evidence=MemoryEvidence([]),
         metrics=Metrics(),
         clock=clock,
-        make_source=lambda url: open_source(url, clock),
+        make_source=make_source,
         table=DEFAULT_ADAPTATION,
         heartbeat_interval_s=2,
         local_host_id="",
@@ -161,6 +166,61 @@ async def test_a_camera_stopped_while_frames_wait_for_their_verdicts_takes_nothi
         await stopping
         assert pipeline.fault() == ""
     assert spool.states == {KEY: OPEN}
+
+
+class Broken:
+    """A source with a bug."""
+
+    def open(self, anchor_s: float) -> None:
+        raise ZeroDivisionError("a bug")
+
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        return None
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+async def test_a_bug_in_what_reads_a_camera_refuses_it_alone_and_what_it_had_open_stays(
+    spool: MemorySpool, caplog: pytest.LogCaptureFixture
+):
+    async with running(spool, lambda _: Broken()) as pipeline:
+        await pipeline.apply_camera(a_camera(), [RULE])
+        async with asyncio.timeout(10):
+            while pipeline.camera_status("yard").state is not CameraState.REFUSED:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        assert pipeline.camera_status("yard").reason.startswith("internal error: ZeroDivisionError, see the")
+        assert pipeline.fault() == ""
+        await pipeline.apply_camera(a_camera(enabled=False), [RULE])
+    assert "ZeroDivisionError: a bug" in caplog.text
+    assert (ends(spool), spool.states) == ([], {KEY: OPEN})
+
+
+class Hanging(Broken):
+    """A source whose disk hangs."""
+
+    def __init__(self) -> None:
+        self.hangs, self.comes_back = threading.Event(), threading.Event()
+
+    def open(self, anchor_s: float) -> None:
+        """It hangs later."""
+
+    def read(self, gate: Gate | None = None) -> Frame | None:
+        self.hangs.set()
+        assert self.comes_back.wait(60)
+        return None
+
+
+async def test_a_camera_whose_disk_hangs_does_not_keep_the_gateway_from_ending(
+    spool: MemorySpool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lifecycle, "STOP_S", 0.05)
+    source = Hanging()
+    async with asyncio.timeout(30):
+        async with running(spool, lambda _: source) as pipeline:
+            await pipeline.apply_camera(a_camera(), [RULE])
+            assert await asyncio.to_thread(source.hangs.wait, 10)
+    source.comes_back.set()
 
 
 async def test_changed_clip_lengths_hold_for_a_camera_that_runs(spool: MemorySpool):

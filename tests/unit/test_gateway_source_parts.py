@@ -1,10 +1,13 @@
 """The small parts of live cameras: addresses, multipart, the throttle, the feed, live time, pushed pictures."""
 
+import contextlib
 import itertools
 import math
 import threading
 import time
+import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.clock import SystemClock
 from gateway.domain.still import Still, StillKind
-from gateway.errors import SourceFormatError, SourceStalledError, SourceUnavailableError
+from gateway.errors import InvalidInputError, SourceFormatError, SourceStalledError, SourceUnavailableError
 from gateway.masking import mask_secrets
 from gateway.sampling import FpsGate
 from gateway.sources.addresses import NetworkAddress
@@ -57,10 +60,31 @@ def test_passwords_are_taken_as_people_type_them_where_that_is_clear(url: str, p
     assert (an_address(url).password, an_address(url).host) == (password, "camera")
 
 
+@pytest.mark.parametrize("password", ["hun\uff0fter", "hun\uff20ter", "hunter]", "hun/ter"])
+def test_a_password_that_breaks_its_url_is_not_repeated(password: str):
+    with pytest.raises(InvalidInputError, match="can't be read; in a user name or password write") as refused:
+        an_address(f"rtsp://ann:{password}@camera/1")
+    assert "hun" not in "".join(traceback.format_exception(refused.value))
+
+
 def test_a_cameras_own_options_stay_in_their_order_and_spelling():
     address = an_address("rtsp://camera/play?channel=1&transport=udp&x=%20+&fps=3&channel=2&flag")
     assert address.target == "/play?channel=1&x=%20+&fps=3&channel=2&flag"
     assert address.options == {"transport": "udp", "fps": "3"}
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["camera..local", "192.168.1..5", ".camera", ".", f"{'a' * 64}.local", "camera\0.local"],
+)
+def test_a_host_that_no_resolver_takes_is_refused_at_once(host: str):
+    with pytest.raises(InvalidInputError, match=r"the host of the rtsp: URL is no name"):
+        an_address(f"rtsp://ann:secret@{host}/1")
+
+
+@pytest.mark.parametrize("host", ["camera", "camera.local.", "caf\u00e9.example", "192.168.1.5", f"{'a' * 63}.local"])
+def test_a_host_that_a_resolver_takes_is_taken(host: str):
+    assert an_address(f"rtsp://{host}/1").host == host
 
 
 def test_an_address_of_version_6_keeps_its_brackets():
@@ -283,6 +307,16 @@ def test_live_time_goes_by_the_streams_own_stamps_while_they_are_plausible():
     assert placed == pytest.approx([k * 0.04 for k in range(50)])
 
 
+def test_live_time_says_when_it_was_set_and_takes_as_much_room_as_it_is_given():
+    clock, told = Hands(), list[str]()
+    timeline = LiveTimeline(0.0, 0.04, clock, lambda: told.append("set"))
+    timeline.drift_s = 30
+    assert [timeline.advance(pts_s)[0] for pts_s in (0.0, 20.0)] == [0.0, 20.0]
+    assert told == []
+    assert [timeline.advance(pts_s)[0] for pts_s in (20_000.0, 20_000.5)] == [20.0, 20.5]
+    assert told == ["set"]
+
+
 # Pushed pictures
 
 
@@ -313,6 +347,41 @@ def test_a_picture_before_its_time_is_not_decoded_and_a_broken_one_is_refused():
     reader.join(5)
     assert [answer.result() for answer in (answers[0], answers[1], answers[3])] == [True, False, True]
     assert isinstance(answers[2].exception(), SourceFormatError)
+
+
+@pytest.mark.parametrize("then", ["a newer one comes", "it is taken", "the camera is stopped"])
+def test_a_picture_whose_sender_has_given_up_is_passed_over(then: str):
+    source = PushSource()
+    source.open(0.0)
+    given_up = source.offer(Still(StillKind.JPEG, jpeg(), 0.0))
+    assert given_up.cancel()
+    if then == "the camera is stopped":
+        source.close()
+        assert source.read() is None
+        return
+    with ThreadPoolExecutor(1) as threads, contextlib.closing(source):
+        reading = threads.submit(source.read) if then == "it is taken" else None
+        while reading is not None and source._waiting is not None:
+            time.sleep(0.001)
+        newer = source.offer(Still(StillKind.JPEG, jpeg(), 1.0))
+        frame = source.read() if reading is None else reading.result(5)
+    assert newer.result(5) is True
+    assert frame is not None
+    assert frame.index == 0
+
+
+def test_a_sender_who_gives_up_while_a_picture_is_looked_at_disturbs_nobody():
+    source = PushSource()
+    source.open(0.0)
+    offered = source.offer(Still(StillKind.JPEG, jpeg(), 0.0))
+
+    class Impatient(FpsGate):
+        def admit(self, time_s: float) -> bool:
+            assert not offered.cancel()
+            return super().admit(time_s)
+
+    assert source.read(Impatient(1)) is not None
+    assert offered.result(5) is True
 
 
 def test_pictures_for_a_camera_that_was_stopped_are_refused():

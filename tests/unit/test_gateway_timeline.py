@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+import time
 from itertools import pairwise
 
 from hypothesis import given
@@ -97,6 +98,16 @@ def test_after_a_long_stall_the_schedule_moves_instead_of_giving_a_burst():
     pacer.stop()
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_a_schedule_that_begins_anew_has_the_next_frame_due_at_once():
+    pacer = Pacer(Pace.REALTIME, SetClock())
+    assert pacer.wait(0.0)
+    pacer.restart()
+    began_s = time.monotonic()
+    assert pacer.wait(3600.0)
+    assert pacer.wait(3600.01)
+    assert time.monotonic() - began_s < 60
 
 
 def test_a_stopped_pacer_waits_for_nothing():

@@ -118,6 +118,29 @@ def test_a_camera_that_ends_leaves_its_turn_to_others(state: str):
     assert turnstile._free == 1
 
 
+def test_a_camera_that_pauses_leaves_an_unused_turn_to_others_and_asks_for_one_again():
+    turnstile = Turnstile(1)
+    gate, other = TurnGate(10, turnstile), TurnGate(10, turnstile)
+    assert gate.wait_turn(never)
+    gate.pause()
+    assert other.wait_turn(never)
+    other.pause()
+    assert gate.wait_turn(never)
+    gate.close()
+    assert turnstile._free == 1
+
+
+def test_a_camera_that_pauses_keeps_the_turn_of_a_frame_that_waits():
+    turnstile = Turnstile(1)
+    gate = TurnGate(10, turnstile)
+    assert gate.wait_turn(never)
+    gate.frame_comes()
+    gate.pause()
+    assert turnstile._free == 0
+    gate.frame_left()
+    assert turnstile._free == 1
+
+
 def test_a_camera_that_gives_frames_by_itself_takes_no_turn():
     turnstile = Turnstile(1)
     gate = TurnGate(10, turnstile)

@@ -16,7 +16,7 @@ from gateway.errors import InvalidInputError, SourceError, SourceFormatError, So
 from gateway.sources.decoder import StreamDecoder
 from gateway.sources.pacing import Pacer
 from gateway.sources.packets import PacketRing, stream_format
-from gateway.sources.timeline import Timeline
+from gateway.sources.timeline import LiveTimeline
 from gateway.sources.urls import CameraUrl, Pace, check_options
 from gateway.sources.vas import rest
 from gateway.sources.vas.session import VasSession
@@ -25,16 +25,23 @@ DEFAULT_FPS = 25.0
 STALLED_TARGETS = 4
 """A stream is lost when no new segment has come for so many segments' time."""
 
+BEHIND_SEGMENTS = 3
+"""When more wait to be read, the newest is next: what was lost while the VAS or this machine was slow isn't made up."""
+
+DRIFT_TARGETS = 4
+"""Frame time stays so many segments' time near our clock: they come as a whole, and may wait as above."""
+
 
 class VasSource:
     """Reads a camera's live stream, segment by segment, at the speed at which it was taken.
 
-    It begins with the newest segment, so that it is about two segments behind what the camera sees now.
+    It begins with the newest segment, so that it is about two segments behind what the camera sees now, and goes on
+    with the newest when it has fallen further behind.
 
     Args:
         camera_id: The VAS's id of the camera.
         session: With the VAS.
-        clock: For pacing.
+        clock: For pacing, and bounds frame time.
     """
 
     def __init__(self, camera_id: str, session: VasSession, clock: Clock) -> None:
@@ -44,7 +51,7 @@ class VasSource:
         self._line = session.line()
         self._pacer = Pacer(Pace.REALTIME, clock)
         self._stopped = threading.Event()
-        self._timeline = Timeline(0.0, 1 / DEFAULT_FPS)
+        self._timeline = LiveTimeline(0.0, 1 / DEFAULT_FPS, clock)
         self._frames: Iterator[Frame] = iter(())
         self._gate: Gate | None = None
         self._index = 0
@@ -79,7 +86,8 @@ class VasSource:
         if not streams:
             raise SourceUnavailableError(f"VAS has no live stream of camera {self._camera_id}; start it there")
         self._stream_id = streams[0].id
-        self._timeline = Timeline(anchor_s, 1 / DEFAULT_FPS)
+        # Where frame time is set, as the encoder's clock has jumped, the schedule begins anew: it may be hours off.
+        self._timeline = LiveTimeline(anchor_s, 1 / DEFAULT_FPS, self._clock, self._pacer.restart)
 
     def read(self, gate: Gate | None = None) -> Frame | None:
         """The next frame, when it is due."""
@@ -114,7 +122,7 @@ class VasSource:
             if number > end:
                 raise SourceUnavailableError(f"the stream of camera {self._camera_id} has begun anew")
             if number < end:
-                return self._segment(playlist, number)
+                return self._segment(playlist, number if end - number <= BEHIND_SEGMENTS else end - 1)
             if playlist.ended:
                 return None
             if self._clock.monotonic() - began_s > STALLED_TARGETS * playlist.target_s + self._session.hold_s():
@@ -127,11 +135,14 @@ class VasSource:
         try:
             return rest.Playlist.parse(answer.body.decode())
         except ValueError as error:
-            raise SourceFormatError(f"VAS gives no playlist for camera {self._camera_id}: {error}") from error
+            raise SourceUnavailableError(f"VAS gives no playlist for camera {self._camera_id}: {error}") from error
 
     def _segment(self, playlist: rest.Playlist, number: int) -> bytes:
         path = rest.segment(self._stream_id, playlist.segments[number - playlist.first])
         answer = self._session.get(self._line, "segment", path)
+        self._timeline.drift_s = max(LiveTimeline.DRIFT_S, DRIFT_TARGETS * playlist.target_s)
+        if number != self._next:  # what was passed over isn't waited for
+            self._pacer.restart()
         self._next = number + 1
         return answer.body
 
@@ -140,7 +151,7 @@ class VasSource:
         try:
             with av.open(io.BytesIO(segment), "r", format="mpegts", metadata_errors="replace") as container:
                 if not container.streams.video:
-                    raise SourceFormatError(f"{name} has no pictures")
+                    raise SourceUnavailableError(f"a segment of {name} has no pictures")
                 stream = container.streams.video[0]
                 fps = float(stream.average_rate or DEFAULT_FPS)
                 tap = partial(self._ring.put, stream_format(stream)) if self._ring else None
@@ -156,6 +167,8 @@ class VasSource:
                 self._index = decoder.index
         except av.error.FFmpegError as error:
             raise SourceUnavailableError(f"a segment of {name} can't be read: {error.strerror}") from error
+        except SourceFormatError as error:  # which would be for ever: a live stream may mend itself
+            raise SourceUnavailableError(str(error)) from error
 
     def _wait_held(self) -> None:
         """Leave the VAS alone for as long as it wants."""
