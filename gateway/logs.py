@@ -27,7 +27,9 @@ LEVELS: Mapping[str, int] = {
 }
 
 _LEVEL_NAMES = {value: name for name, value in LEVELS.items()} | {logging.CRITICAL: "error"}
-_SILENCED = ("uvicorn.access", "uvicorn.error", "piccolo", "httpx", "aiosqlite")  # below `warn`: see `configure_logging`
+_SILENCED = ("uvicorn.access", "uvicorn.error", "piccolo", "httpx", "aiosqlite")
+"""Of which only what goes wrong is logged, see `configure_logging`."""
+
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -97,7 +99,8 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
 
     Uvicorn's and Litestar's own handlers are taken away, so that their records come the same way; those of uvicorn,
     httpx, Piccolo and aiosqlite below `warn` are left out: our own say as much, probes would flood the access log, and
-    aiosqlite writes every statement with its values, secrets among them. Start uvicorn with `log_config=None`, otherwise it puts its handlers back.
+    aiosqlite writes every statement with its values, secrets among them. Start uvicorn with `log_config=None`,
+    otherwise it puts its handlers back.
 
     Args:
         level: `debug`, `info`, `warn` or `error`.
