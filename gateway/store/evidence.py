@@ -107,6 +107,11 @@ class EvidenceFolder:
         disk = await asyncio.to_thread(os.statvfs, self._root)
         return 1 - disk.f_bavail / disk.f_blocks
 
+    async def held_share(self) -> float:
+        """How much of that disk its files take, 0..1. Looks at every file."""
+        disk = await asyncio.to_thread(os.statvfs, self._root)
+        return await asyncio.to_thread(_bytes_below, self._root) / (disk.f_blocks * disk.f_frsize)
+
     def sizes(self) -> dict[str, int]:
         """Every file's size in bytes by name, oldest name first. Blocking."""
         files = {path.relative_to(self._root).as_posix(): path for path in self._root.rglob("*") if path.is_file()}
@@ -138,6 +143,16 @@ class EvidenceFolder:
         self._make_folders(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
+
+
+def _bytes_below(folder: Path) -> int:
+    """What the files below a folder hold, some of which may go meanwhile."""
+    held = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                held += os.lstat(os.path.join(root, name)).st_size  # noqa: PTH118 - of maybe a million
+    return held
 
 
 def _remove(path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from gateway.domain.clock import Clock
@@ -14,6 +15,7 @@ from gateway.errors import StoreError
 _logger = logging.getLogger(__name__)
 
 EVERY_S = 60.0
+WARN_EVERY_S = 3600.0
 STEP = 100
 EVENTS_STEP = 5000
 
@@ -51,6 +53,9 @@ class Retention:
         self._policy = policy
         self._on_deleted = on_deleted
         self._on_trimmed = on_trimmed
+        self._allowed = f"{policy.disk_share:.0%}"
+        self._others = 0.0  # share of the disk that is used by what isn't evidence, as it was at `_looked_s`
+        self._looked_s = self._warned_s = -math.inf  # monotonic
 
     async def run(self) -> None:
         """Look every minute, until cancelled."""
@@ -97,13 +102,33 @@ class Retention:
         return False
 
     async def _step_disk(self) -> bool:
-        if await self._evidence.used_share() <= self._policy.disk_share:
+        used = await self._evidence.used_share()
+        if used <= self._policy.disk_share:
+            self._warned_s = -math.inf
+            return False
+        if await self._is_filled_by_others(used):
             return False
         found = await self._store.evidence_kept(EvidenceQuery(limit=STEP // 10))
         if not found:
             _logger.warning("the evidence's disk is fuller than allowed, and what is left belongs to open violations")
             return False
-        await self._delete(found, "disk", f"more than {self._policy.disk_share:.0%} of the disk was used")
+        await self._delete(found, "disk", f"more than {self._allowed} of the disk was used")
+        return True
+
+    async def _is_filled_by_others(self, used: float) -> bool:
+        """Whether more of the disk than allowed is used by what isn't evidence: then deleting all of it is no help."""
+        now_s = self._clock.monotonic()
+        if now_s - self._looked_s >= EVERY_S:
+            self._looked_s, self._others = now_s, used - await self._evidence.held_share()
+        if self._others <= self._policy.disk_share:
+            self._warned_s = -math.inf
+            return False
+        if now_s - self._warned_s >= WARN_EVERY_S:
+            self._warned_s = now_s
+            _logger.warning(
+                "something else fills the evidence's disk beyond what is allowed; deleting evidence would not help",
+                extra={"used": f"{used:.1%}", "evidence": f"{used - self._others:.1%}", "allowed": self._allowed},
+            )
         return True
 
     async def _delete(self, violations: Sequence[Violation], kind: str, reason: str) -> None:

@@ -1,6 +1,7 @@
 """The evidence folder on a real file system."""
 
 import asyncio
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,15 @@ async def test_many_pictures_at_once_are_all_kept(tmp_path: Path) -> None:
     await asyncio.gather(*(evidence.put(name, content) for name, content in pictures.items()))
 
     assert {name: await evidence.get(name) for name in pictures} == pictures
+
+
+async def test_what_the_evidence_takes_of_its_disk_is_told(tmp_path: Path) -> None:
+    evidence = EvidenceFolder(tmp_path)
+    assert await evidence.held_share() == 0
+    for name in ("a.jpg", "2026/03/01/b.jpg"):
+        await evidence.put(name, bytes(100_000))
+    disk = os.statvfs(tmp_path)
+    assert round(await evidence.held_share() * disk.f_blocks * disk.f_frsize) == 200_000
 
 
 def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:

@@ -31,9 +31,13 @@ class Disk(EvidenceFolder):
     """A folder on a disk whose use the test decides."""
 
     used: Callable[[], float] | None = None
+    held: Callable[[], float] | None = None
 
     async def used_share(self) -> float:
         return self.used() if self.used else await super().used_share()
+
+    async def held_share(self) -> float:
+        return self.held() if self.held else await super().held_share()
 
 
 @dataclass
@@ -55,16 +59,18 @@ class Keeper:
         await self.store.apply([ViolationOpened(violation=violation)])
         return violation
 
-    async def enforce(self, policy: RetentionPolicy) -> None:
-        clock = SystemClock()
-        retention = Retention(
+    def retention(self, policy: RetentionPolicy) -> Retention:
+        return Retention(
             self.store,
             self.evidence,
             MemoryEventBus(),
-            clock,
+            SystemClock(),
             policy,
             on_deleted=lambda kind, number: self.deleted.update({kind: number}),
         )
+
+    async def enforce(self, policy: RetentionPolicy) -> None:
+        retention = self.retention(policy)
         while await retention.step():
             pass
 
@@ -131,7 +137,8 @@ async def test_evidence_in_a_bucket_goes_by_number_and_never_by_the_disk(keeper:
 async def test_a_disk_that_is_too_full_loses_its_oldest_evidence_until_it_is_not(keeper: Keeper):
     violations = [await keeper.record() for _ in range(25)]
     unseen = await keeper.record(status=ViolationStatus.OPEN)
-    keeper.evidence.used = lambda: 0.8 + 0.01 * sum(keeper.has_files(violation) for violation in violations)
+    keeper.evidence.held = lambda: 0.01 * sum(keeper.has_files(violation) for violation in violations)
+    keeper.evidence.used = lambda: 0.8 + keeper.evidence.held()
 
     await keeper.enforce(RetentionPolicy(disk_share=0.96))
 
@@ -139,9 +146,25 @@ async def test_a_disk_that_is_too_full_loses_its_oldest_evidence_until_it_is_not
     assert keeper.has_files(unseen)
 
 
+async def test_a_disk_that_others_fill_costs_no_evidence_and_is_told_once(
+    keeper: Keeper, caplog: pytest.LogCaptureFixture
+):
+    violations = [await keeper.record() for _ in range(12)]
+    keeper.evidence.held = lambda: 0.02
+    keeper.evidence.used = lambda: 0.93
+    retention = keeper.retention(RetentionPolicy(disk_share=0.9))
+
+    assert not await retention.step()
+    assert not await retention.step()
+
+    assert all(map(keeper.has_files, violations))
+    (warning,) = [record for record in caplog.records if "would not help" in record.getMessage()]
+    assert {"used": "93.0%", "evidence": "2.0%", "allowed": "90%"}.items() <= vars(warning).items()
+
+
 async def test_a_full_disk_of_open_violations_ends_in_a_warning_not_in_a_loop(keeper: Keeper):
     unseen = await keeper.record(status=ViolationStatus.OPEN)
-    keeper.evidence.used = lambda: 1.0
+    keeper.evidence.used = keeper.evidence.held = lambda: 1.0
 
     async with asyncio.timeout(30):
         await keeper.enforce(RetentionPolicy(disk_share=0.5))

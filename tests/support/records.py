@@ -109,3 +109,6 @@ class MemoryEvidence:
 
     async def used_share(self) -> float:
         return 0.0
+
+    async def held_share(self) -> float:
+        return 0.0
