@@ -267,3 +267,12 @@ async def test_another_sites_page_cannot_listen(address: str) -> None:
     assert refused.value.response.status_code == 403
     async with connect(f"ws://{address}/api/v1/ws", origin=f"http://{address}"):  # type: ignore[arg-type]
         pass
+
+
+async def test_a_page_under_a_name_that_was_led_here_cannot_listen(address: str) -> None:
+    name = f"evil.test:{address.rpartition(':')[2]}"
+    origin = f"http://{name}"
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://{name}/api/v1/ws", sock=_connected(address), origin=origin):  # type: ignore[arg-type]
+            pass
+    assert refused.value.response.status_code == 403
