@@ -132,11 +132,13 @@ class Retention:
         return True
 
     async def _delete(self, violations: Sequence[Violation], kind: str, reason: str) -> None:
+        twins = await self._store.twin_ids([violation.id for violation in violations])
         for violation in violations:
             for kept in (violation.evidence, violation.clean_evidence, violation.clip):
                 if kept.name:
                     await self._evidence.delete(kept.name)
-            await self._evidence.delete(evidence_folder(violation.id))
+            for violation_id in (violation.id, *twins.get(violation.id, ())):
+                await self._evidence.delete(evidence_folder(violation_id))
         events = await self._store.forget_evidence([violation.id for violation in violations], reason)
         self._bus.publish(events)
         self._on_deleted(kind, len(violations))

@@ -20,6 +20,7 @@ from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.retention import Retention
 from gateway.store.s3_evidence import S3Evidence
 from gateway.store.staged_evidence import StagedEvidence
+from gateway.store.tables import TwinRow
 from tests.support.s3_server import private_s3
 from tests.support.violations import a_violation
 
@@ -170,6 +171,18 @@ async def test_a_full_disk_of_open_violations_ends_in_a_warning_not_in_a_loop(ke
         await keeper.enforce(RetentionPolicy(disk_share=0.5))
 
     assert keeper.has_files(unseen)
+
+
+async def test_what_another_replica_recorded_of_a_violation_goes_with_it(keeper: Keeper):
+    old = await keeper.record(days=40)
+    twin = a_violation()
+    await keeper.evidence.put(f"{evidence_folder(twin.id)}/1.jpg", b"picture")
+    await TwinRow.insert(TwinRow(id=twin.id, violation_id=old.id))
+
+    await keeper.enforce(RetentionPolicy(resolved_days=30, disk_share=1.0))
+
+    assert not keeper.has_files(old)
+    assert not keeper.has_files(twin)
 
 
 async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_run(keeper: Keeper):
