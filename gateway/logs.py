@@ -27,6 +27,9 @@ LEVELS: Mapping[str, int] = {
 }
 
 _LEVEL_NAMES = {value: name for name, value in LEVELS.items()} | {logging.CRITICAL: "error"}
+_SILENCED = ("uvicorn.access", "uvicorn.error", "piccolo", "httpx", "aiosqlite")
+"""Of which only what goes wrong is logged, see `configure_logging`."""
+
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -95,8 +98,9 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
     """Send every logger of the process to one stream, in one format.
 
     Uvicorn's and Litestar's own handlers are taken away, so that their records come the same way; those of uvicorn,
-    httpx and Piccolo below `warn` are left out: our own say as much, and probes would flood the access log. Start
-    uvicorn with `log_config=None`, otherwise it puts its handlers back.
+    httpx, Piccolo and aiosqlite below `warn` are left out: our own say as much, probes would flood the access log, and
+    aiosqlite writes every statement with its values, secrets among them. Start uvicorn with `log_config=None`,
+    otherwise it puts its handlers back.
 
     Args:
         level: `debug`, `info`, `warn` or `error`.
@@ -116,7 +120,7 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "litestar"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
-    for name in ("uvicorn.access", "uvicorn.error", "piccolo", "httpx"):  # ours tell the same, or nobody asked
+    for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
 

@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         log_format: `json`, or `text` for people.
         host: Address to listen on.
         port: Port of the API.
+        allowed_hosts: Names that the API answers under beside addresses and local names, separated by commas.
         data_dir: Folder of the spool, the evidence and, without `database_url`, the database.
         database_url: PostgreSQL or SQLite; None for SQLite in `data_dir`.
         redis_url: Redis, for events between replicas; None for one replica.
@@ -94,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Literal["json", "text"] = "json"
     host: str = "127.0.0.1"
     port: Port = 8080
+    allowed_hosts: str = ""
     data_dir: Path = Path("data")
     database_url: str | None = None
     database_pool_size: Count = 10
@@ -175,6 +177,7 @@ VARIABLES: Mapping[str, str] = {
     "log_format": "RUTH_AI_LOG_FORMAT",
     "host": "RUTH_AI_HOST",
     "port": "RUTH_AI_PORT",
+    "allowed_hosts": "RUTH_AI_ALLOWED_HOSTS",
     "data_dir": "RUTH_AI_DATA_DIR",
     "database_url": "DATABASE_URL",
     "database_pool_size": "DATABASE_POOL_SIZE",

@@ -17,6 +17,7 @@ from gateway.api.configuration import Configuration
 from gateway.api.direct import infer
 from gateway.api.events import stream_events
 from gateway.api.health import HealthController, root_liveness
+from gateway.api.hosts import HostMiddleware
 from gateway.api.metrics import metrics
 from gateway.api.models import ModelController
 from gateway.api.origin import refuse_cross_site
@@ -93,7 +94,7 @@ def build_app(services: Services) -> Litestar:
             HTTPException: answer_http_exception,
             Exception: answer_unexpected,
         },
-        middleware=[TraceMiddleware()],
+        middleware=[TraceMiddleware(), HostMiddleware(services.allowed_hosts)],
         before_request=refuse_cross_site,
         before_send=[add_security_headers],
         request_max_body_size=MAX_BODY_BYTES,

@@ -27,6 +27,7 @@ class Services:
         sender: Sends to them.
         runtime_token: Bearer token that runtimes show when they register; None lets every caller register.
         heartbeat_interval_s: How often a runtime is to repeat its registration.
+        allowed_hosts: Names of this gateway, see `gateway.api.hosts`.
         version: Of this program.
     """
 
@@ -40,6 +41,7 @@ class Services:
     sender: WebhookControl
     runtime_token: str | None = None
     heartbeat_interval_s: float = 5.0
+    allowed_hosts: frozenset[str] = frozenset()
     version: str
 
 

@@ -117,8 +117,8 @@ class ViolationController(Controller):
     )
     async def list_audit(self, violation_id: ViolationId, services: Injected) -> AuditPage:
         """All of it, on one page; entries are never changed."""
-        await services.store.violation(violation_id)
-        return AuditPage(items=list(await services.store.audit(violation_id)))
+        violation = await services.store.violation(violation_id)
+        return AuditPage(items=list(await services.store.audit(violation.id)))
 
     @get(
         "/{violation_id:str}/evidence.jpg",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from gateway.api.hosts import parse_hosts
 from gateway.api.services import Services
 from gateway.app.optional import evidence_store, mqtt_sender, redis_bus, runtime_directory, vas_session
 from gateway.delivery.addresses import parse_networks
@@ -115,6 +116,7 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         sender=sender,
         runtime_token=settings.runtime_token,
         heartbeat_interval_s=settings.heartbeat_interval_s,
+        allowed_hosts=parse_hosts(settings.allowed_hosts),
         version=RELEASE,
     )
     beside: dict[str, Stage] = {"grants": grants.run, "webhooks": sender.run, **chosen.stages()}
@@ -236,6 +238,7 @@ def _retention(
         bus,
         clock,
         settings.retention,
+        has=evidence.has if _shared(store) and isinstance(evidence, EvidenceFolder) else None,
         on_deleted=metrics.evidence_deleted,
         on_trimmed=metrics.events_trimmed,
     )

@@ -135,8 +135,24 @@ class ViolationClosed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     epoch: int = 0
 
 
+class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a frame was, and what looked at it; attributes as of `Violation`."""
+
+    resolution_wh: tuple[int, int]
+    track_id: int | None
+    model: str
+    model_version: str
+    model_sha256: str
+    runtime_id: str
+    latency_ms: float
+
+
 class ViolationUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="updated"):
-    """A frame shows an open violation better than any before; attributes as of `Violation` and `ViolationClosed`."""
+    """A frame shows an open violation better than any before; attributes as of `Violation` and `ViolationClosed`.
+
+    Attributes:
+        sighting: None where an older gateway recorded it.
+    """
 
     id: str
     label: str
@@ -148,6 +164,7 @@ class ViolationUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="updated")
     blind_seconds: float
     evidence: Evidence
     clean_evidence: Evidence
+    sighting: Sighting | None = None
     at: dt.datetime
     epoch: int = 0
 

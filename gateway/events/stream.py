@@ -8,7 +8,7 @@ from enum import StrEnum
 from gateway.domain.event import Event, EventFilter
 from gateway.domain.ports import EventBus, Store
 from gateway.errors import DatabaseError
-from gateway.events.follow import follow
+from gateway.events.follow import follow, known_number
 
 KEEP_ALIVE_S = 15.0
 """Well below the idle time-out of common proxies (60 s in nginx and in AWS load balancers)."""
@@ -40,14 +40,15 @@ async def stream(
 ) -> AsyncGenerator[Event | Signal, None]:
     """Follow the outbox for one listener, whatever it is reached by.
 
-    Begins with `OPENED`: without `after`, every event that is written from then on will come. `KEEP_ALIVE` comes
+    Begins with `OPENED`: where it begins now, every event that is written from then on will come. `KEEP_ALIVE` comes
     whenever nothing did for `keep_alive_s`. The last item is `SHUTTING_DOWN`, `DATABASE_AWAY` or `SLOW_CONSUMER`; the
     listener may come back with the number of the last event it had.
 
     Args:
         store: Holds the outbox.
         bus: Tells of new events.
-        after: Number of the last event the listener has seen; None to begin now.
+        after: Number of the last event the listener has seen; None to begin now, as a number does that is yet to be
+            given.
         chosen: Which events it wants.
         keep_alive_s: Longest silence.
         slow_s: Longest time that the listener may take for one item.
@@ -55,8 +56,7 @@ async def stream(
     clock = asyncio.get_running_loop().time
     upcoming: asyncio.Future[Event | None] | None = None
     try:
-        if after is None:
-            after = await store.last_event_number()
+        after = await known_number(store, after)
         yield Signal.OPENED
         events = _chosen(store, bus, after, chosen)
         upcoming = asyncio.ensure_future(anext(events, None))

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from gateway.domain.camera import CameraSettings
 from gateway.domain.clip import Excerpt
 from gateway.domain.clock import Clock, from_unix
+from gateway.domain.rule import Rule
 from gateway.domain.violation import BEING_RECORDED, ClipTaken, Evidence, Violation, evidence_folder
 from gateway.errors import StoreError
 from gateway.evidence import remux
@@ -17,7 +18,10 @@ _logger = logging.getLogger(__name__)
 
 RING_BYTES = 16 << 20
 RING_EXTRA_S = 20.0
-"""Kept beside what a clip shows: the time for which a rule waits before it opens a violation."""
+"""Kept at least beside what a clip shows."""
+
+FIRST_PICTURE_S = 10.0
+"""So much earlier may the picture lie that decoding begins with, and so late may a frame's verdict come."""
 
 LATE_S = 10.0
 """A clip whose last pictures are later than this goes without them."""
@@ -29,15 +33,23 @@ LOST = "lost: the gateway ended while it was being recorded"
 NOTHING_KEPT = "no picture that decoding could begin with was kept"
 
 
-def ring_for(settings: CameraSettings) -> PacketRing:
-    """A ring that holds what the clips of a camera need."""
-    return PacketRing(ring_seconds(settings), RING_BYTES)
+def ring_for(settings: CameraSettings, rules: Iterable[Rule] = ()) -> PacketRing:
+    """A ring that holds what the clips of a camera with these rules need, within `RING_BYTES`."""
+    return PacketRing(ring_seconds(settings, rules), RING_BYTES)
 
 
-def ring_seconds(settings: CameraSettings) -> float:
-    """How much of a camera's stream its clips need; 0 where none is cut."""
+def ring_seconds(settings: CameraSettings, rules: Iterable[Rule] = ()) -> float:
+    """How much of a camera's stream its clips need; 0 where none is cut.
+
+    A violation began when it was first seen, and opens `min_duration_s` later, or with the next hit after that: a clip
+    that is cut then reaches back over all of it.
+    """
     shown_s = settings.clip_before_s + settings.clip_after_s
-    return shown_s + RING_EXTRA_S if shown_s and not settings.masks else 0.0
+    if not shown_s or settings.masks:
+        return 0.0
+    definitions = [rule.settings.definition for rule in rules if rule.settings.enabled]
+    waits_s = max((each.min_duration_s + each.max_gap_s for each in definitions), default=0.0)
+    return shown_s + max(RING_EXTRA_S, waits_s + FIRST_PICTURE_S)
 
 
 class Clips:

@@ -12,7 +12,7 @@ from gateway.domain.detections import Detections
 from gateway.domain.frame import Frame
 from gateway.domain.model import ModelContract
 from gateway.domain.rule import Rule
-from gateway.domain.violation import Evidence, Violation, ViolationClosed, ViolationUpdated
+from gateway.domain.violation import Evidence, Sighting, Violation, ViolationClosed, ViolationUpdated
 from gateway.rules import TRACKS, Closed, Happened, Opened, Panel, Updated, decode, ended
 
 
@@ -167,6 +167,7 @@ class Judge:
             blind_seconds=round(updated.blind_s, 3),
             evidence=NOT_TAKEN,
             clean_evidence=NOT_TAKEN,
+            sighting=_sighting(seen, updated.hit.track_id),
             at=self._utcnow(),
         )
 
@@ -180,6 +181,18 @@ def end_episodes(states: Mapping[str, bytes], now: dt.datetime, *, cut_off: bool
 
 def _definitions(rules: Sequence[Rule]) -> dict[str, RuleDefinition]:
     return {rule.id: rule.settings.definition for rule in rules if rule.settings.enabled}
+
+
+def _sighting(seen: Seen, track_id: int | None) -> Sighting:
+    return Sighting(
+        resolution_wh=seen.frame.resolution_wh,
+        track_id=track_id,
+        model=seen.contract.name,
+        model_version=seen.contract.version,
+        model_sha256=seen.contract.sha256,
+        runtime_id=seen.runtime_id,
+        latency_ms=round(seen.latency_s * 1000, 3),
+    )
 
 
 def _closed(transition: Closed, now: dt.datetime) -> ViolationClosed:

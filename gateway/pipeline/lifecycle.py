@@ -79,7 +79,7 @@ class CameraLifecycle:
     async def change(self, running: RunningCamera, camera: Camera, rules: Sequence[Rule]) -> None:
         """Bring a running camera in line with changed settings and rules, while it goes on reading."""
         running.camera = camera
-        running.ring.keep(ring_seconds(camera.settings))
+        running.ring.keep(ring_seconds(camera.settings, rules))
         self._subscribe(running)
         await self._replace_rules(running, rules)
 

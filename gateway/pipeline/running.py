@@ -66,7 +66,7 @@ class RunningCamera:
 
     def __post_init__(self, make_reader: Callable[["RunningCamera"], CameraReader]) -> None:
         """Make the reader, which tells this camera what it does."""
-        self.ring = ring_for(self.camera.settings)
+        self.ring = ring_for(self.camera.settings, self.judge.rules)
         self.reader = make_reader(self)
 
     @property

@@ -159,8 +159,9 @@ class _Round:
         changed += await self._take_clips(self._of(ClipTaken))
         ends = [(each, _end_columns(each)) for each in self._of(ViolationClosed)]
         changed += await self._go_on(ViolationClosed, ends)
-        updates = [(each, update_columns(each)) for each in self._of(ViolationUpdated)]
-        changed += await self._go_on(ViolationUpdated, updates)
+        for is_told in (True, False):  # an older gateway's says less, and a statement has the same columns for all
+            better = [each for each in self._of(ViolationUpdated) if (each.sighting is not None) is is_told]
+            changed += await self._go_on(ViolationUpdated, [(each, update_columns(each)) for each in better])
         return {places[violation.id]: violation for violation in changed}
 
     async def _insert(self, records: Sequence[ViolationOpened]) -> list[Violation]:

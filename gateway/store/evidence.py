@@ -9,10 +9,14 @@ import shutil
 import uuid
 from pathlib import Path
 
+from gateway.domain.clock import Clock, SystemClock
 from gateway.errors import InvalidInputError, NotFoundError, StoreError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,7}")
 _INCOMING = ".incoming"
+
+LEFT_OVER_S = 3600.0
+"""Writing a file takes seconds; clocks of machines that share a folder may differ by minutes."""
 
 
 def check_name(name: str) -> None:
@@ -31,22 +35,23 @@ class EvidenceFolder:
     """Implements `gateway.domain.ports.EvidenceStore`: a name is a path below the root, its parts joined by `/`.
 
     Files are written in `.incoming` and renamed, so that a name leads to a whole file or to none. What a killed
-    process left in `.incoming` is removed when the folder is opened.
+    process left in `.incoming` is removed when the folder is opened an hour later or more: what is younger may be
+    another gateway's that is writing it now.
 
     Args:
-        root: The folder; made if it isn't there. One gateway writes to it.
+        root: The folder; made if it isn't there. Several gateways may have it in common.
+        clock: Tells how old a file is.
 
     Raises:
         StoreError: The folder can't be made or written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Clock | None = None) -> None:
         self._root = root
         self._incoming = root / _INCOMING
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
-            for left_over in self._incoming.iterdir():
-                left_over.unlink()
+            _remove_left_over(self._incoming, (clock or SystemClock()).utcnow().timestamp() - LEFT_OVER_S)
         except OSError as error:
             raise StoreError(f"the evidence folder {root} can't be used: {error.strerror}") from error
 
@@ -79,6 +84,19 @@ class EvidenceFolder:
         except OSError as error:
             raise StoreError(f"evidence {name} can't be read: {error.strerror}") from error
 
+    async def has(self, name: str) -> bool:
+        """Whether there is such a file or folder.
+
+        Raises:
+            InvalidInputError: The name is no plain relative path.
+            StoreError: It can't be told.
+        """
+        path = self._path(name)
+        try:
+            return await asyncio.to_thread(path.exists)
+        except OSError as error:
+            raise StoreError(f"evidence {name} can't be looked for: {error.strerror}") from error
+
     async def delete(self, name: str) -> None:
         """Delete a file, or a folder with all that is in it; nothing happens where there is neither.
 
@@ -106,6 +124,11 @@ class EvidenceFolder:
         """How much of the disk it lies on is used, by whatever, 0..1."""
         disk = await asyncio.to_thread(os.statvfs, self._root)
         return 1 - disk.f_bavail / disk.f_blocks
+
+    async def held_share(self) -> float:
+        """How much of that disk its files take, 0..1. Looks at every file."""
+        disk = await asyncio.to_thread(os.statvfs, self._root)
+        return await asyncio.to_thread(_bytes_below, self._root) / (disk.f_blocks * disk.f_frsize)
 
     def sizes(self) -> dict[str, int]:
         """Every file's size in bytes by name, oldest name first. Blocking."""
@@ -138,6 +161,23 @@ class EvidenceFolder:
         self._make_folders(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
+
+
+def _remove_left_over(incoming: Path, before_s: float) -> None:
+    for path in incoming.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # renamed by who writes it, or removed by who opens, too
+            if path.stat().st_mtime < before_s:
+                path.unlink()
+
+
+def _bytes_below(folder: Path) -> int:
+    """What the files below a folder hold, some of which may go meanwhile."""
+    held = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                held += os.lstat(os.path.join(root, name)).st_size  # noqa: PTH118 - of maybe a million
+    return held
 
 
 def _remove(path: Path) -> None:

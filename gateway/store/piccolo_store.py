@@ -108,7 +108,7 @@ class PiccoloStore:
         return await outbox.record_grants(self._engine, changes, self._clock.utcnow())
 
     async def violation(self, violation_id: str) -> Violation:
-        """One violation; `NotFoundError` if there is none."""
+        """One violation, also by the id of a twin; `NotFoundError` if there is none."""
         return await violations.violation(violation_id)
 
     async def audit(self, violation_id: str) -> Sequence[AuditEntry]:
@@ -126,6 +126,10 @@ class PiccoloStore:
     async def evidence_kept(self, query: EvidenceQuery) -> Sequence[Violation]:
         """Violations whose evidence may go: handled by somebody and over, oldest first."""
         return await disposal.evidence_kept(query)
+
+    async def twin_ids(self, violation_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The ids of each violation's twins, where it has any."""
+        return await violations.twin_ids(violation_ids)
 
     async def cameras_with_evidence(self) -> Sequence[str]:
         """Ids of the cameras, still there or not, that have violations with evidence."""

@@ -70,8 +70,8 @@ def violation_columns(violation: Violation, epoch: int = 0) -> Row:
 
 
 def update_columns(update: ViolationUpdated) -> Row:
-    """The columns of a violation that a better frame changes, and its id."""
-    return {
+    """The columns of a violation that a better frame changes, and its id; fewer where there is no sighting."""
+    columns: Row = {
         "id": update.id,
         "score": update.score,
         "frame_index": update.frame_index,
@@ -84,6 +84,12 @@ def update_columns(update: ViolationUpdated) -> Row:
         "evidence": json_text(update.evidence),
         "clean_evidence": json_text(update.clean_evidence),
     }
+    if update.sighting is None:
+        return columns
+    sighting = msgspec.structs.asdict(update.sighting)
+    for name in ("model", "model_version", "model_sha256", "runtime_id"):
+        sighting[name] = without_nul(sighting[name])
+    return columns | sighting | {"resolution_wh": json_text(update.sighting.resolution_wh)}
 
 
 def violation_of(row: Row) -> Violation:

@@ -108,6 +108,10 @@ class S3Evidence:
         """0: nothing bounds a bucket."""
         return 0.0
 
+    async def held_share(self) -> float:
+        """0, likewise."""
+        return 0.0
+
     def _away(self, error: Exception) -> StoreError:
         """What a person is told; obstore's message goes on with a dump of its own objects."""
         reason = str(error).partition("\n\nDebug source:")[0].strip()

@@ -139,6 +139,10 @@ class StagedEvidence:
         """As the store says."""
         return await self._remote.used_share()
 
+    async def held_share(self) -> float:
+        """As the store says."""
+        return await self._remote.held_share()
+
     async def run(self) -> None:
         """Move what waits, then whatever comes, until cancelled."""
         self._work.set()

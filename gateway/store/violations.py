@@ -2,6 +2,7 @@
 
 import datetime as dt
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,13 +24,17 @@ from gateway.store.tables import TwinRow, ViolationRow
 async def patch_violation(
     engine: DatabaseEngine, violation_id: str, patch: ViolationPatch, now: dt.datetime
 ) -> tuple[Violation, Event]:
-    """Change a violation, with its audit and its event, in one transaction; `NotFoundError` if there is none."""
+    """Change a violation, with its audit and its event, in one transaction; `NotFoundError` if there is none.
+
+    Takes the id of a twin, too.
+    """
     changes: Changes = {"updated_at": now}
     if patch.status is not msgspec.UNSET:
         changes["status"] = patch.status
     if patch.note is not msgspec.UNSET:
         changes["note"] = without_nul(patch.note)
     async with engine.transaction():
+        violation_id = (await violation(violation_id)).id
         update = ViolationRow.update(changes).where(ViolationRow.id == violation_id)
         rows = await update.returning(*ViolationRow.all_columns())
         patched = violation_of(only_row(rows, "violation", violation_id))
@@ -62,6 +67,17 @@ async def count_by_status() -> Mapping[str, int]:
     """Number of violations in each status that occurs."""
     rows = await ViolationRow.select(ViolationRow.status, Count()).group_by(ViolationRow.status)
     return {row["status"]: row["count"] for row in rows}
+
+
+@database_call
+async def twin_ids(violation_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """The ids of each violation's twins, where it has any."""
+    if not violation_ids:
+        return {}
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for row in await TwinRow.select().where(TwinRow.violation_id.is_in([*violation_ids])):
+        found[row["violation_id"]].append(row["id"])
+    return found
 
 
 def _conditions(query: ViolationQuery) -> list[Where]:

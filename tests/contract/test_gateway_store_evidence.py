@@ -101,3 +101,4 @@ async def test_a_file_or_a_whole_folder_can_be_deleted_and_again(evidence: Evide
 
 async def test_the_share_of_the_disk_that_is_used_is_a_share(evidence: EvidenceStore) -> None:
     assert 0 <= await evidence.used_share() <= 1
+    assert 0 <= await evidence.held_share() <= 1

@@ -11,7 +11,13 @@ import msgspec
 from gateway.domain.event import EventType
 from gateway.domain.lease import CameraStates
 from gateway.domain.ports import Store
-from gateway.domain.violation import ViolationOpened, ViolationPatch, ViolationStatus
+from gateway.domain.violation import (
+    ViolationOpened,
+    ViolationPatch,
+    ViolationRecord,
+    ViolationStatus,
+    ViolationUpdated,
+)
 from gateway.errors import DatabaseError
 from tests.support.violations import NOON, a_violation, clip_taken, closed, opened, updated
 
@@ -120,8 +126,39 @@ async def test_a_better_frame_and_a_clip_change_a_violation_once_each(store: Sto
     assert [event.type for event in events] == [EventType.VIOLATION_UPDATED] * 2
     assert list(again) == []
     changed = await store.violation(record.violation.id)
-    expected = {name: getattr(batch[0], name) for name in batch[0].__struct_fields__ if name not in ("at", "epoch")}
-    assert changed == msgspec.structs.replace(record.violation, **expected, clip=batch[1].clip, updated_at=batch[1].at)
+    assert changed == msgspec.structs.replace(
+        record.violation, **_told(batch[0]), clip=batch[1].clip, updated_at=batch[1].at
+    )
+
+
+async def test_better_frames_of_an_older_gateway_are_taken_beside_those_that_say_what_saw_them(store: Store) -> None:
+    records = [opened() for _ in range(6)]
+    news = [updated(record.violation) for record in records]
+    news[::2] = [msgspec.structs.replace(each, sighting=None) for each in news[::2]]
+    sighting = news[1].sighting
+    assert sighting is not None
+    news[1] = msgspec.structs.replace(news[1], sighting=msgspec.structs.replace(sighting, track_id=None))
+
+    events = await store.apply([*records, *news])
+
+    assert [event.said()["id"] for event in events] == [record.violation.id for record in records] * 2
+    for record, each in zip(records, news, strict=True):
+        changed = await store.violation(record.violation.id)
+        assert changed == msgspec.structs.replace(record.violation, **_told(each), updated_at=each.at)
+
+
+def test_a_better_frame_that_an_older_gateway_spooled_is_understood() -> None:
+    news = updated(a_violation())
+    spooled = {name: value for name, value in msgspec.to_builtins(news).items() if name != "sighting"}
+    known = msgspec.json.decode(msgspec.json.encode(spooled), type=ViolationRecord)
+    assert known == msgspec.structs.replace(news, sighting=None)
+
+
+def _told(update: ViolationUpdated) -> dict[str, Any]:
+    """What a better frame changes of a violation, its time apart."""
+    sighting = msgspec.structs.asdict(update.sighting) if update.sighting else {}
+    names = [name for name in update.__struct_fields__ if name not in ("at", "epoch", "sighting")]
+    return {name: getattr(update, name) for name in names} | sighting
 
 
 async def test_a_frame_that_is_older_than_the_best_one_changes_nothing(store: Store) -> None:

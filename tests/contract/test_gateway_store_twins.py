@@ -12,7 +12,15 @@ from gateway.domain.definitions import ZonePresence
 from gateway.domain.event import EventType
 from gateway.domain.lease import CameraStates, Taken
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.violation import AuditAction, Violation, ViolationClosed, ViolationOpened, ViolationQuery
+from gateway.domain.violation import (
+    AuditAction,
+    Violation,
+    ViolationClosed,
+    ViolationOpened,
+    ViolationPatch,
+    ViolationQuery,
+    ViolationStatus,
+)
 from gateway.store.engine import make_engine
 from gateway.store.leases import PostgresLeases
 from gateway.store.migrate import migrate
@@ -110,6 +118,24 @@ async def test_what_an_earlier_owner_brings_late_is_the_beginning_of_what_the_ne
     assert await site.store.violation(early.violation.id) == violation
     merged = [entry for entry in await site.store.audit(violation.id) if entry.action is AuditAction.MERGED]
     assert [early.violation.id in entry.note for entry in merged] == [True]
+    assert await site.store.twin_ids([violation.id, "none"]) == {violation.id: [early.violation.id]}
+
+
+async def test_a_twins_id_leads_to_the_violation_that_people_change(site: Site) -> None:
+    early = site.seen(0, site.epoch)
+    await site.taken_over()
+    later = site.seen(9, site.epoch)
+    await site.say(later, open_ids=(later.violation.id,))
+    await site.say(early, ended(early.violation, 4, early.epoch, cut_off=True))
+
+    patch = ViolationPatch(status=ViolationStatus.RESOLVED, note="seen", by="Ana")
+    patched, event = await site.store.patch_violation(early.violation.id, patch)
+
+    assert (patched.id, patched.status) == (later.violation.id, ViolationStatus.RESOLVED)
+    assert event.said()["id"] == later.violation.id
+    assert await site.store.violation(early.violation.id) == patched
+    audit = await site.store.audit(later.violation.id)
+    assert [entry.action for entry in audit if entry.actor == "Ana"] == [AuditAction.RESOLVED, AuditAction.NOTED]
 
 
 async def test_what_the_new_owner_opens_anew_goes_on_as_what_the_earlier_one_had_opened(site: Site) -> None:

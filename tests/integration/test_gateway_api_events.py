@@ -169,6 +169,13 @@ async def test_a_listener_that_comes_back_too_late_is_told_what_is_missing(api: 
         assert [(await _next(items)).number for _ in range(2)] == [4, 5]
 
 
+async def test_a_number_that_is_yet_to_be_given_is_no_reason_to_wait_for_it(api: Api, listen: Listen) -> None:
+    await api.record(a_violation())
+    async with listen(last_event_id=5000) as items:  # the database was restored meanwhile
+        await api.record(a_violation())
+        assert (await _next(items)).number == 2
+
+
 async def test_a_listener_gets_what_it_chose_replayed_and_live(api: Api, listen: Listen) -> None:
     async def happen() -> None:
         for camera in ("gate", "yard", "door"):
@@ -260,3 +267,12 @@ async def test_another_sites_page_cannot_listen(address: str) -> None:
     assert refused.value.response.status_code == 403
     async with connect(f"ws://{address}/api/v1/ws", origin=f"http://{address}"):  # type: ignore[arg-type]
         pass
+
+
+async def test_a_page_under_a_name_that_was_led_here_cannot_listen(address: str) -> None:
+    name = f"evil.test:{address.rpartition(':')[2]}"
+    origin = f"http://{name}"
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://{name}/api/v1/ws", sock=_connected(address), origin=origin):  # type: ignore[arg-type]
+            pass
+    assert refused.value.response.status_code == 403

@@ -10,6 +10,7 @@ import pytest
 from gateway.domain.event import EventType
 from gateway.domain.violation import Evidence
 from gateway.events.follow import follow
+from gateway.store.tables import TwinRow
 from tests.support.api_app import NOON, Api, a_violation, running_api
 
 PATH = "/api/v1/violations"
@@ -156,6 +157,19 @@ async def test_the_audit_names_people_or_where_they_called_from(api: Api) -> Non
     ]
     assert (await api.http.get(f"{PATH}/none/audit")).status_code == 404
     assert (await api.http.patch(path, json={"by": "Ana"})).status_code == 422
+
+
+async def test_the_id_of_a_part_that_another_replica_recorded_leads_to_the_violation(api: Api) -> None:
+    violation, twin = a_violation(), a_violation()
+    await api.record(violation)
+    await TwinRow.insert(TwinRow(id=twin.id, violation_id=violation.id))
+    path = f"{PATH}/{twin.id}"
+    patched = await api.http.patch(path, json={"status": "acknowledged", "by": "Ana"})
+    assert (patched.status_code, patched.json()["id"]) == (200, violation.id)
+    assert (await api.http.get(path)).json() == patched.json()
+    for each in (path, f"{PATH}/{violation.id}"):
+        items = (await api.http.get(f"{each}/audit")).json()["items"]
+        assert [item["action"] for item in items] == ["created", "acknowledged"]
 
 
 @pytest.mark.parametrize(

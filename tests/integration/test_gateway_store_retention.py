@@ -5,6 +5,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from gateway.domain.clock import SystemClock
 from gateway.domain.retention import RetentionPolicy
 from gateway.domain.violation import Evidence, Violation, ViolationOpened, ViolationStatus, evidence_folder
+from gateway.errors import DatabaseError
 from gateway.events.bus import MemoryEventBus
+from gateway.store import retention
 from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
 from gateway.store.migrate import migrate
@@ -20,6 +23,7 @@ from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.retention import Retention
 from gateway.store.s3_evidence import S3Evidence
 from gateway.store.staged_evidence import StagedEvidence
+from gateway.store.tables import TwinRow
 from tests.support.s3_server import private_s3
 from tests.support.violations import a_violation
 
@@ -31,9 +35,13 @@ class Disk(EvidenceFolder):
     """A folder on a disk whose use the test decides."""
 
     used: Callable[[], float] | None = None
+    held: Callable[[], float] | None = None
 
     async def used_share(self) -> float:
         return self.used() if self.used else await super().used_share()
+
+    async def held_share(self) -> float:
+        return self.held() if self.held else await super().held_share()
 
 
 @dataclass
@@ -55,21 +63,36 @@ class Keeper:
         await self.store.apply([ViolationOpened(violation=violation)])
         return violation
 
-    async def enforce(self, policy: RetentionPolicy) -> None:
-        clock = SystemClock()
-        retention = Retention(
+    def retention(self, policy: RetentionPolicy, *, one_of_several: bool = False) -> Retention:
+        return Retention(
             self.store,
             self.evidence,
             MemoryEventBus(),
-            clock,
+            SystemClock(),
             policy,
+            has=self.evidence.has if one_of_several else None,
             on_deleted=lambda kind, number: self.deleted.update({kind: number}),
         )
+
+    async def enforce(self, policy: RetentionPolicy, *, one_of_several: bool = False) -> None:
+        retention = self.retention(policy, one_of_several=one_of_several)
         while await retention.step():
             pass
 
     def has_files(self, violation: Violation) -> bool:
-        return (self.evidence._root / evidence_folder(violation.id)).exists()
+        return _folder(self.evidence, violation).exists()
+
+
+def _folder(evidence: EvidenceFolder, violation: Violation) -> Path:
+    return evidence._root / evidence_folder(violation.id)
+
+
+def _used(evidence: EvidenceFolder, violations: list[Violation]) -> float:
+    return 0.9 if _kept(evidence, violations) else 0.1
+
+
+def _kept(evidence: EvidenceFolder, violations: list[Violation]) -> list[str]:
+    return [violation.id for violation in violations if _folder(evidence, violation).exists()]
 
 
 @pytest.fixture
@@ -131,7 +154,8 @@ async def test_evidence_in_a_bucket_goes_by_number_and_never_by_the_disk(keeper:
 async def test_a_disk_that_is_too_full_loses_its_oldest_evidence_until_it_is_not(keeper: Keeper):
     violations = [await keeper.record() for _ in range(25)]
     unseen = await keeper.record(status=ViolationStatus.OPEN)
-    keeper.evidence.used = lambda: 0.8 + 0.01 * sum(keeper.has_files(violation) for violation in violations)
+    keeper.evidence.held = lambda: 0.01 * sum(keeper.has_files(violation) for violation in violations)
+    keeper.evidence.used = lambda: 0.8 + keeper.evidence.held()
 
     await keeper.enforce(RetentionPolicy(disk_share=0.96))
 
@@ -139,14 +163,95 @@ async def test_a_disk_that_is_too_full_loses_its_oldest_evidence_until_it_is_not
     assert keeper.has_files(unseen)
 
 
+async def test_a_disk_that_others_fill_costs_no_evidence_and_is_told_once(
+    keeper: Keeper, caplog: pytest.LogCaptureFixture
+):
+    violations = [await keeper.record() for _ in range(12)]
+    keeper.evidence.held = lambda: 0.02
+    keeper.evidence.used = lambda: 0.93
+    retention = keeper.retention(RetentionPolicy(disk_share=0.9))
+
+    assert not await retention.step()
+    assert not await retention.step()
+
+    assert all(map(keeper.has_files, violations))
+    (warning,) = [record for record in caplog.records if "would not help" in record.getMessage()]
+    assert {"used": "93.0%", "evidence": "2.0%", "allowed": "90%"}.items() <= vars(warning).items()
+
+
 async def test_a_full_disk_of_open_violations_ends_in_a_warning_not_in_a_loop(keeper: Keeper):
     unseen = await keeper.record(status=ViolationStatus.OPEN)
-    keeper.evidence.used = lambda: 1.0
+    keeper.evidence.used = keeper.evidence.held = lambda: 1.0
 
     async with asyncio.timeout(30):
         await keeper.enforce(RetentionPolicy(disk_share=0.5))
 
     assert keeper.has_files(unseen)
+
+
+async def test_what_another_replica_recorded_of_a_violation_goes_with_it(keeper: Keeper):
+    old = await keeper.record(days=40)
+    twin = a_violation()
+    await keeper.evidence.put(f"{evidence_folder(twin.id)}/1.jpg", b"picture")
+    await TwinRow.insert(TwinRow(id=twin.id, violation_id=old.id))
+
+    await keeper.enforce(RetentionPolicy(resolved_days=30, disk_share=1.0))
+
+    assert not keeper.has_files(old)
+    assert not keeper.has_files(twin)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        RetentionPolicy(resolved_days=30, disk_share=1.0),
+        RetentionPolicy(per_camera=1, disk_share=1.0),
+        RetentionPolicy(disk_share=0.5),
+    ],
+    ids=["age", "count", "disk"],
+)
+async def test_each_of_several_gateways_lets_go_of_what_lies_with_it_and_of_nothing_else(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: RetentionPolicy
+):
+    monkeypatch.setattr(retention, "STEP", 10)
+    one, another = keeper.evidence, Disk(tmp_path / "another")
+    recorded: dict[Disk, list[Violation]] = {one: [], another: []}
+    for where in (another, one, another):
+        keeper.evidence = where
+        recorded[where] += [await keeper.record(days=40) for _ in range(12)]
+    await keeper.record(days=1)  # the newest of all
+
+    for where, others in ((one, another), (another, one)):
+        keeper.evidence = where
+        mine, theirs = recorded[where], recorded[others]
+        where.used = where.held = partial(_used, where, mine)
+        left = _kept(others, theirs)
+        async with asyncio.timeout(30):
+            await keeper.enforce(policy, one_of_several=True)
+        assert _kept(where, mine) == []
+        assert _kept(others, theirs) == left
+        on_record = [await keeper.store.violation(violation.id) for violation in theirs]
+        assert [violation.id for violation in on_record if violation.evidence.name] == left
+
+
+async def test_what_is_deleted_while_the_database_is_away_is_noted_when_it_is_back(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+):
+    old = await keeper.record(days=40)
+    rules = keeper.retention(RetentionPolicy(resolved_days=30, disk_share=1.0), one_of_several=True)
+
+    async def away(*_: object) -> None:
+        raise DatabaseError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.store, "forget_evidence", away)
+        with pytest.raises(DatabaseError):
+            await rules.step()
+    assert not keeper.has_files(old)
+    assert (await keeper.store.violation(old.id)).evidence.name
+
+    assert await rules.step()
+    assert (await keeper.store.violation(old.id)).evidence.name == ""
 
 
 async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_run(keeper: Keeper):

@@ -5,6 +5,8 @@ import base64
 import datetime as dt
 import hashlib
 import hmac
+import io
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from gateway.logs import configure_logging
 from tests.support.api_app import Api, a_violation, running_api
 from tests.support.events import a_grant
 from tests.support.webhook_receiver import Received, Receiver, webhook_receiver
@@ -191,6 +194,29 @@ async def test_no_secret_is_ever_shown(api: Api, receiver: Receiver) -> None:
     await api.record(a_violation())
     await _until(lambda: receiver.requests)
     assert receiver.requests[0].path == "/hook?token=hidden-in-here"
+
+
+@pytest.fixture
+def debug_log() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    log = io.StringIO()
+    configure_logging("debug", "json", log)
+    yield log
+    root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
+
+
+async def test_no_secret_is_in_the_log_however_much_is_logged(
+    debug_log: io.StringIO, api: Api, receiver: Receiver
+) -> None:
+    webhook = await _create(api, receiver.url)
+    await api.http.put(f"{PATH}/{webhook['id']}", json={"url": receiver.url, "secret": SECRET})
+    await api.record(a_violation())
+    await _until(lambda: receiver.taken)
+    logging.getLogger("gateway").debug("written last")
+    assert "written last" in debug_log.getvalue()
+    assert SECRET.removeprefix("whsec_") not in debug_log.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def running_api(folder: Path, runtime_token: str | None = None) -> AsyncIterator[Api]:
+async def running_api(
+    folder: Path, runtime_token: str | None = None, allowed_hosts: frozenset[str] = frozenset()
+) -> AsyncIterator[Api]:
     """Start everything in a folder; in-process HTTP without sockets."""
     clock = SystemClock()
     engine = make_engine(None, folder)
@@ -76,6 +78,7 @@ async def running_api(folder: Path, runtime_token: str | None = None) -> AsyncIt
             webhooks=webhooks,
             sender=sender,
             runtime_token=runtime_token,
+            allowed_hosts=allowed_hosts,
             version="0.0.1",
         )
     )

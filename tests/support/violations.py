@@ -6,7 +6,15 @@ import uuid_utils
 
 from gateway.domain.definitions import WHOLE_PICTURE
 from gateway.domain.rule import Severity
-from gateway.domain.violation import ClipTaken, Evidence, Violation, ViolationClosed, ViolationOpened, ViolationUpdated
+from gateway.domain.violation import (
+    ClipTaken,
+    Evidence,
+    Sighting,
+    Violation,
+    ViolationClosed,
+    ViolationOpened,
+    ViolationUpdated,
+)
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, 0, 123000, dt.UTC)
 
@@ -71,6 +79,15 @@ def updated(violation: Violation, after_s: float = 2.0, score: float = 0.95) -> 
         blind_seconds=1.25,
         evidence=Evidence(name="a/c.jpg", sha256="12" * 32),
         clean_evidence=Evidence(name="a/c-clean.jpg", sha256="34" * 32),
+        sighting=Sighting(
+            resolution_wh=(1920, 1080),
+            track_id=8,
+            model="people-large",
+            model_version="2",
+            model_sha256="ef" * 32,
+            runtime_id="runtime-2",
+            latency_ms=20.5,
+        ),
         at=NOON + dt.timedelta(seconds=after_s + 1),
     )
 

@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from gateway.domain.camera import CameraSettings
-from gateway.domain.clip import EncodedPacket, StreamFormat
+from gateway.domain.clip import EncodedPacket, Excerpt, StreamFormat
 from gateway.domain.clock import SystemClock
+from gateway.domain.definitions import AbandonedObject, Dwell, RuleDefinition, ZonePresence
+from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import ClipTaken, Evidence
 from gateway.pipeline import clips
 from gateway.pipeline.clips import Clips, ring_for
@@ -98,3 +100,28 @@ def test_a_stream_of_which_no_clip_is_cut_is_not_kept(changes: dict[str, object]
     ring.keep(clips.ring_seconds(SETTINGS))
     feed(ring, 30)
     assert ring.size_bytes == (1 + 1 + clips.RING_EXTRA_S) * 10 + 1
+
+
+def a_rule(definition: RuleDefinition, *, enabled: bool = True) -> Rule:
+    settings = RuleSettings(name="a rule", definition=definition, enabled=enabled)
+    return Rule(id=definition.type, camera_id="yard", revision=1, settings=settings)
+
+
+@pytest.mark.parametrize("definition", [Dwell(), AbandonedObject(), ZonePresence(min_duration_s=120), ZonePresence()])
+def test_the_beginning_is_kept_of_what_opens_only_after_a_while(definition: RuleDefinition):
+    rules = [a_rule(ZonePresence()), a_rule(definition)]
+    waits_s = definition.min_duration_s + definition.max_gap_s
+    ring, excerpts = ring_for(SETTINGS, rules), list[Excerpt | None]()
+    for number in range(round(10 * (waits_s + 60))):  # one picture in 50 is a key
+        time_s = number / 10
+        ring.put(MJPEG, EncodedPacket(b"x", time_s, time_s, is_key=number % 50 == 0))
+    ring.request(60 - SETTINGS.clip_before_s, 60 + waits_s - 1, excerpts.append)
+    (excerpt,) = excerpts
+    assert excerpt is not None
+    assert excerpt.packets[0].time_s <= 60 - SETTINGS.clip_before_s
+    assert excerpt.missing_reason == ""
+
+
+def test_a_rule_that_is_switched_off_keeps_nothing_longer():
+    rules = [a_rule(Dwell(min_duration_s=600), enabled=False)]
+    assert clips.ring_seconds(SETTINGS, rules) == clips.ring_seconds(SETTINGS) == 2 + clips.RING_EXTRA_S

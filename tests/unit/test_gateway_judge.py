@@ -4,13 +4,14 @@ import datetime as dt
 from itertools import count
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from gateway.domain.definitions import ZonePresence
 from gateway.domain.detections import Detections
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.violation import ViolationClosed, ViolationOpened, ViolationUpdated, evidence_folder
+from gateway.domain.violation import Sighting, ViolationClosed, ViolationOpened, ViolationUpdated, evidence_folder
 from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder
 from gateway.pipeline.judge import Judge, Seen, Verdict
@@ -72,6 +73,24 @@ def test_a_frame_that_shows_it_better_replaces_label_box_and_picture():
     record = better.record
     assert (record.id, record.score, record.box) == (violation_id(1), 0.75, (12, 10, 30, 40))
     assert (record.frame_index, record.frame_at, record.blind_seconds) == (30, at(3), 0.75)
+
+
+def test_a_better_frame_says_what_it_was_and_what_saw_it():
+    judge = a_judge()
+    judge.judge(seen(0, people((10, 10, 30, 40), score=0.5)))
+    judge.judge(seen(1, people((10, 10, 30, 40), score=0.5)))
+    contract = msgspec.structs.replace(CONTRACT, name="people-large", version="7", sha256="cd" * 32)
+    frame = a_frame(index=30, time_s=START_S + 3, resolution_wh=(128, 96))
+    (better,) = judge.judge(Seen(frame, people((12, 10, 30, 40), score=0.75), contract, "triton-2", 0.025)).updated
+    assert better.record.sighting == Sighting(
+        resolution_wh=(128, 96),
+        track_id=None,
+        model="people-large",
+        model_version="7",
+        model_sha256="cd" * 32,
+        runtime_id="triton-2",
+        latency_ms=25.0,
+    )
 
 
 def test_its_end_names_it_and_the_last_hit():

@@ -9,8 +9,9 @@ import pytest
 
 from gateway.domain.camera import Camera, CameraSettings, CameraState
 from gateway.domain.capability import RuntimeLimits
+from gateway.domain.clip import EncodedPacket, StreamFormat
 from gateway.domain.clock import SystemClock
-from gateway.domain.definitions import ZonePresence
+from gateway.domain.definitions import Dwell, RuleDefinition, ZonePresence
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
 from gateway.domain.rule import Rule, RuleSettings
@@ -39,14 +40,21 @@ START_S = NOON.timestamp()
 READER = SimpleNamespace(frame_left=lambda: None, grant=lambda *_: None)
 
 
-def a_camera() -> RunningCamera:
+def a_camera(definition: RuleDefinition | None = None) -> RunningCamera:
     settings = CameraSettings(name="yard", url="demo:", model="people", fps=10)
     camera = Camera(id="yard", settings=settings, created_at=NOON, updated_at=NOON)
-    rule = Rule(
-        id="rule-1", camera_id="yard", revision=1, settings=RuleSettings(name="nobody", definition=ZonePresence())
-    )
+    rule_settings = RuleSettings(name="nobody", definition=definition or ZonePresence())
+    rule = Rule(id="rule-1", camera_id="yard", revision=1, settings=rule_settings)
     judge = Judge([rule], {}, lambda: "019c0000-0000-7000-8000-000000000001", lambda: NOON)
     return RunningCamera(camera, judge, lambda _: READER)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(("definition", "kept_s"), [(ZonePresence(), 30), (Dwell(min_duration_s=60), 85)])
+def test_its_stream_is_kept_for_as_long_as_its_rules_wait(definition: RuleDefinition, kept_s: float):
+    ring = a_camera(definition).ring
+    for second in range(200):
+        ring.put(StreamFormat("mjpeg", (64, 48)), EncodedPacket(b"x", second, second, is_key=True))
+    assert ring.size_bytes == kept_s + 1
 
 
 def test_the_rate_achieved_is_that_of_the_last_seconds():

@@ -48,6 +48,7 @@ def test_every_field_has_a_variable_and_takes_its_value(load):
         "log_format": "text",
         "host": "::1",
         "port": "8181",
+        "allowed_hosts": "ruth.example.org,*.example.net",
         "data_dir": "/srv/ruth",
         "database_url": "postgresql://ruth@db/ruth",
         "database_pool_size": "3",

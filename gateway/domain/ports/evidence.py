@@ -29,3 +29,7 @@ class EvidenceStore(Protocol):
     async def used_share(self) -> float:
         """How much of the disk it lies on is used, by whatever, 0..1; 0 where nothing bounds it."""
         ...
+
+    async def held_share(self) -> float:
+        """How much of that disk the evidence itself takes, 0..1; 0 where nothing bounds it. Looks at every file."""
+        ...

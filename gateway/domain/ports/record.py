@@ -72,7 +72,10 @@ class Store(Protocol):
         ...
 
     async def patch_violation(self, violation_id: str, patch: ViolationPatch) -> tuple[Violation, Event]:
-        """Change what a person may change, and write the event; `NotFoundError` if there is none."""
+        """Change what a person may change, and write the event; `NotFoundError` if there is none.
+
+        The id of a twin, under which another replica recorded a part of the violation, does as well.
+        """
         ...
 
     async def record_grants(self, changes: Sequence[GrantChanged]) -> Sequence[Event]:
@@ -80,7 +83,7 @@ class Store(Protocol):
         ...
 
     async def violation(self, violation_id: str) -> Violation:
-        """One violation; `NotFoundError` if there is none."""
+        """One violation, also by the id of a twin; `NotFoundError` if there is none."""
         ...
 
     async def audit(self, violation_id: str) -> Sequence[AuditEntry]:
@@ -97,6 +100,10 @@ class Store(Protocol):
 
     async def evidence_kept(self, query: EvidenceQuery) -> Sequence[Violation]:
         """Violations whose evidence may go: handled by somebody and over, oldest first."""
+        ...
+
+    async def twin_ids(self, violation_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The ids of each violation's twins, where it has any: their evidence lies under these."""
         ...
 
     async def cameras_with_evidence(self) -> Sequence[str]:
