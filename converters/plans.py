@@ -303,7 +303,9 @@ def _devices(request: PlanRequest) -> tuple[str, str]:
 
 
 def _work_folder(job: _Job) -> Path:
-    return job.request.timing_cache.resolve() / f"{job.request.name}-{job.version}-{job.request.image.tag}"
+    """Return the folder that a container shares; a tag may be a whole reference, with slashes and a colon."""
+    tag = "".join(character if character.isalnum() or character in ".-" else "_" for character in job.request.image.tag)
+    return job.request.timing_cache.resolve() / f"{job.request.name}-{job.version}-{tag}"
 
 
 def _lay_out(job: _Job, work: Path, cache: str) -> None:

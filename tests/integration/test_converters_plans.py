@@ -169,9 +169,10 @@ def test_versions_that_do_not(built, loaded, compatible):
 
 def docker_that_builds(work_files, log=BUILT, probed=PROBED):
     def docker(command, timeout_s):
-        if "run" not in command or "--volume" not in command:
+        if "run" not in command or "--mount" not in command:
             return Finished(0, probed)
-        work = Path(command[command.index("--volume") + 1].partition(":")[0])
+        shared = dict(part.split("=") for part in command[command.index("--mount") + 1].split(","))
+        work = Path(shared["src"])
         work_files.update({path.name: path.read_bytes() for path in work.iterdir()})
         (work / "model.plan").write_bytes(b"plan from an image")
         option = next(part for part in command if part.startswith("--timingCacheFile="))
@@ -196,12 +197,22 @@ def test_a_build_in_an_image_sees_the_model_and_earlier_measurements_and_leaves_
     integrity.check(repository / "tiny/2")
 
 
+def test_an_image_may_be_a_whole_reference_which_leaves_nothing_behind_either(request_for):
+    reference = "nvcr.io/nvidia/tensorrt:24.10-py3"
+    image = replace(image_for(Target.CUDA, "24.10"), tag=reference, reference=reference, tensorrt="")
+    request = request_for(image=image, in_image=True)
+    made = make_plan(request, quiet, docker_that_builds({}))
+    assert (made.outcome, made.plan.image) == ("built", reference)
+    assert f"src={request.timing_cache}/tiny-2-nvcr.io_nvidia_tensorrt_24.10-py3,dst=/build" in made.command
+    assert [path.suffix for path in request.timing_cache.iterdir()] == [".timing"]
+
+
 def test_a_jetson_gives_containers_its_gpu_in_its_own_way(request_for):
     log = BUILT.replace("8.9", "8.7").replace("10.5.0", "10.3.0")
     probed = PROBED.replace("10.5.0", "10.3.0").replace("gpu=NVIDIA L4, 8.9, 560.35", "gpu=")
     docker = docker_that_builds({}, log=log, probed=probed)
     made = make_plan(request_for(target=Target.L4T, image=image_for(Target.L4T), in_image=True), quiet, docker)
-    assert made.command.startswith("docker run --rm --runtime nvidia --volume")
+    assert made.command.startswith("docker run --rm --runtime nvidia --mount")
     assert (made.plan.file, made.plan.driver) == ("model_sm87.plan", "")
 
 
