@@ -127,14 +127,19 @@ def _job(request: PlanRequest) -> _Job:
     folder = request.repository / request.name / str(version)
     integrity.check(folder)
     config = triton_config.parse(repository.config(request.name) or "")
-    largest = int(config["max_batch_size"])
+    if "ruth.contract" not in triton_config.parameters_of(config):
+        raise ModelError(f"{request.name} is outside the model contract; plans are built of models within it alone")
+    spec = triton_config.spec_of(config)
+    largest = int(config.get("max_batch_size", 0))
+    if largest < 1:
+        raise ModelError(f"{request.name} has no batch axis (max_batch_size is 0); publish it again")
     best = min(largest, _DECLARED_BATCH.get(request.target, largest))
     return _Job(
         request=request,
         folder=folder,
         version=version,
         onnx_sha256=digest(repository.model_bytes(request.name, version)),
-        frame_shape=triton_config.spec_of(config).frame_shape,
+        frame_shape=spec.frame_shape,
         options=EngineOptions(
             profile=request.profile or BatchProfile(min=1, opt=best, max=largest),
             workspace_mib=request.workspace_mib,
