@@ -16,6 +16,7 @@ from converters.engine_options import BatchProfile
 from converters.errors import MissingError, ModelError
 from converters.image_probe import Finished
 from converters.lint import Severity, static_findings
+from converters.live_server import LiveServer
 from converters.plans import PlanRequest, check_versions, make_plan
 from converters.repository import Repository
 from converters.spec import Target
@@ -316,18 +317,41 @@ def test_where_folders_can_not_be_exchanged_two_renames_do(request_for, reposito
     assert (repository / "tiny/2/model_sm89.plan").is_file()
 
 
-def test_gpus_keep_the_version_that_has_plans_and_a_rollback_takes_both_along(request_for, repository, monkeypatch):
-    roll_back(repository, "tiny", 1, None)
+def served_by(repository):
+    """The version that each configuration names, by file."""
+    names = ("config.pbtxt", "configs/cpu.pbtxt", "configs/cuda.pbtxt")
+    there = [name for name in names if (repository / "tiny" / name).exists()]
+    return {Path(name).stem: triton_config.served_versions(config(repository, name)) for name in there}
+
+
+def test_every_server_follows_a_rollback_whether_the_version_has_plans_or_not(request_for, repository, monkeypatch):
     build_here(request_for(), monkeypatch)
-    assert config(repository, "configs/cuda.pbtxt")["version_policy"]["specific"]["versions"] == ["1"]
+    assert served_by(repository) == {"config": [2], "cpu": [2], "cuda": [2]}
+    roll_back(repository, "tiny", 1, None)
+    assert served_by(repository) == {"config": [1]}
+    build_here(request_for(), monkeypatch)
+    assert served_by(repository) == {"config": [1], "cpu": [1], "cuda": [1]}
     roll_back(repository, "tiny", 2, None)
-    assert not (repository / "tiny/configs/cpu.pbtxt").exists()
-    assert config(repository, "configs/cuda.pbtxt")["version_policy"]["specific"]["versions"] == ["1"]
+    assert served_by(repository) == {"config": [2], "cpu": [2], "cuda": [2]}
+
+
+def test_a_rollback_that_a_server_refuses_leaves_plans_in_service(request_for, repository, monkeypatch):
+    class ServesTwoAlone(LiveServer):
+        """A server that answers, and can't load version 1."""
+
+        def check(self):
+            """It is there."""
+
+        def load(self, name, version):
+            """Refuse all but version 2."""
+            if version != 2:
+                raise ModelError("out of memory")
+
     build_here(request_for(), monkeypatch)
-    assert config(repository, "configs/cuda.pbtxt")["version_policy"]["specific"]["versions"] == ["2"]
-    roll_back(repository, "tiny", 1, None)
-    for name in ("config.pbtxt", "configs/cpu.pbtxt", "configs/cuda.pbtxt"):
-        assert config(repository, name)["version_policy"]["specific"]["versions"] == ["1"]
+    before = snapshot(repository)
+    with pytest.raises(ModelError, match="out of memory\nrolled back: tiny version 2 is served"):
+        roll_back(repository, "tiny", 1, ServesTwoAlone("localhost:1"))
+    assert snapshot(repository) == before
 
 
 def test_a_builder_is_what_the_environment_gives(monkeypatch):
