@@ -36,7 +36,7 @@ class PlanRequest:
         repository: Folder that Triton serves from.
         target: Machine that will serve the plan.
         image: That will load it.
-        in_image: Build inside it.
+        in_image: Build inside it, not here.
         profile: Batch sizes; None takes the model's.
         workspace_mib: See `EngineOptions`, as for the next three.
         builder_level: Effort.
@@ -220,7 +220,8 @@ def check_versions(built_by: str, loaded_by: str, image: Image, *, version_compa
         return
     raise ModelError(
         f"TensorRT {built_by} would build a plan that {image.reference or image.tag} can't load: it carries "
-        f"{loaded_by or 'an unknown one'}. Build it there: --in-image {image.tag}"
+        f"{loaded_by or 'an unknown one'}. Build it there: --in-image {image.tag}; or, if another is to load it, name "
+        "that: --image TAG"
     )
 
 

@@ -244,7 +244,18 @@ def test_the_verb_ends_with_3_and_wrong_batches_with_2(repository, monkeypatch, 
     assert "docker run" in json.loads(capsys.readouterr().out)["error"]
     assert main([*arguments, "--batch", "8,4,1"]) == 2
     assert main([*arguments, "--in-image", "19.01"]) == 2
+    assert main([*arguments, "--image", "19.01"]) == 2
+    assert main([*arguments, "--image", "24.10", "--in-image", "24.11"]) == 2
     assert main(["tensorrt", "other", "--repository", str(repository), "--json"]) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("--image", "24.10"), ("--image", "24.10", "--in-image"), ("--in-image", "24.10")], ids=" ".join
+)
+def test_the_image_that_a_plan_is_for_is_named_by_either_option(repository, monkeypatch, tmp_path, capsys, options):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["tensorrt", "tiny", "--repository", str(repository), "--json", *options]) == 3
+    assert "nvcr.io/nvidia/tritonserver:24.10-py3" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_a_changed_plan_or_model_is_found(request_for, repository, monkeypatch):
