@@ -23,8 +23,8 @@ from converters.stage import staged
 from converters.targets import Image, version_numbers
 
 _TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
-_DECLARED_BATCH = {Target.L4T: 2}
-"""What runtimes declare as their batch; a plan is tuned for it. Others take the largest."""
+DECLARED_BATCH = {Target.CUDA: 4, Target.L4T: 2}
+"""What runtimes declare as their batch (the agent's `capabilities.LIMITS`); a plan is tuned for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ def _job(request: PlanRequest) -> _Job:
     largest = int(config.get("max_batch_size", 0))
     if largest < 1:
         raise ModelError(f"{request.name} has no batch axis (max_batch_size is 0); publish it again")
-    best = min(largest, _DECLARED_BATCH.get(request.target, largest))
+    best = min(largest, DECLARED_BATCH[request.target])
     return _Job(
         request=request,
         folder=folder,

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from triton_agent.capabilities import LIMITS
+from triton_agent.settings import HardwareMode
 
 from converters import integrity, manifest, plan_store, triton_config
 from converters.build_engine import Builder, local_builder
@@ -17,7 +19,7 @@ from converters.errors import MissingError, ModelError
 from converters.image_probe import Finished
 from converters.lint import Severity, static_findings
 from converters.live_server import LiveServer
-from converters.plans import PlanRequest, check_versions, make_plan
+from converters.plans import DECLARED_BATCH, PlanRequest, check_versions, make_plan
 from converters.repository import Repository
 from converters.spec import Target
 from converters.switch import roll_back
@@ -84,7 +86,7 @@ def test_a_plan_lies_beside_its_onnx_and_the_manifest_knows_where_it_came_from(r
     assert (repository / "tiny/2/model_sm89.plan").read_bytes() == b"plan of TensorRT 10.5.0.18"
     plan = manifest.read(repository / "tiny/2")["plans"]["model_sm89.plan"]
     assert (plan["tensorrt"], plan["cuda"], plan["driver"], plan["gpu"]) == ("10.5.0.18", "12.6", "560.35", "NVIDIA L4")
-    assert plan["profile"] == {"min": 1, "opt": 8, "max": 8}
+    assert plan["profile"] == {"min": 1, "opt": 4, "max": 8}
     assert len(plan["timing_cache_sha256"]) == 64
     integrity.check(repository / "tiny/2")
     problems = [found for found in static_findings(Repository(repository), "tiny") if found.severity is Severity.ERROR]
@@ -115,6 +117,11 @@ def test_the_same_again_is_up_to_date_and_another_option_is_built(request_for, r
     assert snapshot(repository) == before
     assert build_here(request_for(builder_level=1), monkeypatch).outcome == "built"
     assert build_here(request_for(), monkeypatch).outcome == "built"
+
+
+@pytest.mark.parametrize(("target", "kind"), [(Target.CUDA, HardwareMode.GPU), (Target.L4T, HardwareMode.JETSON)])
+def test_a_plan_is_tuned_for_the_batch_that_the_agent_declares(target, kind):
+    assert DECLARED_BATCH[target] == LIMITS[kind].batch_size
 
 
 def test_a_jetson_plan_is_tuned_for_the_batch_that_jetsons_declare(request_for, monkeypatch):
