@@ -34,7 +34,7 @@ class PlanRecord:
         sha256: Hex digest of the plan.
         onnx_sha256: Hex digest of the `model.onnx` it was built from.
         tensorrt: Version that built it, and the only one that loads it unless it is version-compatible.
-        cuda: Version of the CUDA runtime.
+        cuda: Version of the CUDA runtime in the image that loads it; empty where that isn't known.
         driver: Version of the driver; empty where there is none to ask (Jetson).
         gpu: Name of the GPU it was built on.
         compute_capability: Of that GPU, such as `8.9`.

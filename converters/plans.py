@@ -158,9 +158,9 @@ def _build_here(
         tool, device = builder(), gpu()
     except MissingError as error:
         raise MissingError(f"{error}, so no plan can be built here. {_where_else(job)}") from error
-    expected, probed = _expected_tensorrt(request.image, report, runner)
-    check_versions(tool.version, expected, request.image, version_compatible=request.version_compatible)
-    facts = ImageFacts(tensorrt=tool.version, cuda=device.cuda, trtexec="", driver=device.driver)
+    loading, probed = _loading(request.image, report, runner)
+    check_versions(tool.version, loading.tensorrt, request.image, version_compatible=request.version_compatible)
+    facts = ImageFacts(tensorrt=tool.version, cuda=loading.cuda, trtexec="", driver=device.driver)
     known = _known(job, facts.tensorrt, device.compute_capability)
     if known is not None:
         return PlanPublication(name=request.name, version=job.version, outcome="up to date", plan=known)
@@ -225,17 +225,17 @@ def check_versions(built_by: str, loaded_by: str, image: Image, *, version_compa
     )
 
 
-def _expected_tensorrt(image: Image, report: Report, runner: Runner) -> tuple[str, bool]:
-    """Return the image's TensorRT and whether the image itself said so, which it is asked where that is no download."""
+def _loading(image: Image, report: Report, runner: Runner) -> tuple[ImageFacts, bool]:
+    """Return what an image carries and whether it said so itself, which it is asked where that is no download."""
     if image.reference and docker_usable(runner) and has_image(image.reference, runner):
         report(f"ask {image.reference} what it carries")
-        return probe(image.reference, runner, ()).tensorrt, True
+        return probe(image.reference, runner, ()), True
     if not image.tensorrt or "tensorrt" in image.inferred:
         raise MissingError(
             f"which TensorRT {image.reference or image.tag} carries is not certain, and it is not here to be asked: "
             f"docker pull {image.reference or image.tag}"
         )
-    return image.tensorrt, False
+    return ImageFacts(tensorrt=image.tensorrt, cuda=image.cuda, trtexec=""), False
 
 
 def _known(job: _Job, tensorrt: str, compute_capability: str) -> PlanRecord | None:

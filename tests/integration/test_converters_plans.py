@@ -26,7 +26,7 @@ from converters.switch import roll_back
 from converters.targets import image_for
 from tests.support import fake_tensorrt
 
-L4 = Gpu(name="NVIDIA L4", compute_capability="8.9", cuda="12.6", driver="560.35")
+L4 = Gpu(name="NVIDIA L4", compute_capability="8.9", cuda="13.0", driver="560.35")
 H100 = replace(L4, name="NVIDIA H100", compute_capability="9.0")
 PROBED = (
     "library=/usr/lib/libnvinfer.so.10.5.0\npackage=x 10.5.0.18-1\ntrtexec=/bin/trtexec\ngpu=NVIDIA L4, 8.9, 560.35\n"
