@@ -203,10 +203,10 @@ def _not_runnable(data: bytes) -> str | None:
         return f"ONNX Runtime {onnxruntime.__version__} can't load it: {_first_line(error)}"
     try:
         _run_once(session)
-    except ort_errors.RuntimeException as error:
+    except (ort_errors.Fail, ort_errors.RuntimeException) as error:  # which of them depends on the operator
         if "allocate" in str(error) or "bad_alloc" in str(error):
             return f"runs out of memory on one picture ({_first_line(error)}); {_TOO_MUCH}"
-    except (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.NotImplemented, ValueError):
+    except (ort_errors.InvalidArgument, ort_errors.NotImplemented, ValueError):
         return None  # zeros need not suit it; `verify` asks it about pictures
     return None
 
