@@ -93,7 +93,8 @@ def _candidates(graph: GraphBuilder, spec: ModelSpec, levels: list[Level]) -> Ca
 
 def _grey(graph: GraphBuilder, spec: ModelSpec) -> str:
     """Expand the luma of the frames to whole levels 0 to 255 (ITU-R BT.601-7): FLOAT `[b, 1, height, width]`."""
-    luma = graph.op("Cast", graph.slice(INPUT_NAME, 0, spec.height, axis=1), to=TensorProto.FLOAT)
+    frames = graph.op("Cast", INPUT_NAME, to=TensorProto.FLOAT)  # TensorRT lets bytes be cast and nothing else
+    luma = graph.slice(frames, 0, spec.height, axis=1)
     luma = graph.reshape(luma, 0, 1, spec.height, spec.width)
     gain = 255 / 219
     levels = graph.op("Add", graph.op("Mul", luma, graph.scalar(gain)), graph.scalar(0.5 - 16 * gain))

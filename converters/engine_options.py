@@ -19,7 +19,7 @@ class BatchProfile:
     """Batch sizes that a plan accepts, and the one it is tuned for.
 
     Raises:
-        UsageError: They don't ascend from at least 1.
+        UsageError: They don't ascend from 1; single frames always come, where cameras are few.
     """
 
     min: int = 1
@@ -27,7 +27,7 @@ class BatchProfile:
     max: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min <= self.opt <= self.max:
+        if not 1 == self.min <= self.opt <= self.max:
             raise UsageError(
                 f"batch sizes ascend from 1: MIN,OPT,MAX such as 1,4,8, not {self.min},{self.opt},{self.max}"
             )

@@ -160,7 +160,7 @@ def docker_run(
         devices: What gives the container a GPU.
         folder: One of this machine, absolute, and where the container sees it; None shares nothing.
     """
-    shared = ["--volume", f"{folder[0]}:{folder[1]}"] if folder else []
+    shared = ["--mount", f"type=bind,src={folder[0]},dst={folder[1]}"] if folder else []
     return ["docker", "run", "--rm", *devices, *shared, "--entrypoint", command[0], reference, *command[1:]]
 
 

@@ -2,7 +2,8 @@
 
 ONNX Runtime's own quantiser writes the nodes. Weights are symmetric INT8 per channel. Only the inputs of an operator
 are rounded: what follows it, activation function included, is computed of exact values. For ONNX Runtime on a CPU they
-are UINT8 with a zero point; TensorRT knows none, so for it they are symmetric INT8 (docs/adr/0094, 0095).
+are UINT8 with a zero point; TensorRT knows none, so for it they are symmetric INT8, and biases, which it would not
+take as INT32, stay FP32 (docs/adr/0094, 0095).
 """
 
 import io
@@ -82,6 +83,7 @@ class Int8:
             extra_options={
                 "ActivationSymmetric": not self._on_cpu,
                 "WeightSymmetric": True,
+                "QuantizeBias": self._on_cpu,
                 "OpTypesToExcludeOutputQuantization": sorted(WEIGHTED),
             },
         )

@@ -56,7 +56,10 @@ class LiveServer:
             except triton.InferenceServerException as error:
                 raise ModelError(f"{self.grpc_url} can't serve {name} version {version}: {error.message()}") from error
         if not ready:
-            raise ModelError(f"{self.grpc_url} loaded {name} but not version {version}; does it serve this repository?")
+            raise ModelError(
+                f"{self.grpc_url} loaded {name} but not version {version}; does it serve this repository? With "
+                f"--model-config-name it follows {name}/configs/, not config.pbtxt"
+            )
 
     def unload(self, name: str) -> None:
         """Take a model out of service.

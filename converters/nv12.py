@@ -29,7 +29,7 @@ def append_planes(graph: GraphBuilder, frames: str, *, height: int, width: int, 
 
     Args:
         graph: Takes the nodes.
-        frames: UINT8 `[b, height * 3 / 2, width]`.
+        frames: UINT8 `[b, height * 3 / 2, width]`, or the same in FLOAT.
         height: Of the canvas, pixels.
         width: Of the canvas, pixels.
         preprocess: Planes, range, type, layout and size of what comes out: `[b, C, H, W]` or `[b, H, W, C]`.
@@ -49,13 +49,15 @@ def append_planes(graph: GraphBuilder, frames: str, *, height: int, width: int, 
 def _levels(graph: GraphBuilder, frames: str, height: int, width: int, order: ChannelOrder) -> str:
     """Append the colour conversion: FLOAT `[b, 1 or 3, height, width]`, whole levels 0 to 255.
 
-    The chroma half is one transposed convolution of stride 2: it repeats and weighs in a single pass.
+    The cast stands first: TensorRT lets bytes be cast and nothing else. The chroma half is one transposed convolution
+    of stride 2: it repeats and weighs in a single pass.
     """
     gains = _CHROMA_GAINS_BGR[::-1] if order is ChannelOrder.RGB else _CHROMA_GAINS_BGR
-    luma = graph.op("Cast", graph.slice(frames, 0, height, axis=1), to=TensorProto.FLOAT)
+    frames = graph.op("Cast", frames, to=TensorProto.FLOAT)
+    luma = graph.slice(frames, 0, height, axis=1)
     luma = graph.op("Relu", graph.op("Sub", graph.reshape(luma, 0, 1, height, width), graph.scalar(16)))
     luma = graph.op("Mul", luma, graph.scalar(LUMA_GAIN))
-    chroma = graph.op("Cast", graph.slice(frames, height, height * 3 // 2, axis=1), to=TensorProto.FLOAT)
+    chroma = graph.slice(frames, height, height * 3 // 2, axis=1)
     chroma = graph.reshape(chroma, 0, height // 2, width // 2, 2)
     chroma = graph.op("Transpose", chroma, perm=[0, 3, 1, 2])
     kernel = np.broadcast_to(gains.T[:, :, None, None], (2, 3, 2, 2)).astype(np.float32)

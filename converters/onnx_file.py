@@ -5,11 +5,13 @@ that breaks a parser ends as a message; only bytes that passed are parsed here.
 """
 
 import hashlib
+import json
 import os
 import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -191,7 +193,32 @@ def _probe(name: str, data: bytes) -> bool:
     Raises:
         ModelError: The child refused them, ran out of time or died.
     """
-    command = [sys.executable, "-P", "-m", "converters.onnx_probe"]  # nothing of the folder it is called in
+    done = _in_child(name, data)
+    if done.returncode == REFUSED:
+        raise ModelError(f"{name}: {_said(done)}")
+    return done.returncode != BESIDE
+
+
+def output_shapes(file: OnnxFile, shape: Sequence[int]) -> list[tuple[int, ...]]:
+    """Run a network of one input on zeros in a process of its own; return the shapes of its outputs, in their order.
+
+    Raises:
+        ModelError: It can't be run on them, or needs too much time or memory for that.
+    """
+    done = _in_child(file.name, file.data, *map(str, shape))
+    if done.returncode != 0:
+        raise ModelError(_said(done))
+    shapes: list[list[int]] = json.loads(done.stdout)
+    return [tuple(sizes) for sizes in shapes]
+
+
+def _in_child(name: str, data: bytes, *shape: str) -> subprocess.CompletedProcess[bytes]:
+    """Give the bytes to the process that may be harmed by them, and return what came of it where it came to its end.
+
+    Raises:
+        ModelError: It ran out of time or died.
+    """
+    command = [sys.executable, "-P", "-m", "converters.onnx_probe", *shape]  # nothing of the folder it is called in
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     seconds = cpu_limit_s(len(data))
     try:
@@ -207,19 +234,19 @@ def _probe(name: str, data: bytes) -> bool:
         raise ModelError(
             f"{name} could not be checked within {_WAIT_PER_CPU_S * seconds} s; it is not usable"
         ) from error
-    if done.returncode == BESIDE:
-        return False
-    if done.returncode == REFUSED:
-        raise ModelError(f"{name}: {printable(done.stdout.decode(errors='replace').strip())}")
     if done.returncode == -signal.SIGXCPU:
         raise ModelError(f"{name} takes more than {seconds} s to check and run once; it is hostile or far too slow")
-    if done.returncode != 0:
+    if done.returncode not in (0, BESIDE, REFUSED):
         last = printable((done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1][:300])
         raise ModelError(
             f"{name} broke the ONNX checker (status {done.returncode}: {last}); the file is damaged or hostile, "
             "export it again"
         )
-    return True
+    return done
+
+
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    return printable(done.stdout.decode(errors="replace").strip())
 
 
 def printable(text: str, limit: int = 500) -> str:

@@ -1,10 +1,12 @@
 """The child process that meets an untrusted model first: bytes on stdin, verdict as exit status and one line.
 
-It limits its own memory and CPU time before it reads. It refuses what is not a sound self-contained ONNX model, builds
+It limits its own memory and CPU time before it parses. It refuses what is not a sound self-contained ONNX model, builds
 an ONNX Runtime session, because graph optimisation is one more parser, and runs it once, because a graph of a few bytes
-can ask for any amount of memory and time.
+can ask for any amount of memory and time. It can do so by the size of its input too: with a shape for arguments a model
+that passed is run once more, on a picture of that shape, and stdout holds the shapes of its outputs.
 """
 
+import json
 import math
 import resource
 import sys
@@ -29,16 +31,20 @@ _BYTES_PER_CPU_S = 4 * 2**20
 
 MAX_SAMPLE_ELEMENTS = 2**24
 """Of an input without its first axis: a colour picture of 2364 x 2364."""
+FREE_AXIS = 64
+"""Length that an axis without a fixed one gets in a trial, the first apart."""
 
 
 def main() -> int:
-    """Check the model on stdin; return the exit status."""
+    """Check the model on stdin, or run it on a picture of the shape in the arguments; return the exit status."""
     data = sys.stdin.buffer.read()
     limit = _BASE_BYTES + _BYTES_PER_BYTE * len(data)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     seconds = cpu_limit_s(len(data))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.argv[1:]:
+        return _tell_shapes(data, [int(size) for size in sys.argv[1:]])
     try:
         reason = refusal(data)
     except WeightsBeside:
@@ -144,16 +150,48 @@ def _invalid(model: object, data: bytes) -> str | None:
     return _not_runnable(data)
 
 
+def _tell_shapes(data: bytes, shape: list[int]) -> int:
+    """Run the model once on zeros of a shape, print the shapes of its outputs as JSON, and return the exit status."""
+    import numpy as np
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
+
+    try:
+        session = _session(data)
+        (picture,) = session.get_inputs()
+        outputs = session.run(None, {picture.name: np.zeros(shape, dtype=_DTYPES[picture.type])})
+        shapes = [list(np.asarray(value).shape) for value in outputs]
+    except MemoryError:
+        print(f"runs out of memory; {_TOO_MUCH}")  # noqa: T201
+        return REFUSED
+    except (
+        ort_errors.Fail,
+        ort_errors.InvalidArgument,
+        ort_errors.NotImplemented,
+        ort_errors.RuntimeException,
+        ValueError,
+    ) as error:
+        print(_first_line(error))  # noqa: T201
+        return REFUSED
+    print(json.dumps(shapes))  # noqa: T201
+    return 0
+
+
+def _session(data: bytes) -> "onnxruntime.InferenceSession":
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
 def _not_runnable(data: bytes) -> str | None:
     """Return why ONNX Runtime can't load the model, or needs too much to run it once."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = _session(data)
     except (
         ort_errors.Fail,
         ort_errors.InvalidArgument,
@@ -165,23 +203,24 @@ def _not_runnable(data: bytes) -> str | None:
         return f"ONNX Runtime {onnxruntime.__version__} can't load it: {_first_line(error)}"
     try:
         _run_once(session)
-    except ort_errors.RuntimeException as error:
+    except (ort_errors.Fail, ort_errors.RuntimeException) as error:  # which of them depends on the operator
         if "allocate" in str(error) or "bad_alloc" in str(error):
             return f"runs out of memory on one picture ({_first_line(error)}); {_TOO_MUCH}"
-    except (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.NotImplemented, ValueError):
+    except (ort_errors.InvalidArgument, ort_errors.NotImplemented, ValueError):
         return None  # zeros need not suit it; `verify` asks it about pictures
     return None
 
 
 def _run_once(session: "onnxruntime.InferenceSession") -> None:
-    """Run a batch of one of zeros, where all other axes have a size."""
+    """Run a batch of one of zeros, in which free axes have some length; an input of no numbers can't be made up."""
     import numpy as np
 
     feed: dict[str, NDArray[Any]] = {}
     for tensor in session.get_inputs():
         dtype = _DTYPES.get(tensor.type)
-        shape = [1 if index == 0 and not isinstance(size, int) else size for index, size in enumerate(tensor.shape)]
-        if dtype is None or not all(isinstance(size, int) and size > 0 for size in shape):
+        free = (1, *[FREE_AXIS] * len(tensor.shape))
+        shape = [size if isinstance(size, int) else free[index] for index, size in enumerate(tensor.shape)]
+        if dtype is None or not all(size > 0 for size in shape):
             return
         feed[tensor.name] = np.zeros(shape, dtype=dtype)
     session.run(None, feed)
@@ -190,10 +229,16 @@ def _run_once(session: "onnxruntime.InferenceSession") -> None:
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
-    "tensor(uint8)": "uint8",
+    "tensor(double)": "float64",
     "tensor(int8)": "int8",
+    "tensor(int16)": "int16",
     "tensor(int32)": "int32",
     "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+    "tensor(bool)": "bool",
 }
 
 

@@ -1,8 +1,8 @@
 """Where plans lie in a model's folder and how Triton is told of them. Pure: no file, no clock, no machine.
 
 people/config.pbtxt            as published: ONNX Runtime
-people/configs/cpu.pbtxt       `--model-config-name=cpu`: ONNX Runtime on the CPU
-people/configs/cuda.pbtxt      `--model-config-name=cuda`: the plans, by compute capability
+people/configs/cpu.pbtxt       `--model-config-name=cpu`: ONNX Runtime on the CPU; for a model for GPUs or with plans
+people/configs/cuda.pbtxt      `--model-config-name=cuda`: the plans, by compute capability; for a version with plans
 people/3/model.onnx
 people/3/model_sm89.plan       and as many others as there are GPUs
 people/3/manifest.json         knows each plan by hash, TensorRT, driver and GPU
@@ -13,9 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from google.protobuf import json_format, text_format
-from tritonclient.grpc import model_config_pb2
-
+from converters import triton_config
 from converters.errors import ModelError
 
 CONFIGS_FOLDER = "configs"
@@ -36,7 +34,7 @@ class PlanRecord:
         sha256: Hex digest of the plan.
         onnx_sha256: Hex digest of the `model.onnx` it was built from.
         tensorrt: Version that built it, and the only one that loads it unless it is version-compatible.
-        cuda: Version of the CUDA runtime.
+        cuda: Version of the CUDA runtime in the image that loads it; empty where that isn't known.
         driver: Version of the driver; empty where there is none to ask (Jetson).
         gpu: Name of the GPU it was built on.
         compute_capability: Of that GPU, such as `8.9`.
@@ -104,15 +102,19 @@ def plans_of(manifest: Mapping[str, Any]) -> list[PlanRecord]:
 
 
 def variants(config: Mapping[str, Any], plans: Sequence[PlanRecord]) -> dict[str, str]:
-    """Return the files of `configs/` for a parsed config.pbtxt; without plans there are none.
+    """Return the files of `configs/` for a parsed config.pbtxt: for a CPU where that isn't for one, for plans if any.
 
     Args:
         config: Of the published model, as `triton_config.parse` gives it.
         plans: Of the version that it serves.
     """
-    if not plans:
-        return {}
-    return {CPU_CONFIG: _text(cpu_config(config)), CUDA_CONFIG: _text(cuda_config(config, plans))}
+    on_gpu = any(group.get("kind") == "KIND_GPU" for group in config.get("instance_group", []))
+    texts: dict[str, str] = {}
+    if plans or on_gpu:
+        texts[CPU_CONFIG] = triton_config.text_of(cpu_config(config))
+    if plans:
+        texts[CUDA_CONFIG] = triton_config.text_of(cuda_config(config, plans))
+    return texts
 
 
 def cpu_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,8 +147,3 @@ def cuda_config(config: Mapping[str, Any], plans: Sequence[PlanRecord]) -> dict[
         "dynamic_batching": batching,
         "parameters": values,
     }
-
-
-def _text(config: Mapping[str, Any]) -> str:
-    empty = model_config_pb2.ModelConfig()  # pyright: ignore[reportAttributeAccessIssue]  # made at import
-    return text_format.MessageToString(json_format.ParseDict(dict(config), empty))

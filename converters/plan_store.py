@@ -10,7 +10,7 @@ from pathlib import Path
 
 from converters import manifest, plan_layout, triton_config
 from converters.errors import ModelError
-from converters.plan_layout import CONFIGS_FOLDER, CPU_CONFIG, PlanRecord
+from converters.plan_layout import CONFIGS_FOLDER, CPU_CONFIG, CUDA_CONFIG, PlanRecord
 
 _AT_FDCWD = -100  # fcntl.h
 _RENAME_EXCHANGE = 2  # linux/fs.h
@@ -50,20 +50,22 @@ def add_plan(model_folder: Path, version: int, stage: Path, plan: bytes, record:
 
 
 def write_variants(model_folder: Path) -> None:
-    """Write `configs/` for the served version if it has plans.
-
-    Without plans `configs/cuda.pbtxt` stays: GPUs go on serving the version whose plans they have.
+    """Write what `configs/` is to hold for the served version.
 
     Raises:
-        ModelError: The repository can't be written.
+        ModelError: The repository can't be written, or the version has no manifest.
     """
     text = (model_folder / "config.pbtxt").read_text(encoding="utf-8")
+    write_configs(model_folder, _variants(model_folder, text))
+
+
+def _variants(model_folder: Path, text: str) -> dict[str, str]:
+    """Return the files of `configs/` that go with the text of a config.pbtxt."""
     config = triton_config.parse(text)
     versions = triton_config.served_versions(config)
     if not versions:
-        return
-    plans = plan_layout.plans_of(manifest.read(model_folder / str(versions[-1])))
-    write_configs(model_folder, plan_layout.variants(config, plans))
+        return {}
+    return plan_layout.variants(config, plan_layout.plans_of(manifest.read(model_folder / str(versions[-1]))))
 
 
 def write_configs(model_folder: Path, texts: Mapping[str, str]) -> None:
@@ -81,9 +83,25 @@ def write_configs(model_folder: Path, texts: Mapping[str, str]) -> None:
         raise ModelError(f"{folder} can't be written ({error.strerror}); mend that") from error
 
 
-def forget_cpu_variant(model_folder: Path) -> None:
-    """Take `configs/cpu.pbtxt` away before another config.pbtxt is served: without it Triton reads that one."""
-    (model_folder / CONFIGS_FOLDER / CPU_CONFIG).unlink(missing_ok=True)
+def forget_variants(model_folder: Path, text: str) -> None:
+    """Take away, before another config.pbtxt is served, what would keep servers from following it.
+
+    Without a variant Triton reads config.pbtxt. `configs/cuda.pbtxt` stays where the other version has plans, which
+    replace it in one step: no GPU is to fall back to ONNX Runtime meanwhile.
+
+    Args:
+        model_folder: Of the model in its repository.
+        text: Of the config.pbtxt that will be served.
+
+    Raises:
+        ModelError: The version that it names has no manifest.
+    """
+    folder = model_folder / CONFIGS_FOLDER
+    replaced = {CUDA_CONFIG} & _variants(model_folder, text).keys()
+    if folder.is_dir():
+        for file in {CPU_CONFIG, CUDA_CONFIG} - replaced:
+            (folder / file).unlink(missing_ok=True)
+        _sync(folder)
 
 
 def _replace(path: Path, data: bytes) -> None:

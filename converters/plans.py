@@ -23,8 +23,8 @@ from converters.stage import staged
 from converters.targets import Image, version_numbers
 
 _TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
-_DECLARED_BATCH = {Target.L4T: 2}
-"""What runtimes declare as their batch; a plan is tuned for it. Others take the largest."""
+DECLARED_BATCH = {Target.CUDA: 4, Target.L4T: 2}
+"""What runtimes declare as their batch (the agent's `capabilities.LIMITS`); a plan is tuned for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class PlanRequest:
         repository: Folder that Triton serves from.
         target: Machine that will serve the plan.
         image: That will load it.
-        in_image: Build inside it.
+        in_image: Build inside it, not here.
         profile: Batch sizes; None takes the model's.
         workspace_mib: See `EngineOptions`, as for the next three.
         builder_level: Effort.
@@ -127,14 +127,19 @@ def _job(request: PlanRequest) -> _Job:
     folder = request.repository / request.name / str(version)
     integrity.check(folder)
     config = triton_config.parse(repository.config(request.name) or "")
-    largest = int(config["max_batch_size"])
-    best = min(largest, _DECLARED_BATCH.get(request.target, largest))
+    if "ruth.contract" not in triton_config.parameters_of(config):
+        raise ModelError(f"{request.name} is outside the model contract; plans are built of models within it alone")
+    spec = triton_config.spec_of(config)
+    largest = int(config.get("max_batch_size", 0))
+    if largest < 1:
+        raise ModelError(f"{request.name} has no batch axis (max_batch_size is 0); publish it again")
+    best = min(largest, DECLARED_BATCH[request.target])
     return _Job(
         request=request,
         folder=folder,
         version=version,
         onnx_sha256=digest(repository.model_bytes(request.name, version)),
-        frame_shape=triton_config.spec_of(config).frame_shape,
+        frame_shape=spec.frame_shape,
         options=EngineOptions(
             profile=request.profile or BatchProfile(min=1, opt=best, max=largest),
             workspace_mib=request.workspace_mib,
@@ -153,9 +158,9 @@ def _build_here(
         tool, device = builder(), gpu()
     except MissingError as error:
         raise MissingError(f"{error}, so no plan can be built here. {_where_else(job)}") from error
-    expected, probed = _expected_tensorrt(request.image, report, runner)
-    check_versions(tool.version, expected, request.image, version_compatible=request.version_compatible)
-    facts = ImageFacts(tensorrt=tool.version, cuda=device.cuda, trtexec="", driver=device.driver)
+    loading, probed = _loading(request.image, report, runner)
+    check_versions(tool.version, loading.tensorrt, request.image, version_compatible=request.version_compatible)
+    facts = ImageFacts(tensorrt=tool.version, cuda=loading.cuda, trtexec="", driver=device.driver)
     known = _known(job, facts.tensorrt, device.compute_capability)
     if known is not None:
         return PlanPublication(name=request.name, version=job.version, outcome="up to date", plan=known)
@@ -215,21 +220,22 @@ def check_versions(built_by: str, loaded_by: str, image: Image, *, version_compa
         return
     raise ModelError(
         f"TensorRT {built_by} would build a plan that {image.reference or image.tag} can't load: it carries "
-        f"{loaded_by or 'an unknown one'}. Build it there: --in-image {image.tag}"
+        f"{loaded_by or 'an unknown one'}. Build it there: --in-image {image.tag}; or, if another is to load it, name "
+        "that: --image TAG"
     )
 
 
-def _expected_tensorrt(image: Image, report: Report, runner: Runner) -> tuple[str, bool]:
-    """Return the image's TensorRT and whether the image itself said so, which it is asked where that is no download."""
+def _loading(image: Image, report: Report, runner: Runner) -> tuple[ImageFacts, bool]:
+    """Return what an image carries and whether it said so itself, which it is asked where that is no download."""
     if image.reference and docker_usable(runner) and has_image(image.reference, runner):
         report(f"ask {image.reference} what it carries")
-        return probe(image.reference, runner, ()).tensorrt, True
+        return probe(image.reference, runner, ()), True
     if not image.tensorrt or "tensorrt" in image.inferred:
         raise MissingError(
             f"which TensorRT {image.reference or image.tag} carries is not certain, and it is not here to be asked: "
             f"docker pull {image.reference or image.tag}"
         )
-    return image.tensorrt, False
+    return ImageFacts(tensorrt=image.tensorrt, cuda=image.cuda, trtexec=""), False
 
 
 def _known(job: _Job, tensorrt: str, compute_capability: str) -> PlanRecord | None:
@@ -303,7 +309,9 @@ def _devices(request: PlanRequest) -> tuple[str, str]:
 
 
 def _work_folder(job: _Job) -> Path:
-    return job.request.timing_cache.resolve() / f"{job.request.name}-{job.version}-{job.request.image.tag}"
+    """Return the folder that a container shares; a tag may be a whole reference, with slashes and a colon."""
+    tag = "".join(character if character.isalnum() or character in ".-" else "_" for character in job.request.image.tag)
+    return job.request.timing_cache.resolve() / f"{job.request.name}-{job.version}-{tag}"
 
 
 def _lay_out(job: _Job, work: Path, cache: str) -> None:

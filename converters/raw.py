@@ -12,6 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright
 from converters.dynamic_batch import make_batch_dynamic
 from converters.errors import ModelError
 from converters.onnx_file import OnnxFile, TensorInfo
+from converters.onnx_probe import FREE_AXIS
 from converters.parity import Difference
 from converters.reference import session
 
@@ -20,9 +21,6 @@ Tensors = dict[str, NDArray[Any]]
 TOLERANCE = 1e-4
 """Largest difference between two runs of the same network, relative to the largest value of a tensor, or absolute
 below 1. Batched and single convolutions add in different orders."""
-
-FREE_AXIS = 64
-"""Length that an axis without a fixed one gets in a trial."""
 
 _PROOF_BATCH = 3
 _NUMBERS = {

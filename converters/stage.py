@@ -99,6 +99,7 @@ class Stage:
     def _move(self, name: str, version: int) -> None:
         staged, target = self.root / name, self.repository.root / name
         if not target.exists():
+            plan_store.write_variants(staged)
             staged.rename(target)
         else:
             (staged / str(version)).rename(target / str(version))
@@ -135,7 +136,10 @@ class Stage:
             raise ModelError(f"{taken} can't be taken out ({error.strerror}); mend that") from error
 
     def _switch(self, name: str) -> None:
-        """Replace config.pbtxt by the staged one: the instant at which another version or configuration is served."""
+        """Replace config.pbtxt by the staged one: the instant at which another version or configuration is served.
+
+        `configs/` follows at once; a kill in between leaves servers with the version before or on ONNX Runtime.
+        """
         target = self.repository.root / name
         left = _served_by(target / CONFIG_FILE)
         taken = _served_by(self.root / name / CONFIG_FILE)
@@ -145,7 +149,7 @@ class Stage:
                 _write(kept, (target / CONFIG_FILE).read_bytes())
                 kept.replace(target / str(version) / CONFIG_FILE)
                 _sync_folder(target / str(version))
-        plan_store.forget_cpu_variant(target)
+        plan_store.forget_variants(target, (self.root / name / CONFIG_FILE).read_text(encoding="utf-8"))
         _sync_folder(target)
         (self.root / name / CONFIG_FILE).replace(target / CONFIG_FILE)
         _sync_folder(target)

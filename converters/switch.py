@@ -35,7 +35,7 @@ def roll_back(root: Path, name: str, to: int | None, server: LiveServer | None, 
     Args:
         root: Model repository.
         name: Model.
-        to: Version; None takes the highest below the served one.
+        to: Version; None takes the highest below the served one that was served before.
         server: Has it loaded there; if that fails, the version before stays.
         dry_run: Check all that can be checked, and leave it at that.
 
@@ -103,9 +103,12 @@ def _target(repository: Repository, name: str, served: int, to: int | None) -> i
     if to is not None:
         return to
     below = [version for version in repository.versions(name) if version < served]
-    if not below:
-        raise ModelError(f"{name} has no version below {served}; --to takes one of {repository.versions(name)}")
-    return below[-1]
+    kept = [version for version in below if repository.config_of(name, version) is not None]
+    if not kept:
+        raise ModelError(
+            f"{name} has no version below {served} that was served; --to takes one of {repository.versions(name)}"
+        )
+    return kept[-1]
 
 
 def _kept_config(repository: Repository, name: str, version: int) -> str:

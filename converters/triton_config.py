@@ -61,8 +61,9 @@ def render(spec: ModelSpec, serving: Serving, identity: Identity) -> str:
 
 
 def text_of(config: dict[str, Any]) -> str:
-    """Return a ModelConfig's fields as the text of config.pbtxt."""
-    return text_format.MessageToString(json_format.ParseDict(config, _empty_config()))
+    """Return a ModelConfig's fields as the text of config.pbtxt, a `max_batch_size` of 0 included."""
+    text: str = text_format.MessageToString(json_format.ParseDict(config, _empty_config()))
+    return text if config.get("max_batch_size") else f"{text}max_batch_size: 0\n"
 
 
 def parse(text: str) -> dict[str, Any]:

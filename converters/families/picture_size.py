@@ -1,17 +1,16 @@
 """Networks exported for pictures of any size, given the one size that they are to be published at."""
 
+import math
 from dataclasses import replace
 
-import numpy as np
 import onnx
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
 
 from converters.errors import ModelError
+from converters.families.family import MAX_SIDE_PX
 from converters.families.ultralytics import metadata_of
-from converters.onnx_file import OnnxFile, TensorInfo
-from converters.reference import session
-
-_ELEMENTS = {"FLOAT": np.float32, "FLOAT16": np.float16, "UINT8": np.uint8, "INT8": np.int8}
+from converters.onnx_file import OnnxFile, TensorInfo, output_shapes
+from converters.onnx_probe import MAX_SAMPLE_ELEMENTS
+from converters.preprocess import Element
 
 
 def at_size(file: OnnxFile, size: tuple[int, int] | None) -> OnnxFile:
@@ -22,7 +21,8 @@ def at_size(file: OnnxFile, size: tuple[int, int] | None) -> OnnxFile:
         size: Height and width that the user asks for; None for what the file's own metadata says.
 
     Raises:
-        ModelError: The network takes one other size only, or can't be run at this one.
+        ModelError: The network takes one other size only, the size is none of a camera's picture, or the network can't
+            be run at it.
     """
     axes = _free_axes(file)
     if axes is None:
@@ -36,6 +36,7 @@ def at_size(file: OnnxFile, size: tuple[int, int] | None) -> OnnxFile:
     shape = list(picture.shape)
     shape[axes[0]], shape[axes[1]] = size
     fixed = replace(picture, shape=tuple(shape))
+    _check_size(file, fixed, size)
     outputs = _outputs_at(file, fixed)
     return replace(file, model=_with_shapes(file, fixed, outputs), inputs=(fixed,), outputs=outputs)
 
@@ -53,19 +54,24 @@ def _has_size(file: OnnxFile, size: tuple[int, int]) -> bool:
     return len(file.inputs) == 1 and size in (file.inputs[0].shape[1:3], file.inputs[0].shape[2:4])
 
 
+def _check_size(file: OnnxFile, picture: TensorInfo, size: tuple[int, int]) -> None:
+    """Refuse what `onnx_probe` would have, had the file itself said it."""
+    elements = math.prod(length for length in picture.shape[1:] if isinstance(length, int))
+    if max(size) > MAX_SIDE_PX or elements > MAX_SAMPLE_ELEMENTS:
+        raise ModelError(
+            f"{file.name} would be published for pictures of {size[1]} x {size[0]}; at most {MAX_SIDE_PX} pixels a "
+            f"side and {MAX_SAMPLE_ELEMENTS} elements a picture are read: choose another --size"
+        )
+
+
 def _outputs_at(file: OnnxFile, picture: TensorInfo) -> tuple[TensorInfo, ...]:
-    """Run the network once on a black picture, which tells shapes that inference can't; the batch axis stays."""
-    shape = [size if isinstance(size, int) else 1 for size in picture.shape]
-    elements = _ELEMENTS.get(picture.dtype)
-    if elements is None:
-        raise ModelError(f"{picture} does not hold a picture's numbers: it takes none of {', '.join(_ELEMENTS)}")
-    names = [tensor.name for tensor in file.outputs]
+    """Have the network run once on a black picture, which tells shapes that inference can't; the batch axis stays."""
+    if picture.dtype not in set(Element):
+        raise ModelError(f"{picture} does not hold a picture's numbers: it takes none of {', '.join(Element)}")
     try:
-        outputs = session(file.data).run(names, {picture.name: np.zeros(shape, dtype=elements)})
-    except (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.RuntimeException) as error:
-        first = str(error).splitlines()[0]
-        raise ModelError(f"{file.name} can't be run on {picture} ({first}); choose another --size") from error
-    shapes = [tuple(np.asarray(value).shape) for value in outputs]
+        shapes = output_shapes(file, [size if isinstance(size, int) else 1 for size in picture.shape])
+    except ModelError as error:
+        raise ModelError(f"{file.name} can't be run on {picture} ({error}); choose another --size") from error
     return tuple(
         replace(tensor, shape=(*tensor.shape[:1], *found[1:]))
         for tensor, found in zip(file.outputs, shapes, strict=True)

@@ -13,7 +13,7 @@ HELP = "serve an earlier version of a model again"
 def add(sub: argparse.ArgumentParser) -> None:
     """Add its options."""
     add_name(sub)
-    sub.add_argument("--to", type=positive, metavar="N", help="version (default: the one before the served one)")
+    sub.add_argument("--to", type=positive, metavar="N", help="version (default: the one served before)")
     sub.add_argument("--dry-run", action="store_true", help="check the version and its files, and do no more")
     add_server(sub)
     add_repository(sub)

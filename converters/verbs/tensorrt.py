@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converters.arguments import add_name, add_repository
+from converters.errors import UsageError
 from converters.spec import Target
 from converters.verbs.answer import Answer, Report
 
@@ -23,11 +24,16 @@ def add(sub: argparse.ArgumentParser) -> None:
     targets = [Target.CUDA, Target.L4T]
     sub.add_argument("--target", type=Target, choices=targets, default=Target.CUDA, help="machine that will serve it")
     sub.add_argument(
+        "--image",
+        metavar="TAG",
+        help="Triton image that will serve it, built here all the same (default: the target's, see `targets`)",
+    )
+    sub.add_argument(
         "--in-image",
         nargs="?",
         const="",
         metavar="TAG",
-        help="build inside this Triton image, by Docker (default: the target's; `ruth-convert targets` lists them)",
+        help="build inside this Triton image, by Docker (default: --image's)",
     )
     sub.add_argument("--batch", metavar="MIN,OPT,MAX", help="batch sizes (default: 1, the runtime's, the model's)")
     sub.add_argument("--workspace", type=int, metavar="MIB", help="memory that a tactic may use (default: the GPU's)")
@@ -48,7 +54,7 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
         name=parsed.name,
         repository=parsed.repository,
         target=parsed.target,
-        image=_image(parsed.target, parsed.in_image),
+        image=_image(parsed.target, _tag(parsed.image, parsed.in_image)),
         in_image=parsed.in_image is not None,
         profile=parse_batch(parsed.batch) if parsed.batch else None,
         workspace_mib=parsed.workspace,
@@ -68,6 +74,13 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
         + (" --backend-config=tensorrt,version-compatible=true" if plan.options["version_compatible"] else ""),
     ]
     return Answer(value=asdict(made), lines=lines)
+
+
+def _tag(image: str | None, in_image: str | None) -> str | None:
+    """Return the image that was named, by whichever option."""
+    if image and in_image and image != in_image:
+        raise UsageError(f"a plan is for one image: --image says {image}, --in-image {in_image}")
+    return image or in_image
 
 
 def _image(target: Target, given: str | None) -> "Image":

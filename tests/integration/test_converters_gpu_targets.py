@@ -63,10 +63,6 @@ def test_a_model_for_cuda_is_tried_and_published_without_a_gpu_and_serves_a_cpu_
     tmp_path, monkeypatch, capsys
 ):
     """The real tritonserver reads `configs/cpu.pbtxt` where config.pbtxt asks for a GPU that it doesn't have."""
-    from converters import plan_store
-    from converters.plan_layout import cpu_config
-    from converters.triton_config import parse, text_of
-
     monkeypatch.setattr(cuda_device, "DRIVER_LIBRARY", "libcuda-that-is-not-there.so.1")
     model, repository = saved(tiny_yolox(), tmp_path / "tiny.onnx"), tmp_path / "models"
     options = ("--target", "cuda", "--accelerator", "tensorrt", "--repository", str(repository))
@@ -74,7 +70,5 @@ def test_a_model_for_cuda_is_tried_and_published_without_a_gpu_and_serves_a_cpu_
     published = config(repository / "tiny/config.pbtxt")
     assert published.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
     assert published.optimization.execution_accelerators.gpu_execution_accelerator[0].name == "tensorrt"
-    fields = parse((repository / "tiny/config.pbtxt").read_text())
-    plan_store.write_configs(repository / "tiny", {"cpu.pbtxt": text_of(cpu_config(fields))})
     with running_triton(repository, load=["tiny"], model_config_name="cpu", no_auto_complete=True) as triton:
         assert triton.api.ready()

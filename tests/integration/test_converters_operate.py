@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from converters import plan_store
 from converters.cli import main
 from converters.manifest import MANIFEST_FILE
 from converters.repository import Repository
@@ -92,6 +93,16 @@ def test_a_running_triton_serves_a_published_version_and_keeps_the_old_one_when_
         assert (status, (elsewhere / "new").exists()) == (1, False), result
     assert convert("rollback", "tiny", "--repository", repository, "--server", triton.grpc_url)[0] == 3
     assert Repository(repository).served_version("tiny") == 2
+
+
+def test_a_running_triton_that_follows_a_variant_of_its_own_is_rolled_back_too(convert, repository):
+    """The variant stands in for plans: it names the served version, and there is no other for the one before."""
+    served = (repository / "tiny/config.pbtxt").read_text()
+    plan_store.write_configs(repository / "tiny", {"cuda.pbtxt": served})
+    options = {"model_control": "explicit", "model_config_name": "cuda", "no_auto_complete": True}
+    with running_triton(repository, load=["tiny"], **options) as triton:
+        status, result = convert("rollback", "tiny", "--repository", repository, "--server", triton.grpc_url)
+    assert (status, result["version"]) == (0, 1), result
 
 
 def edited(path, old, new):

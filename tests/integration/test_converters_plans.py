@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from triton_agent.capabilities import LIMITS
+from triton_agent.settings import HardwareMode
 
 from converters import integrity, manifest, plan_store, triton_config
 from converters.build_engine import Builder, local_builder
@@ -16,14 +18,15 @@ from converters.engine_options import BatchProfile
 from converters.errors import MissingError, ModelError
 from converters.image_probe import Finished
 from converters.lint import Severity, static_findings
-from converters.plans import PlanRequest, check_versions, make_plan
+from converters.live_server import LiveServer
+from converters.plans import DECLARED_BATCH, PlanRequest, check_versions, make_plan
 from converters.repository import Repository
 from converters.spec import Target
 from converters.switch import roll_back
 from converters.targets import image_for
 from tests.support import fake_tensorrt
 
-L4 = Gpu(name="NVIDIA L4", compute_capability="8.9", cuda="12.6", driver="560.35")
+L4 = Gpu(name="NVIDIA L4", compute_capability="8.9", cuda="13.0", driver="560.35")
 H100 = replace(L4, name="NVIDIA H100", compute_capability="9.0")
 PROBED = (
     "library=/usr/lib/libnvinfer.so.10.5.0\npackage=x 10.5.0.18-1\ntrtexec=/bin/trtexec\ngpu=NVIDIA L4, 8.9, 560.35\n"
@@ -83,7 +86,7 @@ def test_a_plan_lies_beside_its_onnx_and_the_manifest_knows_where_it_came_from(r
     assert (repository / "tiny/2/model_sm89.plan").read_bytes() == b"plan of TensorRT 10.5.0.18"
     plan = manifest.read(repository / "tiny/2")["plans"]["model_sm89.plan"]
     assert (plan["tensorrt"], plan["cuda"], plan["driver"], plan["gpu"]) == ("10.5.0.18", "12.6", "560.35", "NVIDIA L4")
-    assert plan["profile"] == {"min": 1, "opt": 8, "max": 8}
+    assert plan["profile"] == {"min": 1, "opt": 4, "max": 8}
     assert len(plan["timing_cache_sha256"]) == 64
     integrity.check(repository / "tiny/2")
     problems = [found for found in static_findings(Repository(repository), "tiny") if found.severity is Severity.ERROR]
@@ -114,6 +117,11 @@ def test_the_same_again_is_up_to_date_and_another_option_is_built(request_for, r
     assert snapshot(repository) == before
     assert build_here(request_for(builder_level=1), monkeypatch).outcome == "built"
     assert build_here(request_for(), monkeypatch).outcome == "built"
+
+
+@pytest.mark.parametrize(("target", "kind"), [(Target.CUDA, HardwareMode.GPU), (Target.L4T, HardwareMode.JETSON)])
+def test_a_plan_is_tuned_for_the_batch_that_the_agent_declares(target, kind):
+    assert DECLARED_BATCH[target] == LIMITS[kind].batch_size
 
 
 def test_a_jetson_plan_is_tuned_for_the_batch_that_jetsons_declare(request_for, monkeypatch):
@@ -169,9 +177,10 @@ def test_versions_that_do_not(built, loaded, compatible):
 
 def docker_that_builds(work_files, log=BUILT, probed=PROBED):
     def docker(command, timeout_s):
-        if "run" not in command or "--volume" not in command:
+        if "run" not in command or "--mount" not in command:
             return Finished(0, probed)
-        work = Path(command[command.index("--volume") + 1].partition(":")[0])
+        shared = dict(part.split("=") for part in command[command.index("--mount") + 1].split(","))
+        work = Path(shared["src"])
         work_files.update({path.name: path.read_bytes() for path in work.iterdir()})
         (work / "model.plan").write_bytes(b"plan from an image")
         option = next(part for part in command if part.startswith("--timingCacheFile="))
@@ -196,12 +205,22 @@ def test_a_build_in_an_image_sees_the_model_and_earlier_measurements_and_leaves_
     integrity.check(repository / "tiny/2")
 
 
+def test_an_image_may_be_a_whole_reference_which_leaves_nothing_behind_either(request_for):
+    reference = "nvcr.io/nvidia/tensorrt:24.10-py3"
+    image = replace(image_for(Target.CUDA, "24.10"), tag=reference, reference=reference, tensorrt="")
+    request = request_for(image=image, in_image=True)
+    made = make_plan(request, quiet, docker_that_builds({}))
+    assert (made.outcome, made.plan.image) == ("built", reference)
+    assert f"src={request.timing_cache}/tiny-2-nvcr.io_nvidia_tensorrt_24.10-py3,dst=/build" in made.command
+    assert [path.suffix for path in request.timing_cache.iterdir()] == [".timing"]
+
+
 def test_a_jetson_gives_containers_its_gpu_in_its_own_way(request_for):
     log = BUILT.replace("8.9", "8.7").replace("10.5.0", "10.3.0")
     probed = PROBED.replace("10.5.0", "10.3.0").replace("gpu=NVIDIA L4, 8.9, 560.35", "gpu=")
     docker = docker_that_builds({}, log=log, probed=probed)
     made = make_plan(request_for(target=Target.L4T, image=image_for(Target.L4T), in_image=True), quiet, docker)
-    assert made.command.startswith("docker run --rm --runtime nvidia --volume")
+    assert made.command.startswith("docker run --rm --runtime nvidia --mount")
     assert (made.plan.file, made.plan.driver) == ("model_sm87.plan", "")
 
 
@@ -232,7 +251,18 @@ def test_the_verb_ends_with_3_and_wrong_batches_with_2(repository, monkeypatch, 
     assert "docker run" in json.loads(capsys.readouterr().out)["error"]
     assert main([*arguments, "--batch", "8,4,1"]) == 2
     assert main([*arguments, "--in-image", "19.01"]) == 2
+    assert main([*arguments, "--image", "19.01"]) == 2
+    assert main([*arguments, "--image", "24.10", "--in-image", "24.11"]) == 2
     assert main(["tensorrt", "other", "--repository", str(repository), "--json"]) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("--image", "24.10"), ("--image", "24.10", "--in-image"), ("--in-image", "24.10")], ids=" ".join
+)
+def test_the_image_that_a_plan_is_for_is_named_by_either_option(repository, monkeypatch, tmp_path, capsys, options):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["tensorrt", "tiny", "--repository", str(repository), "--json", *options]) == 3
+    assert "nvcr.io/nvidia/tritonserver:24.10-py3" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_a_changed_plan_or_model_is_found(request_for, repository, monkeypatch):
@@ -305,18 +335,41 @@ def test_where_folders_can_not_be_exchanged_two_renames_do(request_for, reposito
     assert (repository / "tiny/2/model_sm89.plan").is_file()
 
 
-def test_gpus_keep_the_version_that_has_plans_and_a_rollback_takes_both_along(request_for, repository, monkeypatch):
-    roll_back(repository, "tiny", 1, None)
+def served_by(repository):
+    """The version that each configuration names, by file."""
+    names = ("config.pbtxt", "configs/cpu.pbtxt", "configs/cuda.pbtxt")
+    there = [name for name in names if (repository / "tiny" / name).exists()]
+    return {Path(name).stem: triton_config.served_versions(config(repository, name)) for name in there}
+
+
+def test_every_server_follows_a_rollback_whether_the_version_has_plans_or_not(request_for, repository, monkeypatch):
     build_here(request_for(), monkeypatch)
-    assert config(repository, "configs/cuda.pbtxt")["version_policy"]["specific"]["versions"] == ["1"]
+    assert served_by(repository) == {"config": [2], "cpu": [2], "cuda": [2]}
+    roll_back(repository, "tiny", 1, None)
+    assert served_by(repository) == {"config": [1]}
+    build_here(request_for(), monkeypatch)
+    assert served_by(repository) == {"config": [1], "cpu": [1], "cuda": [1]}
     roll_back(repository, "tiny", 2, None)
-    assert not (repository / "tiny/configs/cpu.pbtxt").exists()
-    assert config(repository, "configs/cuda.pbtxt")["version_policy"]["specific"]["versions"] == ["1"]
+    assert served_by(repository) == {"config": [2], "cpu": [2], "cuda": [2]}
+
+
+def test_a_rollback_that_a_server_refuses_leaves_plans_in_service(request_for, repository, monkeypatch):
+    class ServesTwoAlone(LiveServer):
+        """A server that answers, and can't load version 1."""
+
+        def check(self):
+            """It is there."""
+
+        def load(self, name, version):
+            """Refuse all but version 2."""
+            if version != 2:
+                raise ModelError("out of memory")
+
     build_here(request_for(), monkeypatch)
-    assert config(repository, "configs/cuda.pbtxt")["version_policy"]["specific"]["versions"] == ["2"]
-    roll_back(repository, "tiny", 1, None)
-    for name in ("config.pbtxt", "configs/cpu.pbtxt", "configs/cuda.pbtxt"):
-        assert config(repository, name)["version_policy"]["specific"]["versions"] == ["1"]
+    before = snapshot(repository)
+    with pytest.raises(ModelError, match="out of memory\nrolled back: tiny version 2 is served"):
+        roll_back(repository, "tiny", 1, ServesTwoAlone("localhost:1"))
+    assert snapshot(repository) == before
 
 
 def test_a_builder_is_what_the_environment_gives(monkeypatch):

@@ -89,3 +89,17 @@ def test_an_undecoded_model_is_published_listed_verified_and_linted_outside_the_
 def test_options_of_decoding_are_wrong_usage_for_an_undecoded_model(tmp_path, capsys):
     assert convert(["onnx", "x.onnx", "--name", "x", "--task", "raw", "--nms-iou", "0.5"]) == 2
     assert "--nms-iou" in capsys.readouterr().err
+
+
+def test_a_model_without_a_batch_says_so_itself_and_is_none_to_build_plans_of(tmp_path, capsys):
+    onnx.save(network(batch=2), tmp_path / "raw.onnx")
+    models = str(tmp_path / "models")
+    command = ["onnx", str(tmp_path / "raw.onnx"), "--name", "plain", "--repository", models, "--json"]
+    assert convert([*command, "--task", "raw"]) == 0
+    assert (tmp_path / "models/plain/config.pbtxt").read_text().count("max_batch_size: 0\n") == 1
+    assert convert([*command, "--task", "raw"]) == 0
+    capsys.readouterr()
+    assert convert(["lint", models, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"][0]["findings"] == []
+    assert convert(["tensorrt", "plain", "--repository", models, "--json"]) == 1
+    assert "outside the model contract" in json.loads(capsys.readouterr().out)["error"]

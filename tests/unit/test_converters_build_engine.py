@@ -105,7 +105,7 @@ def test_trtexec_is_asked_for_the_same():
     ]
 
 
-@pytest.mark.parametrize("text", ["", "8", "1,8", "0,1,2", "4,2,8", "1,2,3,4", "a,b,c", "-1,2,3", "1,8,4"])
+@pytest.mark.parametrize("text", ["", "8", "1,8", "0,1,2", "4,2,8", "1,2,3,4", "a,b,c", "-1,2,3", "1,8,4", "4,4,8"])
 def test_batch_sizes_that_do_not_ascend_from_one_are_wrong_usage(text):
     with pytest.raises(UsageError, match="1,4,8"):
         parse_batch(text)

@@ -119,7 +119,7 @@ def test_commands_run_for_real_and_end_with_a_message():
 def test_the_build_command_shares_one_folder_and_names_every_option():
     command = build_command(REFERENCE, Path("/tmp/work"), parse_probe(REFERENCE, SAID), OPTIONS, (624, 416), "t.timing")
     assert command == [
-        *("docker", "run", "--rm", "--gpus", "all", "--volume", "/tmp/work:/build"),
+        *("docker", "run", "--rm", "--gpus", "all", "--mount", "type=bind,src=/tmp/work,dst=/build"),
         *("--entrypoint", "/usr/src/tensorrt/bin/trtexec", REFERENCE),
         *("--onnx=/build/model.onnx", "--saveEngine=/build/model.plan", "--timingCacheFile=/build/t.timing"),
         *("--minShapes=frames:1x624x416", "--optShapes=frames:2x624x416", "--maxShapes=frames:4x624x416"),

@@ -106,8 +106,10 @@ def test_onnx_runtimes_threads_are_none_of_tensorrts_business():
     assert not {"intra_op_thread_count", "inter_op_thread_count"} & set(parsed([plan("8.9")])["cuda.pbtxt"].parameters)
 
 
-def test_without_plans_there_are_no_variants():
+def test_without_plans_there_are_no_variants_but_a_cpus_of_a_model_for_gpus():
     assert variants(CONFIG, []) == {}
+    on_gpu = {**CONFIG, "instance_group": [{"kind": "KIND_GPU", "count": 1}]}
+    assert list(variants(on_gpu, [])) == ["cpu.pbtxt"]
 
 
 def test_the_manifest_gains_plans_without_losing_anything():

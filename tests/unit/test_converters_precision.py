@@ -51,6 +51,11 @@ def types_of(model):
     return {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
 
+def types_of_dequantised(model):
+    read = {node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    return {kind for name, kind in types_of(model).items() if name in read}
+
+
 def rows(*values):
     return np.array(values, dtype=np.float32).reshape(-1, 6)
 
@@ -186,6 +191,7 @@ def test_int8_passes_its_gate_keeps_what_it_must_and_is_verified(built, pictures
     ]
     if target is Target.CUDA:
         assert not any(numpy_helper.to_array(tensor).any() for tensor in zero_points)
+        assert TensorProto.INT32 not in types_of_dequantised(lowered.model)
     assert verify(lowered, PICTURES).same_pixels.unmatched == 0
 
 

@@ -30,16 +30,16 @@ SPEC = ModelSpec(
 )
 
 
-def content(name, version, model):
+def content(name, version, model, target=Target.CPU):
     identity = triton_config.Identity(name=name, version=version, source_sha256="", model_sha256=digest(model))
-    config = triton_config.render(SPEC, Serving(target=Target.CPU, instances=1, threads=1), identity)
+    config = triton_config.render(SPEC, Serving(target=target, instances=1, threads=1), identity)
     return Content(model=model, config=config, manifest=json.dumps({"model_sha256": digest(model)}))
 
 
-def put(root, name, model):
+def put(root, name, model, target=Target.CPU):
     with staged(Repository(root), lambda: None) as stage:
         version = stage.next_version(name)
-        stage.write(name, version, content(name, version, model))
+        stage.write(name, version, content(name, version, model, target))
         return stage.publish(name, version)
 
 
@@ -148,6 +148,30 @@ def test_a_rollback_brings_back_the_configuration_that_a_version_was_last_served
     assert repository.config("people") == tuned
     assert not (root / "people/1/config.pbtxt").exists()
     assert (root / "people/2/config.pbtxt").exists()
+
+
+def test_a_version_that_was_never_served_is_not_what_a_rollback_means(tmp_path):
+    root = tmp_path / "models"
+    for model in (b"one", b"two", b"three"):
+        put(root, "people", model)
+    (root / "people/2/config.pbtxt").unlink()  # as a publisher that was killed leaves a version
+    assert roll_back(root, "people", None, None).version == 1
+    with pytest.raises(ModelError, match="no version below 1 that was served"):
+        roll_back(root, "people", None, None)
+
+
+def test_a_cpu_follows_every_version_of_a_model_for_gpus(tmp_path):
+    root = tmp_path / "models"
+    variant = root / "people/configs/cpu.pbtxt"
+    for version, model in ((1, b"one"), (2, b"two")):
+        put(root, "people", model, Target.CUDA)
+        config = triton_config.parse(variant.read_text())
+        assert triton_config.served_versions(config) == [version]
+        assert config["instance_group"] == [{"kind": "KIND_CPU", "count": 1}]
+    roll_back(root, "people", None, None)
+    assert triton_config.served_versions(triton_config.parse(variant.read_text())) == [1]
+    put(root, "people", b"three")
+    assert not variant.exists()
 
 
 def test_a_version_that_a_server_refuses_leaves_the_repository_as_it_was(tmp_path):
