@@ -60,6 +60,11 @@ def metadata_from(values: Mapping[str, str]) -> Metadata:
     )
 
 
+def labels_of(metadata: Metadata) -> tuple[str, ...] | None:
+    """Return the names in the order of their classes; None where absent."""
+    return tuple(metadata.names[key] for key in sorted(metadata.names)) if metadata.names else None
+
+
 def check_task(metadata: Metadata, *tasks: str) -> None:
     """Refuse a network whose metadata names another task.
 

@@ -14,6 +14,7 @@ from converters.families.ultralytics import (
     check_names,
     check_task,
     keypoint_names,
+    labels_of,
     metadata_of,
 )
 from converters.families.yolo_graph import (
@@ -141,7 +142,7 @@ def centred(
 ) -> Plan:
     """Return the plan that all but YOLOX share: RGB from 0 to 1, the picture in the middle."""
     count = head.classes if isinstance(head, YoloHead) else classes or 0
-    labels = tuple(metadata.names[key] for key in sorted(metadata.names)) if metadata.names else None
+    labels = labels_of(metadata)
     if labels is None and head.keypoints and count == 1:
         labels = ("person",)
     return Plan(

@@ -46,6 +46,11 @@ class Sketch:
             "Conv", centred, self.noise(channels, 3, 1, 1, spread=spread), self.noise(channels, spread=0.5)
         )
 
+    def patches(self, side: int, channels: int) -> str:
+        """Return `[b, channels, rows, columns]` of a picture that is cut up, as vision transformers begin."""
+        kernel = self.noise(channels, 3, side, side, spread=0.1)
+        return self.node("Conv", self.source, kernel, kernel_shape=[side] * 2, strides=[side] * 2)
+
     def rows(self, grid: str, columns: int) -> str:
         """Return `[b, n, columns]` of a grid of any multiple of `columns` channels, cell by cell."""
         last = self.node("Transpose", grid, perm=[0, 2, 3, 1])
@@ -66,10 +71,10 @@ class Sketch:
         return model
 
 
-def tiny_queries(*, channels: int = 7, chosen: bool) -> onnx.ModelProto:
+def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False) -> onnx.ModelProto:
     """Return DETR's structure: attention over cells, logits and boxes; with `chosen`, queries chosen by TopK."""
     sketch, queries = Sketch(seed=3), 24
-    tokens = sketch.rows(sketch.grid(16, 8), 8)
+    tokens = sketch.rows(sketch.patches(16, 8) if patches else sketch.grid(16, 8), 8)
     scores = sketch.node("MatMul", tokens, sketch.node("Transpose", tokens, perm=[0, 2, 1]))
     mixed = sketch.node("MatMul", sketch.node("Softmax", scores, axis=2), tokens)
     mixed = sketch.node("Add", sketch.node("Mul", mixed, sketch.weight(np.array(0.2, np.float32))), tokens)
@@ -105,6 +110,14 @@ def tiny_nanodet(*, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), 
         rows = sum(-(-sketch.height // stride) * -(-sketch.width // stride) for stride in strides)
         outputs = {"output": ["n", rows, width]}
     return sketch.model(outputs)
+
+
+def tiny_classifier(end: str | None = None, *, classes: int = 3) -> onnx.ModelProto:
+    """Return one number for each class: the means of a grid's channels, through an operator or as they are."""
+    sketch = Sketch(seed=13)
+    means = sketch.node("Flatten", sketch.node("GlobalAveragePool", sketch.grid(16, classes)))
+    sketch.node(end or "Identity", means, out="output0")
+    return sketch.model({"output0": ["n", classes]})
 
 
 def tiny_ssd(*, rows: int = 20) -> onnx.ModelProto:
