@@ -13,6 +13,7 @@ from converters.raw_trial import raw_config, try_raw_in_triton
 from converters.repository import Repository, digest
 from converters.spec import Source, checked_name
 from converters.stage import Content, staged
+from converters.up_to_date import load_again, stands
 
 FAMILY = "raw"
 
@@ -32,6 +33,7 @@ def publish_raw(model: Path, licence: str | None, request: Request, report: Repo
     repository = Repository(request.repository)
     current = repository.published_version(name)
     if current is not None and _same(repository, _identity(request, source, current, raw), raw, request):
+        load_again(request.server, name, current, report, dry_run=request.dry_run)
         return _publication(request, source, current, digest(raw.data), "up to date")
     if request.server is not None:
         request.server.check()
@@ -55,9 +57,8 @@ def _identity(request: Request, source: Source, version: int, raw: RawModel) -> 
 
 
 def _same(repository: Repository, identity: triton_config.Identity, raw: RawModel, request: Request) -> bool:
-    if repository.config(identity.name) != raw_config(raw, request.serving, identity):
-        return False
-    return repository.model_bytes(identity.name, identity.version) == raw.data
+    wanted = raw_config(raw, request.serving, identity)
+    return stands(repository, identity, wanted, request.serving, raw.data)
 
 
 def _source(file: OnnxFile, raw: RawModel, licence: str | None) -> Source:
