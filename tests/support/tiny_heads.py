@@ -120,8 +120,11 @@ def tiny_classifier(end: str | None = None, *, classes: int = 3) -> onnx.ModelPr
     return sketch.model({"output0": ["n", classes]})
 
 
-def tiny_ssd(*, rows: int = 20) -> onnx.ModelProto:
-    """Return the outputs of TensorFlow's detection models over a picture of bytes, NHWC."""
+def tiny_ssd(*, rows: int = 20, unsuppressed: bool = False) -> onnx.ModelProto:
+    """Return the outputs of TensorFlow's detection models over a picture of bytes, NHWC.
+
+    With `unsuppressed` those that TensorFlow 2 adds: what was there before the suppression, and where it came from.
+    """
     sketch = Sketch(seed=7)
     levels = sketch.node("Cast", "images", to=FLOAT)
     scaled = sketch.node("Mul", levels, sketch.weight(np.array(1 / 255, np.float32)))
@@ -140,10 +143,18 @@ def tiny_ssd(*, rows: int = 20) -> onnx.ModelProto:
         "Cast", sketch.node("Greater", "detection_scores", sketch.weight(np.array(0.4, np.float32))), to=FLOAT
     )
     sketch.node("ReduceSum", sure, sketch.weight([1]), keepdims=0, out="num_detections")
-    outputs = {"detection_boxes": ["n", rows, 4], "detection_scores": ["n", rows]}
-    return sketch.model(
-        {**outputs, "detection_classes": ["n", rows], "num_detections": ["n"]}, element=UINT8, last=True
-    )
+    outputs: dict[str, list[object]] = {"detection_boxes": ["n", rows, 4], "detection_scores": ["n", rows]}
+    outputs |= {"detection_classes": ["n", rows], "num_detections": ["n"]}
+    if unsuppressed:
+        cells = (sketch.height // 16) * (sketch.width // 16)
+        each = sketch.node("Expand", sketch.node("Reshape", index, sketch.weight([0, -1, 1])), sketch.weight([1, 1, 5]))
+        sketch.node("GatherElements", classes, each, axis=1, out="detection_multiclass_scores")
+        sketch.node("Cast", index, to=FLOAT, out="detection_anchor_indices")
+        sketch.node("Identity", places, out="raw_detection_boxes")
+        sketch.node("Identity", classes, out="raw_detection_scores")
+        outputs |= {"detection_multiclass_scores": ["n", rows, 5], "detection_anchor_indices": ["n", rows]}
+        outputs |= {"raw_detection_boxes": ["n", cells, 4], "raw_detection_scores": ["n", cells, 5]}
+    return sketch.model(outputs, element=UINT8, last=True)
 
 
 def tiny_simcc(*, keypoints: int = 17, split: int = 2) -> onnx.ModelProto:
