@@ -8,6 +8,7 @@ from pathlib import Path
 from converters import families, manifest, triton_config
 from converters.errors import ModelError
 from converters.families.picture_size import at_size
+from converters.fuse import opset_of
 from converters.live_server import LiveServer
 from converters.model_source import read_model
 from converters.parity import Difference
@@ -20,6 +21,7 @@ from converters.repository import Repository, digest
 from converters.spec import BuiltModel, ModelSpec, Serving, View, checked_name
 from converters.stage import Content, Stage, staged
 from converters.switch import load_or_restore
+from converters.targets import check_opset
 from converters.trial import try_in_triton
 from converters.up_to_date import load_again, stands
 from converters.verify import Parity, verify
@@ -114,6 +116,7 @@ def _built(
     """Return what is to be published; the file itself isn't held any longer than that."""
     report(f"read {model.name}")
     file = at_size(read_model(model, request.example, request.pictures, report), options.size)
+    check_opset(request.serving.target, opset_of(file.model), file.name)
     chosen, recognition = families.choose(file, family, options.description)
     report(f"fuse as {chosen.name}: {recognition.why}")
     built = chosen.build(file, options)

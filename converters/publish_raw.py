@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from converters import manifest, triton_config
+from converters.fuse import opset_of
 from converters.model_source import read_model
 from converters.onnx_file import OnnxFile
 from converters.parity import Difference
@@ -13,6 +14,7 @@ from converters.raw_trial import raw_config, try_raw_in_triton
 from converters.repository import Repository, digest
 from converters.spec import Source, checked_name
 from converters.stage import Content, staged
+from converters.targets import check_opset
 from converters.up_to_date import load_again, stands
 
 FAMILY = "raw"
@@ -27,6 +29,7 @@ def publish_raw(model: Path, licence: str | None, request: Request, report: Repo
     name = checked_name(request.name)
     report(f"read {model.name}")
     file = read_model(model, request.example, request.pictures, report)
+    check_opset(request.serving.target, opset_of(file.model), file.name)
     report("run it with random tensors, singly and in a batch")
     raw = raw_model(file)
     source = _source(file, raw, licence)
