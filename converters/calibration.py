@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ModelError
-from converters.pictures import load_pictures, nv12_of, on_canvas
+from converters.pictures import decode_picture, nv12_of, on_canvas, picture_paths
 from converters.spec import ModelSpec
 
 MAX_FRAMES = 64
@@ -34,28 +34,35 @@ class CalibrationSet:
 
 
 def load_calibration(path: Path, spec: ModelSpec) -> CalibrationSet:
-    """Read up to `MAX_FRAMES` frames of a clip, evenly spread over it, or the pictures of a folder.
+    """Read up to `MAX_FRAMES` frames of a clip or pictures of a folder, evenly spread over it.
 
     Raises:
         ModelError: There is no such thing, or it holds no frame that can be decoded.
     """
+    pictures: Iterator[NDArray[np.uint8]]
     if path.is_dir():
-        pictures = list(load_pictures(path).pictures)
+        paths = picture_paths(path)
+        pictures = (decode_picture(paths[index]) for index in _spread(len(paths)))
     elif path.is_file():
-        pictures = _spread(path)
+        pictures = _of_clip(path)
     else:
         raise ModelError(f"{path} is neither a clip nor a folder of pictures; give one of what the model will see")
     frames = np.stack([nv12_of(on_canvas(picture, spec)) for picture in pictures])
     return CalibrationSet(frames=frames, name=path.name, sha256=hashlib.sha256(frames.tobytes()).hexdigest())
 
 
-def _spread(path: Path) -> list[NDArray[np.uint8]]:
+def _spread(count: int) -> list[int]:
+    """Return up to `MAX_FRAMES` indices, ascending, evenly spread over `count` of them."""
+    indices: list[int] = np.linspace(0, count - 1, min(count, MAX_FRAMES)).round().astype(int).tolist()
+    return indices
+
+
+def _of_clip(path: Path) -> Iterator[NDArray[np.uint8]]:
     """Decode a clip twice: to count its frames, since containers lie about that, then to keep the chosen ones."""
     count = sum(1 for _ in _decoded(path, frozenset()))
     if count == 0:
         raise ModelError(f"{path} is not a clip that can be decoded; give one in a common format, such as H.264 in MP4")
-    chosen = frozenset(np.linspace(0, count - 1, min(count, MAX_FRAMES)).round().astype(int).tolist())
-    return [picture for picture in _decoded(path, chosen) if picture is not None]
+    return (picture for picture in _decoded(path, frozenset(_spread(count))) if picture is not None)
 
 
 def _decoded(path: Path, chosen: frozenset[int]) -> Iterator[NDArray[np.uint8] | None]:

@@ -38,6 +38,11 @@ def servable_here(repository: Path, names: Sequence[str], gpu: Callable[[], Gpu]
         yield Path(folder)
 
 
+def stands_in(config: Path, gpu: Callable[[], Gpu] = local_gpu) -> bool:
+    """Tell whether a model is served by the CPU here, for want of the GPU that its config.pbtxt asks for."""
+    return _for_cpu(config) is not None and not _has(gpu)
+
+
 def _has(gpu: Callable[[], Gpu]) -> bool:
     try:
         gpu()

@@ -51,14 +51,23 @@ def load_pictures(folder: Path) -> PictureSet:
     Raises:
         ModelError: The folder holds no picture, or one that can't be decoded.
     """
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not folder.is_dir():
-        raise ModelError(f"there is no folder {folder}; give one that holds pictures")
-    if not paths:
-        raise ModelError(f"{folder} holds no picture ({', '.join(SUFFIXES)}); give a folder that does")
-    paths = paths[:MAX_PICTURES]
+    paths = picture_paths(folder)[:MAX_PICTURES]
     pictures = [decode_picture(path) for path in paths]
     return _picture_set(pictures, [path.name for path in paths], synthetic=False)
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, by name.
+
+    Raises:
+        ModelError: It holds none, or is no folder.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"there is no folder {folder}; give one that holds pictures")
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise ModelError(f"{folder} holds no picture ({', '.join(SUFFIXES)}); give a folder that does")
+    return paths
 
 
 def render_pictures(seed: int = 1) -> PictureSet:

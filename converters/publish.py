@@ -8,6 +8,7 @@ from pathlib import Path
 from converters import families, manifest, triton_config
 from converters.errors import ModelError
 from converters.families.picture_size import at_size
+from converters.fuse import opset_of
 from converters.live_server import LiveServer
 from converters.model_source import read_model
 from converters.parity import Difference
@@ -20,7 +21,9 @@ from converters.repository import Repository, digest
 from converters.spec import BuiltModel, ModelSpec, Serving, View, checked_name
 from converters.stage import Content, Stage, staged
 from converters.switch import load_or_restore
+from converters.targets import check_opset
 from converters.trial import try_in_triton
+from converters.up_to_date import load_again, stands
 from converters.verify import Parity, verify
 
 
@@ -38,8 +41,8 @@ class Request:
         now: Aware time of the publication.
         dry_run: Do everything but publish.
         warmup: Have Triton run a real frame in each batch size before it calls the model ready.
-        server: A running Triton of the repository that is told to load the version; what it can't serve is taken
-            back.
+        server: A running Triton of the repository that is told to load the version, a new one or the one that is up to
+            date; a new one that it can't serve is taken back.
     """
 
     name: str
@@ -113,6 +116,7 @@ def _built(
     """Return what is to be published; the file itself isn't held any longer than that."""
     report(f"read {model.name}")
     file = at_size(read_model(model, request.example, request.pictures, report), options.size)
+    check_opset(request.serving.target, opset_of(file.model), file.name)
     chosen, recognition = families.choose(file, family, options.description)
     report(f"fuse as {chosen.name}: {recognition.why}")
     built = chosen.build(file, options)
@@ -138,6 +142,7 @@ def publish(built: BuiltModel, request: Request, report: Report) -> Publication:
     request = replace(request, serving=replace(request.serving, warmup_file=next(iter(warmup), "")))
     current = _up_to_date(repository, name, built, request.serving, data)
     if current is not None:
+        load_again(request.server, name, current.version, report, dry_run=request.dry_run)
         return current
     if request.server is not None:
         request.server.check()
@@ -196,7 +201,7 @@ def _warmup(spec: ModelSpec, pictures: PictureSet) -> dict[str, bytes]:
 def _up_to_date(
     repository: Repository, name: str, built: BuiltModel, serving: Serving, data: bytes
 ) -> Publication | None:
-    """Return the served version if it is byte for byte what would be published: same graph, same configuration."""
+    """Return the served version if the same request made it: same graph, same facts of it, same serving asked for."""
     version = repository.published_version(name)
     if version is None:
         return None
@@ -204,7 +209,7 @@ def _up_to_date(
         name=name, version=version, source_sha256=built.source.sha256, model_sha256=digest(data)
     )
     wanted = triton_config.render(built.spec, serving, identity)
-    if repository.config(name) != wanted or repository.model_bytes(name, version) != data:
+    if not stands(repository, identity, wanted, serving, data):
         return None
     return Publication(
         name=name,

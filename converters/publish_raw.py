@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from converters import manifest, triton_config
+from converters.fuse import opset_of
 from converters.model_source import read_model
 from converters.onnx_file import OnnxFile
 from converters.parity import Difference
@@ -13,6 +14,8 @@ from converters.raw_trial import raw_config, try_raw_in_triton
 from converters.repository import Repository, digest
 from converters.spec import Source, checked_name
 from converters.stage import Content, staged
+from converters.targets import check_opset
+from converters.up_to_date import load_again, stands
 
 FAMILY = "raw"
 
@@ -26,12 +29,14 @@ def publish_raw(model: Path, licence: str | None, request: Request, report: Repo
     name = checked_name(request.name)
     report(f"read {model.name}")
     file = read_model(model, request.example, request.pictures, report)
+    check_opset(request.serving.target, opset_of(file.model), file.name)
     report("run it with random tensors, singly and in a batch")
     raw = raw_model(file)
     source = _source(file, raw, licence)
     repository = Repository(request.repository)
     current = repository.published_version(name)
     if current is not None and _same(repository, _identity(request, source, current, raw), raw, request):
+        load_again(request.server, name, current, report, dry_run=request.dry_run)
         return _publication(request, source, current, digest(raw.data), "up to date")
     if request.server is not None:
         request.server.check()
@@ -55,9 +60,8 @@ def _identity(request: Request, source: Source, version: int, raw: RawModel) -> 
 
 
 def _same(repository: Repository, identity: triton_config.Identity, raw: RawModel, request: Request) -> bool:
-    if repository.config(identity.name) != raw_config(raw, request.serving, identity):
-        return False
-    return repository.model_bytes(identity.name, identity.version) == raw.data
+    wanted = raw_config(raw, request.serving, identity)
+    return stands(repository, identity, wanted, request.serving, raw.data)
 
 
 def _source(file: OnnxFile, raw: RawModel, licence: str | None) -> Source:

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from converters.errors import UsageError
+from converters.errors import ModelError, UsageError
 from converters.spec import Target
 
 TABLE_FILE = "triton_images.toml"
@@ -92,6 +92,30 @@ def too_old_for(ir: int, opset: int) -> tuple[Image, ...]:
         for image in images()
         if (limit := onnx_limit(image.onnxruntime)) is not None and (limit.ir < ir or limit.opset < opset)
     )
+
+
+def check_opset(target: Target, opset: int, name: str) -> None:
+    """Refuse a graph whose operator set is newer than what the target's default image reads.
+
+    A trial can't show that for a GPU that isn't here. For a CPU it does, in the Triton that will serve.
+
+    Args:
+        target: The machine that will serve it.
+        opset: Version of the standard operator set.
+        name: Of the file, for the message.
+
+    Raises:
+        ModelError: It is newer.
+    """
+    if target is Target.CPU:
+        return
+    image = image_for(target)
+    limit = onnx_limit(image.onnxruntime)
+    if limit is not None and opset > limit.opset:
+        raise ModelError(
+            f"{name} is of opset {opset}; ONNX Runtime {image.onnxruntime} in {image.tag}, the Triton image for "
+            f"--target {target.value}, reads up to {limit.opset}: export it with opset {limit.opset} or older"
+        )
 
 
 def version_numbers(version: str) -> tuple[int, ...]:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import integrity, triton_config
-from converters.errors import ModelError
-from converters.perf_analyzer import Load, measure
+from converters.cpu_stand_in import stands_in
+from converters.errors import MissingError, ModelError
+from converters.perf_analyzer import Load, longest_s, measure
 from converters.pictures import PictureSet
 from converters.repository import CONFIG_FILE, Repository
 from converters.stage import staged
@@ -67,7 +68,8 @@ class Tuning:
         latency_limit_ms: On the 95th percentile of a request.
         best: Most frames a second within the limit.
         before: The setting until now, under the load that suited it best; None where it kept the limit under none.
-        trials: All of them.
+        trials: All that were measured.
+        too_slow: Settings whose measurement took longer than it can where the limit is kept.
         untried: Settings for which the time was too short.
     """
 
@@ -77,6 +79,7 @@ class Tuning:
     best: Trial
     before: Trial | None
     trials: tuple[Trial, ...]
+    too_slow: tuple[Setting, ...]
     untried: int
 
 
@@ -108,12 +111,17 @@ def tune(
 
     Raises:
         ModelError: The model can't be served, or no setting keeps the limit.
-        MissingError: There is no Triton or no perf_analyzer.
+        MissingError: There is no Triton, no perf_analyzer, or not the GPU that the model is for.
     """
     repository = Repository(root)
     version = repository.served_version(name)
     integrity.check(root / name / str(version))
     config = triton_config.parse(repository.config(name) or "")
+    if stands_in(root / name / CONFIG_FILE):
+        raise MissingError(
+            f"{name} is for a GPU, and there is none here: what is fastest on this CPU isn't there; tune it on a "
+            "machine like the one that serves it"
+        )
     frames = frames_of(pictures, triton_config.spec_of(config))
     now = setting_of(config)
     on_cpu = config["instance_group"][0].get("kind") == "KIND_CPU"
@@ -121,21 +129,20 @@ def tune(
     order = [now, *(setting for setting in others if setting != now)]
     end = clock() + seconds
     trials: list[Trial] = []
+    too_slow: list[Setting] = []
     tried = 0
     for setting in order:
         if tried and clock() > end:
             break
         report(f"try {_words(setting)}")
         text = triton_config.text_of(with_setting(config, setting))
-        loads = _loads(repository, name, version, text, frames, setting, requests)
+        loads = _loads(repository, name, version, text, frames, setting, requests, latency_limit_ms)
+        too_slow += [] if loads else [setting]
         trials += [Trial(setting=setting, load=load, kept=load.p95_ms <= latency_limit_ms) for load in loads]
         tried += 1
     best = _best(trials)
     if best is None:
-        fastest = min(trial.load.p95_ms for trial in trials)
-        raise ModelError(
-            f"no setting keeps {latency_limit_ms:g} ms; the fastest takes {fastest:.1f} ms: raise the limit"
-        )
+        raise ModelError(_why_none(trials, latency_limit_ms, requests))
     return Tuning(
         name=name,
         version=version,
@@ -143,6 +150,7 @@ def tune(
         best=best,
         before=_best([trial for trial in trials if trial.setting == now]),
         trials=tuple(trials),
+        too_slow=tuple(too_slow),
         untried=len(order) - tried,
     )
 
@@ -206,8 +214,11 @@ def _loads(
     frames: NDArray[np.uint8],
     setting: Setting,
     requests: int,
+    latency_limit_ms: float,
 ) -> list[Load]:
-    """Measure with as many requests under way as there are instances, and with twice as many."""
+    """Measure with as many requests under way as there are instances, and with twice as many; empty if that is slow."""
+    concurrencies = [setting.instances, 2 * setting.instances]
+    timeout_s = longest_s(concurrencies, requests, latency_limit_ms)
     with TemporaryDirectory(prefix="ruth-convert-") as folder:
         stage = Path(folder)
         (stage / name).mkdir()
@@ -216,7 +227,17 @@ def _loads(
                 (stage / name / entry.name).symlink_to(entry.resolve())
         (stage / name / CONFIG_FILE).write_text(config, encoding="utf-8")
         with trial_server(stage, [name]) as server:
-            return measure(server.grpc_url, name, frames, [setting.instances, 2 * setting.instances], requests)
+            return measure(server.grpc_url, name, frames, concurrencies, requests, timeout_s)
+
+
+def _why_none(trials: Sequence[Trial], latency_limit_ms: float, requests: int) -> str:
+    if not trials:
+        return (
+            f"no setting keeps {latency_limit_ms:g} ms: measuring {requests} requests takes longer than it can then; "
+            "raise the limit, or give fewer --requests to see by how much"
+        )
+    fastest = min(trial.load.p95_ms for trial in trials)
+    return f"no setting keeps {latency_limit_ms:g} ms; the fastest takes {fastest:.1f} ms: raise the limit"
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:

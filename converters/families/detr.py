@@ -3,6 +3,9 @@
 Logits and boxes look alike in both. What tells them apart is where the queries come from: DETR learns a fixed set;
 RT-DETR, D-FINE and Deformable DETR choose or sample theirs in the graph (TopK, GridSample), and were trained with the
 focal loss. RT-DETR and D-FINE take RGB 0 to 1; DETR takes ImageNet's mean and deviation. All take a stretched picture.
+
+Others have that structure and ImageNet's colours, and are left to be described: RF-DETR and its like, told by a picture
+that is cut into patches, and Deformable DETR, which samples and chooses no queries.
 """
 
 from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
@@ -16,6 +19,11 @@ from converters.preprocess import ChannelOrder, Preprocess
 MAX_QUERIES = 1000
 SCORE_THRESHOLD = 0.5
 _CHOOSERS = {"TopK", "GridSample"}
+_SMALLEST_PATCH_PX = 4
+_OTHER_COLOURS = (
+    "which takes ImageNet's mean and deviation where RT-DETR takes 0 to 1; describe it, with the colours that it was "
+    "trained on (--family custom)"
+)
 
 
 class Detr(PlannedFamily):
@@ -33,7 +41,7 @@ class Detr(PlannedFamily):
         if choosers:
             raise Misfit(f"its graph chooses or samples queries ({', '.join(choosers)}); DETR learns a fixed set")
         gain = tuple(1 / side for side in IMAGENET_DEVIATION)
-        return _plan(file, no_object=True, mean=IMAGENET_MEAN, gain=gain)
+        return _plan(file, "ImageNet's mean and deviation", no_object=True, mean=IMAGENET_MEAN, gain=gain)
 
 
 class RtDetr(PlannedFamily):
@@ -47,23 +55,40 @@ class RtDetr(PlannedFamily):
         Raises:
             Misfit: It is of another.
         """
-        if not _choosers(file):
+        choosers = _choosers(file)
+        if not choosers:
             raise Misfit(
                 f"its graph holds no {' or '.join(sorted(_CHOOSERS))}, by which RT-DETR and its kin find queries"
             )
-        return _plan(file, no_object=False, mean=(0.0,), gain=(1 / 255,))
+        patch_px = _patch_px(file)
+        if patch_px is not None:
+            raise Misfit(f"its picture is cut into patches of {patch_px} px, as RF-DETR's is, {_OTHER_COLOURS}")
+        if "TopK" not in choosers:
+            raise Misfit(f"its graph samples and chooses no queries (TopK), as Deformable DETR, {_OTHER_COLOURS}")
+        return _plan(file, "0 to 1", no_object=False, mean=(0.0,), gain=(1 / 255,))
 
 
 def _choosers(file: OnnxFile) -> list[str]:
     return sorted({node.op_type for node in file.model.graph.node} & _CHOOSERS)
 
 
-def _plan(file: OnnxFile, *, no_object: bool, mean: tuple[float, ...], gain: tuple[float, ...]) -> Plan:
+def _patch_px(file: OnnxFile) -> int | None:
+    """Return the side of the patches that a Conv cuts a picture into, as vision transformers do; None without one."""
+    for node in file.model.graph.node:
+        sides = {entry.name: list(entry.ints) for entry in node.attribute if entry.name in ("kernel_shape", "strides")}
+        stride = sides.get("strides", [1])
+        if node.op_type == "Conv" and stride == sides.get("kernel_shape") and min(stride) >= _SMALLEST_PATCH_PX:
+            return stride[0]
+    return None
+
+
+def _plan(file: OnnxFile, colours: str, *, no_object: bool, mean: tuple[float, ...], gain: tuple[float, ...]) -> Plan:
     picture = picture_input(file)
     head = _head(file, picture, no_object=no_object)
     end = "a Softmax whose last class is nothing" if no_object else "a Sigmoid"
     return Plan(
-        why=f"attention, and {head.queries} queries with a box and {head.classes} classes each; scores through {end}",
+        why=f"attention, and {head.queries} queries with a box and {head.classes} classes each; scores through {end}; "
+        f"colours as its authors': {colours}",
         picture=picture,
         preprocess=Preprocess(
             order=ChannelOrder.RGB,

@@ -11,9 +11,9 @@ import numpy as np
 from converters.families.family import BuildOptions, Misfit, original_of, picture_input, sole_output
 from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily, build_planned
 from converters.families.heads.yolo import EndToEndHead
-from converters.families.ultralytics import Metadata, metadata_of
-from converters.families.yolo import centred, check_task
-from converters.families.yolo_graph import holds, operators_behind, width_of_maximum
+from converters.families.ultralytics import Metadata, check_keypoints, check_task, metadata_of
+from converters.families.yolo import centred
+from converters.families.yolo_graph import check_no_masks, holds, operators_behind, width_of_maximum
 from converters.onnx_file import OnnxFile
 from converters.spec import BuiltModel
 
@@ -36,6 +36,7 @@ class Yolov10(PlannedFamily):
         picture, metadata = picture_input(file), metadata_of(file.model)
         check_task(metadata, "detect", "pose")
         table = sole_output(file, "FLOAT [N, rows, 6 + 3 x keypoints]", _finished_rows)
+        check_no_masks(file)
         if not holds(file, "TopK", "NonMaxSuppression"):
             raise Misfit("nothing in its graph chooses rows (TopK), as an end-to-end head does")
         if "Sigmoid" in operators_behind(file, table.name):
@@ -44,6 +45,7 @@ class Yolov10(PlannedFamily):
                 "them, not box, score and class"
             )
         rows, columns = int(table.shape[1]), int(table.shape[2])
+        check_keypoints(metadata, columns - 6)
         head = EndToEndHead(output=table.name, rows=rows, keypoints=(columns - 6) // 3)
         why = f"its {rows} rows of {columns} columns are chosen by TopK: box, score, class" + (
             f", {head.keypoints} keypoints" if head.keypoints else ""

@@ -1,5 +1,7 @@
 """SSD and its kin of the TensorFlow Object Detection API: suppression inside, boxes, classes, scores and their number.
 
+The exporter of TensorFlow 2 gives beside them what was there before the suppression, which is left alone.
+
 In: the picture stretched over the canvas, RGB; bytes as they are (the exporter puts its scaling into the graph), or
 FLOAT levels -1 to 1 where it left that outside (TFLite's post-processed SSD). Classes count from 1 where the input is
 bytes, from 0 in TFLite's.
@@ -9,12 +11,15 @@ from converters.families.coco import COCO_91
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.ready import ReadyHead
-from converters.onnx_file import OnnxFile
+from converters.onnx_file import OnnxFile, TensorInfo
 from converters.preprocess import ChannelOrder, Element, Preprocess
 
 SCORE_THRESHOLD = 0.4
 _MIDDLE_LEVEL = 127.5
 _WORDS = ("box", "score", "class", "num")
+_BESIDE = ("raw_", "multiclass", "anchor")
+"""In names of TensorFlow 2's further outputs: `raw_detection_boxes`, `raw_detection_scores`,
+`detection_multiclass_scores`, `detection_anchor_indices` (its `DetectionResultFields`)."""
 
 
 class TfDetection(PlannedFamily):
@@ -55,7 +60,7 @@ def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHe
     Raises:
         Misfit: They are not there.
     """
-    boxes = [tensor for tensor in file.outputs if len(tensor.shape) == 3 and tensor.shape[2] == 4]
+    boxes = [tensor for tensor in _outputs(file) if len(tensor.shape) == 3 and tensor.shape[2] == 4]
     if len(boxes) != 1 or not isinstance(boxes[0].shape[1], int):
         raise Misfit(f"{len(boxes) or 'none'} of its outputs is FLOAT [N, rows, 4], boxes that were suppressed already")
     rows = boxes[0].shape[1]
@@ -73,14 +78,18 @@ def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHe
     )
 
 
+def _outputs(file: OnnxFile) -> list[TensorInfo]:
+    """Return the outputs that tell what was found."""
+    return [tensor for tensor in file.outputs if not any(word in tensor.name.lower() for word in _BESIDE)]
+
+
 def _named(file: OnnxFile, word: str, shape: tuple[int, ...]) -> str:
     """Return the one output of a shape (without its batch axis) with a word in its name.
 
     Raises:
         Misfit: There is none, or several.
     """
-    found = [tensor for tensor in file.outputs if tensor.shape[1:] == shape and word in tensor.name.lower()]
-    found = [tensor for tensor in found if "multiclass" not in tensor.name.lower()]
+    found = [tensor for tensor in _outputs(file) if tensor.shape[1:] == shape and word in tensor.name.lower()]
     if len(found) != 1:
         raise Misfit(f"{len(found) or 'none'} of its outputs is {word}s {_shown(shape)}")
     return found[0].name

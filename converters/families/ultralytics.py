@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import onnx
 
 from converters.families.coco import COCO_17_KEYPOINTS
+from converters.families.family import Misfit
 
 MAX_TEXT = 64 * 1024
 """Characters of a value that is looked at."""
@@ -57,6 +58,50 @@ def metadata_from(values: Mapping[str, str]) -> Metadata:
         kpt_shape=_pair(_literal(values.get("kpt_shape", ""))),
         stride=stride if isinstance(stride, int) else None,
     )
+
+
+def labels_of(metadata: Metadata) -> tuple[str, ...] | None:
+    """Return the names in the order of their classes; None where absent."""
+    return tuple(metadata.names[key] for key in sorted(metadata.names)) if metadata.names else None
+
+
+def check_task(metadata: Metadata, *tasks: str) -> None:
+    """Refuse a network whose metadata names another task.
+
+    Raises:
+        Misfit: It does.
+    """
+    if metadata.task and metadata.task not in tasks:
+        raise Misfit(f"its metadata says that its task is {metadata.task}, not {' or '.join(tasks)}")
+
+
+def check_names(metadata: Metadata, classes: int) -> None:
+    """Refuse a network whose metadata names more or fewer classes than were read off its outputs.
+
+    Raises:
+        Misfit: It does: what was taken for scores is something else.
+    """
+    if metadata.names is not None and len(metadata.names) != classes:
+        raise Misfit(f"its metadata names {len(metadata.names)} classes, where its output would have {classes}")
+
+
+def check_keypoints(metadata: Metadata, columns: int) -> None:
+    """Refuse a pose whose metadata tells other keypoints than of x, y and score.
+
+    Args:
+        metadata: The exporter's words.
+        columns: What the output has for keypoints.
+
+    Raises:
+        Misfit: It does.
+    """
+    if metadata.kpt_shape is None:
+        return
+    count, values = metadata.kpt_shape
+    if values != 3:
+        raise Misfit(f"its metadata tells {count} keypoints of {values} values; only those of x, y and score are read")
+    if columns != 3 * count:
+        raise Misfit(f"its metadata tells {count} keypoints, where its output has {columns} columns for them")
 
 
 def keypoint_names(count: int) -> tuple[str, ...]:

@@ -8,9 +8,18 @@ Ultralytics documents and exports them.
 from converters.families.family import Misfit, PictureInput, picture_input, sole_output
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.yolo import EndToEndHead, YoloHead
-from converters.families.ultralytics import Metadata, keypoint_names, metadata_of
+from converters.families.ultralytics import (
+    Metadata,
+    check_keypoints,
+    check_names,
+    check_task,
+    keypoint_names,
+    labels_of,
+    metadata_of,
+)
 from converters.families.yolo_graph import (
     bgr_levels,
+    check_no_masks,
     columns_behind,
     holds,
     operators_behind,
@@ -39,6 +48,7 @@ class Yolov5(PlannedFamily):
         picture, metadata = picture_input(file), metadata_of(file.model)
         check_task(metadata, "detect")
         head, why = _decoded_rows(file, picture, (1, 3))
+        check_names(metadata, head.classes)
         return centred(picture, head, metadata, why, nms_iou=0.45)
 
 
@@ -85,6 +95,7 @@ class Yolov8(PlannedFamily):
         classes = _class_columns(file, table)
         if metadata.task != "detect" and classes not in (None, columns - 4):
             raise Misfit(f"only {classes} of its columns pass a Sigmoid behind the box; the rest are keypoints")
+        check_names(metadata, columns - 4)
         head = YoloHead(output=table.name, rows=rows, classes=columns - 4, columns_first=True)
         why = f"{rows} columns are the cells of {_size(picture)}, each a decoded box and {columns - 4} classes"
         return centred(picture, head, metadata, why)
@@ -108,8 +119,10 @@ class Yolov8Pose(PlannedFamily):
         if metadata.kpt_shape is not None:
             classes = columns - 4 - metadata.kpt_shape[0] * metadata.kpt_shape[1]
         rest = columns - 4 - classes
+        check_keypoints(metadata, rest)
         if classes < 1 or rest < 3 or rest % 3:
             raise Misfit(f"its {columns} columns leave none for keypoints of x, y and score")
+        check_names(metadata, classes)
         head = YoloHead(output=table.name, rows=rows, classes=classes, keypoints=rest // 3, columns_first=True)
         why = (
             f"{rows} columns are the cells of {_size(picture)}, each a decoded box, {classes} classes and "
@@ -129,7 +142,7 @@ def centred(
 ) -> Plan:
     """Return the plan that all but YOLOX share: RGB from 0 to 1, the picture in the middle."""
     count = head.classes if isinstance(head, YoloHead) else classes or 0
-    labels = tuple(metadata.names[key] for key in sorted(metadata.names)) if metadata.names else None
+    labels = labels_of(metadata)
     if labels is None and head.keypoints and count == 1:
         labels = ("person",)
     return Plan(
@@ -146,21 +159,11 @@ def centred(
     )
 
 
-def check_task(metadata: Metadata, *tasks: str) -> None:
-    """Refuse a network whose metadata names another task.
-
-    Raises:
-        Misfit: It does.
-    """
-    if metadata.task and metadata.task not in tasks:
-        raise Misfit(f"its metadata says that its task is {metadata.task}, not {' or '.join(tasks)}")
-
-
 def _decoded_rows(file: OnnxFile, picture: PictureInput, anchors: tuple[int, ...]) -> tuple[YoloHead, str]:
     """Read the head off `[b, n, 5 + C]`.
 
     Raises:
-        Misfit: There is no such output, or it is not decoded.
+        Misfit: There is no such output, it is not decoded, or masks come beside it.
     """
 
     def fits(shape: tuple[int | str, ...]) -> bool:
@@ -172,6 +175,7 @@ def _decoded_rows(file: OnnxFile, picture: PictureInput, anchors: tuple[int, ...
 
     per_cell = " or ".join(map(str, anchors))
     table = sole_output(file, f"FLOAT [N, rows, 5 + classes] with {per_cell} rows a cell of {_size(picture)}", fits)
+    check_no_masks(file)
     if holds(file, "TopK", "NonMaxSuppression"):
         raise Misfit("its graph chooses rows itself (TopK or NonMaxSuppression)")
     behind = operators_behind(file, table.name)
@@ -202,8 +206,7 @@ def _columns_by_rows(file: OnnxFile, picture: PictureInput) -> tuple[TensorInfo,
                 return False
 
     table = sole_output(file, f"FLOAT [N, 4 + classes, rows] with a row for each cell of {_size(picture)}", fits)
-    if any(len(tensor.shape) == 4 and tensor.dtype in ("FLOAT", "FLOAT16") for tensor in file.outputs):
-        raise Misfit("masks come beside its boxes; a segmenting network can be published with --task raw")
+    check_no_masks(file)
     return table, int(table.shape[1]), int(table.shape[2])
 
 

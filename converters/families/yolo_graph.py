@@ -45,6 +45,16 @@ def _of_three_planes(picture: PictureInput, order: ChannelOrder, gain: float) ->
     )
 
 
+def check_no_masks(file: OnnxFile) -> None:
+    """Refuse a network that segments: its rows hold a mask's coefficients behind the classes.
+
+    Raises:
+        Misfit: Masks come beside its boxes.
+    """
+    if any(len(tensor.shape) == 4 and tensor.dtype in ("FLOAT", "FLOAT16") for tensor in file.outputs):
+        raise Misfit("masks come beside its boxes; a segmenting network can be published with --task raw")
+
+
 def rows_per_cell(picture: PictureInput, rows: int | str) -> int | None:
     """Return how many rows a table has for each cell of the picture's grids; None where they don't go into them."""
     for strides in STRIDE_SETS:

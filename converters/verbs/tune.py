@@ -55,6 +55,8 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
         f"{tuning.name}: {best.frames_per_s:.1f} frames/s, 95 % under {best.p95_ms:.1f} ms ({before})",
         f"{'would be served' if parsed.dry_run else 'served from the next load on'} with {how}",
     ]
+    if tuning.too_slow:
+        lines.append(f"{len(tuning.too_slow)} settings were too slow by far to keep the limit")
     if tuning.untried:
         lines.append(f"{tuning.untried} settings were not tried for want of time; --seconds gives more")
     return Answer(value={**asdict(tuning), "written": not parsed.dry_run}, lines=lines)

@@ -4,11 +4,13 @@ import json
 import shutil
 
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
-from converters import plan_store
+from converters import plan_store, triton_config
 from converters.cli import main
 from converters.manifest import MANIFEST_FILE
 from converters.repository import Repository
+from converters.tune import Setting, with_setting
 from tests.support.tiny_yolox import saved, tiny_yolox
 from tests.support.triton_server import running_triton
 
@@ -103,6 +105,33 @@ def test_a_running_triton_that_follows_a_variant_of_its_own_is_rolled_back_too(c
     with running_triton(repository, load=["tiny"], **options) as triton:
         status, result = convert("rollback", "tiny", "--repository", repository, "--server", triton.grpc_url)
     assert (status, result["version"]) == (0, 1), result
+
+
+@pytest.mark.slow
+def test_what_is_published_already_is_loaded_by_a_server_that_serves_another_version(convert, repository, tmp_path):
+    tiny = saved(tiny_yolox(), tmp_path / "tiny.onnx")
+    arguments = ("onnx", tiny, "--name", "tiny", "--repository", repository, "--instances", "1", "--warmup")
+    with running_triton(repository, load=["tiny"], model_control="explicit", no_auto_complete=True) as triton:
+        assert convert("rollback", "tiny", "--repository", repository)[0] == 0
+        assert convert(*arguments)[1]["outcome"] == "up to date"
+        with InferenceServerClient(triton.grpc_url) as client:
+            assert not client.is_model_ready("tiny", "1")
+            status, result = convert(*arguments, "--server", triton.grpc_url)
+            assert (status, result["outcome"], result["version"]) == (0, "up to date", 1), result
+            assert client.is_model_ready("tiny", "1")
+    assert convert(*arguments, "--server", triton.grpc_url)[0] == 3
+
+
+def test_the_same_command_leaves_what_tune_made_of_the_configuration(convert, repository, tmp_path):
+    tiny = saved(tiny_yolox(), tmp_path / "tiny.onnx")
+    path = repository / "tiny/config.pbtxt"
+    setting = Setting(max_batch_size=4, instances=2, threads=1, max_queue_delay_microseconds=0)
+    path.write_text(triton_config.text_of(with_setting(triton_config.parse(path.read_text()), setting)))
+    before = path.read_bytes()
+    arguments = ("onnx", tiny, "--name", "tiny", "--repository", repository, "--instances", "1")
+    status, result = convert(*arguments, "--score-threshold", "0.5")
+    assert (status, result["outcome"], result["version"]) == (0, "up to date", 2), result
+    assert path.read_bytes() == before
 
 
 def edited(path, old, new):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from converters import families
 from converters.cli import main
@@ -24,9 +25,14 @@ SKETCHES = {
     "nanodet": tiny_nanodet,
     "nanodet_tables": lambda: tiny_nanodet(strides=(8, 16, 32), joined=False),
     "tf_detection": tiny_ssd,
+    "tf_detection_2": lambda: tiny_ssd(unsuppressed=True),
     "simcc": tiny_simcc,
     "retinaface": tiny_retinaface,
 }
+
+
+def family_of(name):
+    return name.removesuffix("_tables").removesuffix("_2")
 
 
 @pytest.fixture(scope="module", params=SKETCHES)
@@ -44,7 +50,7 @@ def built(sketched):
 def test_a_network_is_of_one_family_alone_and_says_why(sketched):
     name, file = sketched
     family, recognition = families.choose(file)
-    assert family.name == name.removesuffix("_tables")
+    assert family.name == family_of(name)
     assert recognition.why
 
 
@@ -71,7 +77,7 @@ def test_a_file_is_published_with_no_option_but_a_name_and_answers_in_a_real_tri
     assert main(["onnx", str(path), "--name", name, "--repository", str(tmp_path / "repository"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["outcome"] == "published"
-    assert answer["family"] == name.removesuffix("_tables")
+    assert answer["family"] == family_of(name)
     assert answer["triton"]["unmatched"] == 0
 
 
@@ -104,6 +110,27 @@ def test_detr_keeps_a_channel_for_nothing_and_its_kin_do_not(tmp_path):
     for name, chosen, classes in (("detr", False, 6), ("rtdetr", True, 7)):
         file = read_onnx(saved(tiny_queries(chosen=chosen), tmp_path / f"{name}.onnx"))
         assert len(families.FAMILIES[name].build(file, BuildOptions()).spec.labels) == classes
+
+
+def test_queries_over_patches_of_a_picture_have_to_be_described(tmp_path):
+    file = read_onnx(saved(tiny_queries(chosen=True, patches=True), tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r"not rtdetr: its picture is cut into patches of 16 px.*--family custom"):
+        families.choose(file)
+    description = tmp_path / "queries.toml"
+    description.write_text('[head]\nkind = "queries"\nlogits = "logits"\nboxes = "pred_boxes"\n')
+    assert families.choose(file, "custom", description)[0].build(file, BuildOptions()).spec.labels
+
+
+def test_queries_that_are_sampled_and_not_chosen_have_to_be_described(tmp_path):
+    model = tiny_queries(chosen=False)
+    model.opset_import[0].version = 16
+    points = numpy_helper.from_array(np.zeros((1, 1, 1, 2), np.float32), "points")
+    model.graph.initializer.append(points)
+    picture = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 96])
+    model.graph.input[0].CopyFrom(picture)
+    model.graph.node.append(helper.make_node("GridSample", ["images", "points"], ["sampled"]))
+    with pytest.raises(ModelError, match="not rtdetr: its graph samples and chooses no queries"):
+        families.choose(read_onnx(saved(model, tmp_path / "model.onnx")))
 
 
 def test_a_network_of_another_family_is_refused_with_its_reason(tmp_path):

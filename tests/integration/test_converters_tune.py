@@ -6,14 +6,16 @@ import os
 import shutil
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
-from converters import triton_config
+from converters import cuda_device, perf_analyzer, triton_config
 from converters.cli import main
 from converters.errors import ModelError
-from converters.perf_analyzer import read_table
+from converters.perf_analyzer import longest_s, read_table
+from converters.pictures import render_pictures
 from converters.repository import Repository
-from converters.tune import candidates, setting_of, with_setting
+from converters.tune import candidates, setting_of, tune, with_setting
 
 
 @pytest.mark.parametrize("cores", [1, 2, 4, 64])
@@ -35,6 +37,71 @@ def test_a_setting_written_into_a_configuration_is_read_back_and_nothing_else_ch
 def test_a_table_without_its_columns_is_refused():
     with pytest.raises(ModelError, match="not as expected"):
         read_table("Concurrency,Something\n1,2\n")
+
+
+def test_a_measurement_may_take_what_a_setting_takes_that_keeps_the_limit():
+    assert longest_s([1, 2], 100, 1000) == perf_analyzer.GRACE_S + 600
+    assert longest_s([4, 8], 100, 1000) == perf_analyzer.GRACE_S + 150
+
+
+def stand_in(folder, text):
+    """A program in place of `ruth-triton perf-analyzer`."""
+    path = folder / "ruth-triton"
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_measurement_that_comes_to_no_end_says_nothing(monkeypatch, tmp_path):
+    program = stand_in(tmp_path, "exec sleep 60")
+    monkeypatch.setattr(perf_analyzer, "ruth_triton", lambda: program)
+    frames = np.zeros((1, 96, 96), dtype=np.uint8)
+    assert perf_analyzer.measure("127.0.0.1:1", "tiny", frames, [1, 2], 100, timeout_s=0.2) == []
+
+
+def test_a_model_for_a_gpu_is_not_tuned_on_a_cpu(two_versions, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cuda_device, "DRIVER_LIBRARY", "libcuda-that-is-not-there.so.1")
+    repository = shutil.copytree(two_versions, tmp_path / "models")
+    path = repository / "tiny/config.pbtxt"
+    path.write_text(path.read_text().replace("KIND_CPU", "KIND_GPU"))
+    before = path.read_bytes()
+    arguments = ["tune", "tiny", "--latency-limit-ms", "1000", "--repository", str(repository)]
+    assert main([*arguments, "--json"]) == 3
+    assert "tune it on a machine like the one that serves it" in json.loads(capsys.readouterr().out)["error"]
+    assert path.read_bytes() == before
+
+
+FIRST_HANGS = """
+if mkdir "$0.called"; then exec sleep 60; fi
+while [ "$1" != -f ]; do shift; done
+printf 'Concurrency,Inferences/Second,p50 latency,p95 latency\\n1,20,40000,50000\\n' > "$2"
+"""
+
+
+def tuned(repository, seconds, times):
+    return tune(
+        repository,
+        "tiny",
+        render_pictures(),
+        latency_limit_ms=100,
+        seconds=seconds,
+        requests=1,
+        report=lambda _stage: None,
+        clock=iter(times).__next__,
+    )
+
+
+@pytest.mark.slow
+def test_a_setting_too_slow_to_be_measured_does_not_lose_the_others(two_versions, tmp_path, monkeypatch):
+    program = stand_in(tmp_path, FIRST_HANGS)
+    monkeypatch.setattr(perf_analyzer, "ruth_triton", lambda: program)
+    monkeypatch.setattr(perf_analyzer, "GRACE_S", 5)
+    with pytest.raises(ModelError, match=r"no setting keeps 100 ms: .* fewer --requests"):
+        tuned(two_versions, 5, [0.0, 10.0])
+    (tmp_path / "ruth-triton.called").rmdir()
+    found = tuned(two_versions, 5, [0.0, 0.0, 10.0])
+    assert (len(found.too_slow), len(found.trials), found.before) == (1, 1, None)
+    assert found.best.setting not in found.too_slow
 
 
 @pytest.mark.slow

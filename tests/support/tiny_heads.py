@@ -46,6 +46,11 @@ class Sketch:
             "Conv", centred, self.noise(channels, 3, 1, 1, spread=spread), self.noise(channels, spread=0.5)
         )
 
+    def patches(self, side: int, channels: int) -> str:
+        """Return `[b, channels, rows, columns]` of a picture that is cut up, as vision transformers begin."""
+        kernel = self.noise(channels, 3, side, side, spread=0.1)
+        return self.node("Conv", self.source, kernel, kernel_shape=[side] * 2, strides=[side] * 2)
+
     def rows(self, grid: str, columns: int) -> str:
         """Return `[b, n, columns]` of a grid of any multiple of `columns` channels, cell by cell."""
         last = self.node("Transpose", grid, perm=[0, 2, 3, 1])
@@ -66,10 +71,10 @@ class Sketch:
         return model
 
 
-def tiny_queries(*, channels: int = 7, chosen: bool) -> onnx.ModelProto:
+def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False) -> onnx.ModelProto:
     """Return DETR's structure: attention over cells, logits and boxes; with `chosen`, queries chosen by TopK."""
     sketch, queries = Sketch(seed=3), 24
-    tokens = sketch.rows(sketch.grid(16, 8), 8)
+    tokens = sketch.rows(sketch.patches(16, 8) if patches else sketch.grid(16, 8), 8)
     scores = sketch.node("MatMul", tokens, sketch.node("Transpose", tokens, perm=[0, 2, 1]))
     mixed = sketch.node("MatMul", sketch.node("Softmax", scores, axis=2), tokens)
     mixed = sketch.node("Add", sketch.node("Mul", mixed, sketch.weight(np.array(0.2, np.float32))), tokens)
@@ -107,8 +112,19 @@ def tiny_nanodet(*, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), 
     return sketch.model(outputs)
 
 
-def tiny_ssd(*, rows: int = 20) -> onnx.ModelProto:
-    """Return the outputs of TensorFlow's detection models over a picture of bytes, NHWC."""
+def tiny_classifier(end: str | None = None, *, classes: int = 3) -> onnx.ModelProto:
+    """Return one number for each class: the means of a grid's channels, through an operator or as they are."""
+    sketch = Sketch(seed=13)
+    means = sketch.node("Flatten", sketch.node("GlobalAveragePool", sketch.grid(16, classes)))
+    sketch.node(end or "Identity", means, out="output0")
+    return sketch.model({"output0": ["n", classes]})
+
+
+def tiny_ssd(*, rows: int = 20, unsuppressed: bool = False) -> onnx.ModelProto:
+    """Return the outputs of TensorFlow's detection models over a picture of bytes, NHWC.
+
+    With `unsuppressed` those that TensorFlow 2 adds: what was there before the suppression, and where it came from.
+    """
     sketch = Sketch(seed=7)
     levels = sketch.node("Cast", "images", to=FLOAT)
     scaled = sketch.node("Mul", levels, sketch.weight(np.array(1 / 255, np.float32)))
@@ -127,10 +143,18 @@ def tiny_ssd(*, rows: int = 20) -> onnx.ModelProto:
         "Cast", sketch.node("Greater", "detection_scores", sketch.weight(np.array(0.4, np.float32))), to=FLOAT
     )
     sketch.node("ReduceSum", sure, sketch.weight([1]), keepdims=0, out="num_detections")
-    outputs = {"detection_boxes": ["n", rows, 4], "detection_scores": ["n", rows]}
-    return sketch.model(
-        {**outputs, "detection_classes": ["n", rows], "num_detections": ["n"]}, element=UINT8, last=True
-    )
+    outputs: dict[str, list[object]] = {"detection_boxes": ["n", rows, 4], "detection_scores": ["n", rows]}
+    outputs |= {"detection_classes": ["n", rows], "num_detections": ["n"]}
+    if unsuppressed:
+        cells = (sketch.height // 16) * (sketch.width // 16)
+        each = sketch.node("Expand", sketch.node("Reshape", index, sketch.weight([0, -1, 1])), sketch.weight([1, 1, 5]))
+        sketch.node("GatherElements", classes, each, axis=1, out="detection_multiclass_scores")
+        sketch.node("Cast", index, to=FLOAT, out="detection_anchor_indices")
+        sketch.node("Identity", places, out="raw_detection_boxes")
+        sketch.node("Identity", classes, out="raw_detection_scores")
+        outputs |= {"detection_multiclass_scores": ["n", rows, 5], "detection_anchor_indices": ["n", rows]}
+        outputs |= {"raw_detection_boxes": ["n", cells, 4], "raw_detection_scores": ["n", cells, 5]}
+    return sketch.model(outputs, element=UINT8, last=True)
 
 
 def tiny_simcc(*, keypoints: int = 17, split: int = 2) -> onnx.ModelProto:

@@ -311,6 +311,16 @@ def test_a_clip_gives_frames_from_its_whole_length_and_always_the_same(built, tm
     assert load_calibration(path, built.spec).sha256 == taken.sha256
 
 
+def test_a_folder_gives_pictures_from_its_whole_length_as_many_as_a_clip(built, tmp_path):
+    for level in range(100):
+        cv2.imwrite(str(tmp_path / f"{level:03}.png"), np.full((64, 96, 3), level * 2, dtype=np.uint8))
+    taken = load_calibration(tmp_path, built.spec)
+    assert taken.frames.shape == (MAX_FRAMES, 96, 96)
+    means = taken.frames[:, :64].mean(axis=(1, 2))
+    assert (np.diff(means) > 0).all()
+    assert means[-1] - means[0] > 150
+
+
 def test_what_is_no_clip_is_refused(built, tmp_path):
     (tmp_path / "text.mp4").write_text("not a clip")
     for path, said in ((tmp_path / "text.mp4", "not a clip"), (tmp_path / "absent.mp4", "neither a clip nor a folder")):

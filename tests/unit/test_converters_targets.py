@@ -5,9 +5,10 @@ import json
 import pytest
 
 from converters.cli import main
-from converters.errors import UsageError
+from converters.errors import ModelError, UsageError
 from converters.spec import Target
-from converters.targets import OnnxLimit, image_for, images, onnx_limit, too_old_for, version_numbers
+from converters.targets import OnnxLimit, check_opset, image_for, images, onnx_limit, too_old_for, version_numbers
+from tests.support.tiny_yolox import saved, tiny_yolox
 
 
 def test_every_image_has_one_row_and_versions_that_never_fall():
@@ -49,6 +50,24 @@ def test_images_that_can_not_load_a_graph_are_those_with_an_older_runtime():
     assert "24.04" in {image.tag for image in too_old_for(ir=10, opset=11)}
     assert "24.05" not in {image.tag for image in too_old_for(ir=10, opset=11)}
     assert {image.tag for image in too_old_for(ir=8, opset=18)} == {"22.12", "23.01", "23.02"}
+
+
+def test_a_graph_newer_than_the_image_of_its_target_is_refused():
+    for target, opset in ((Target.L4T, 21), (Target.CUDA, 26), (Target.CPU, 99)):
+        check_opset(target, opset, "model.onnx")
+    with pytest.raises(ModelError, match=r"model\.onnx is of opset 22; .*24\.08-igpu.* reads up to 21"):
+        check_opset(Target.L4T, 22, "model.onnx")
+    with pytest.raises(ModelError, match="export it with opset 26 or older"):
+        check_opset(Target.CUDA, 27, "model.onnx")
+
+
+@pytest.mark.parametrize("task", [(), ("--task", "raw")])
+def test_a_model_newer_than_its_target_reads_is_refused_before_anything_is_tried(task, tmp_path, capsys):
+    model = saved(tiny_yolox(opset=22), tmp_path / "new.onnx")
+    arguments = ["onnx", str(model), "--name", "new", "--repository", str(tmp_path / "models"), "--target", "l4t"]
+    assert main([*arguments, *task, "--json"]) == 1
+    assert "reads up to 21: export it" in json.loads(capsys.readouterr().out)["error"]
+    assert not (tmp_path / "models").exists()
 
 
 def test_the_verb_prints_the_table_and_the_same_as_json(capsys):

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from converters import families
 from converters.errors import ModelError
@@ -128,6 +129,42 @@ def test_a_task_that_metadata_names_and_no_family_decodes_is_refused(task):
     sketch.metadata = {"names": "['a', 'b', 'c']", "stride": "32", "task": task}
     with pytest.raises(ModelError, match=f"its task is {task}, not detect"):
         families.choose(read(sketch.columns()))
+
+
+@pytest.mark.parametrize(("family", "layout"), [(name, LAYOUTS[name]) for name in ("yolov5", "yolov8", "yolov10")])
+def test_a_network_that_gives_masks_beside_its_boxes_is_of_no_family(family, layout):
+    sketch = TinyYolo()
+    sketch.metadata = {"names": "['a', 'b', 'c']", "stride": "32"}
+    model = layout(sketch)
+    model.graph.node.append(helper.make_node("AveragePool", ["images"], ["masks"], kernel_shape=[4, 4], strides=[4, 4]))
+    model.graph.output.append(sketch.tensor("masks", [1, 3, 24, 16]))
+    with pytest.raises(ModelError, match=f"not {family}: masks come beside its boxes"):
+        families.choose(read(model))
+
+
+@pytest.mark.parametrize("family", ["yolov5", "yolov8", "yolov8_pose"])
+def test_columns_that_metadata_names_no_class_for_are_not_taken_for_scores(family):
+    sketch = sketch_of(family)
+    sketch.metadata = {"names": "['a', 'b']", "stride": "32"}
+    with pytest.raises(ModelError, match=f"not {family}: its metadata names 2 classes, where its output would have"):
+        families.choose(read(LAYOUTS[family](sketch)))
+
+
+@pytest.mark.parametrize("family", ["yolov8_pose", "yolov10"])
+def test_keypoints_without_a_score_are_not_read_as_fewer_with_one(family):
+    sketch = TinyYolo(classes=1, keypoints=8)
+    sketch.metadata = {"names": "['person']", "stride": "32", "task": "pose", "kpt_shape": "[12, 2]"}
+    with pytest.raises(ModelError, match=f"not {family}: its metadata tells 12 keypoints of 2 values"):
+        families.choose(read(LAYOUTS[family](sketch)))
+
+
+def test_a_pose_whose_metadata_agrees_with_its_columns_is_taken():
+    sketch = TinyYolo(classes=1, keypoints=8)
+    sketch.metadata = {"names": "['worker']", "stride": "32", "task": "pose", "kpt_shape": "[8, 3]"}
+    file = read(sketch.columns())
+    chosen, _ = families.choose(file)
+    spec = chosen.build(file, BuildOptions()).spec
+    assert (chosen.name, spec.labels, len(spec.keypoints)) == ("yolov8_pose", ("worker",), 8)
 
 
 def test_columns_that_pass_no_sigmoid_are_refused():

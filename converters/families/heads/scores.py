@@ -1,4 +1,4 @@
-"""One score for each class of the whole picture, through a Softmax or still to go through it."""
+"""One score for each class of the whole picture: a probability already, or still to go through a Softmax."""
 
 from dataclasses import dataclass
 

@@ -1,0 +1,58 @@
+"""Classifiers: what their metadata and their last operator tell of colours, labels and scores."""
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from converters import families
+from converters.families import BuildOptions
+from converters.families.classifier import IMAGENET_MEAN
+from converters.onnx_file import parsed
+from converters.pictures import render_pictures
+from converters.verify import frames_of, onnx_runner, verify
+from tests.support.tiny_heads import tiny_classifier
+
+PICTURES = render_pictures()
+NAMES = "{0: 'cat', 1: 'dog', 2: 'hen'}"
+
+
+def read(end=None, **metadata):
+    model = tiny_classifier(end)
+    helper.set_model_props(model, metadata)
+    return parsed("model.onnx", model.SerializeToString())
+
+
+def scores(end):
+    file = read(end)
+    chosen, _ = families.choose(file)
+    assert chosen.name == "classifier"
+    built = chosen.build(file, BuildOptions())
+    verify(built, PICTURES)
+    return np.array(onnx_runner(built.model.SerializeToString())(frames_of(PICTURES, built.spec)))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "mean", "labels"),
+    [
+        ({}, IMAGENET_MEAN, ("class_0", "class_1", "class_2")),
+        ({"names": NAMES, "stride": "32"}, IMAGENET_MEAN, ("cat", "dog", "hen")),
+        ({"names": NAMES, "stride": "1", "task": "classify"}, (0.0,), ("cat", "dog", "hen")),
+        ({"names": "['cat']", "task": "classify"}, (0.0,), ("class_0", "class_1", "class_2")),
+    ],
+)
+def test_metadata_tells_colours_and_labels(metadata, mean, labels):
+    file = read("Softmax", **metadata)
+    plan = families.FAMILIES["classifier"].plan(file)
+    assert plan.preprocess.mean == mean
+    assert ("0 to 1" in plan.why) is (mean == (0.0,))
+    built = families.FAMILIES["classifier"].build(file, BuildOptions())
+    assert built.spec.labels == labels
+    assert families.FAMILIES["classifier"].build(file, BuildOptions(labels=("a", "b", "c"))).spec.labels[0] == "a"
+
+
+def test_numbers_that_are_probabilities_already_go_through_no_further_softmax():
+    logits, softmax, sigmoid = scores(None), scores("Softmax"), scores("Sigmoid")
+    np.testing.assert_allclose(logits.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(logits, softmax, atol=1e-5)
+    assert ((sigmoid >= 0) & (sigmoid <= 1)).all()
+    assert (np.abs(sigmoid.sum(axis=1) - 1) > 0.01).any()
