@@ -31,7 +31,7 @@ from gateway.scheduler import Dispatch, Drop, DropCause, Scheduler
 
 _logger = logging.getLogger(__name__)
 
-UNJUDGED = 10
+UNJUDGED = 24
 """Frames of one camera that may be without a verdict: one waits, one is on its way, the spool holds the others up.
 
 Each holds its picture, and a disk that takes seconds for a commit would have them fill the memory.
