@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 import uuid
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from gateway.errors import InvalidInputError, NotFoundError, StoreError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,7}")
 _INCOMING = ".incoming"
+
+LEFT_OVER_S = 3600.0
+"""Writing a file takes seconds; clocks of machines that share a folder may differ by minutes."""
 
 
 def check_name(name: str) -> None:
@@ -31,10 +35,11 @@ class EvidenceFolder:
     """Implements `gateway.domain.ports.EvidenceStore`: a name is a path below the root, its parts joined by `/`.
 
     Files are written in `.incoming` and renamed, so that a name leads to a whole file or to none. What a killed
-    process left in `.incoming` is removed when the folder is opened.
+    process left in `.incoming` is removed when the folder is opened an hour later or more: what is younger may be
+    another gateway's that is writing it now.
 
     Args:
-        root: The folder; made if it isn't there. One gateway writes to it.
+        root: The folder; made if it isn't there. Several gateways may have it in common.
 
     Raises:
         StoreError: The folder can't be made or written.
@@ -45,8 +50,7 @@ class EvidenceFolder:
         self._incoming = root / _INCOMING
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
-            for left_over in self._incoming.iterdir():
-                left_over.unlink()
+            _remove_left_over(self._incoming)
         except OSError as error:
             raise StoreError(f"the evidence folder {root} can't be used: {error.strerror}") from error
 
@@ -78,6 +82,19 @@ class EvidenceFolder:
             raise NotFoundError(f"there is no evidence {name}") from error
         except OSError as error:
             raise StoreError(f"evidence {name} can't be read: {error.strerror}") from error
+
+    async def has(self, name: str) -> bool:
+        """Whether there is such a file or folder.
+
+        Raises:
+            InvalidInputError: The name is no plain relative path.
+            StoreError: It can't be told.
+        """
+        path = self._path(name)
+        try:
+            return await asyncio.to_thread(path.exists)
+        except OSError as error:
+            raise StoreError(f"evidence {name} can't be looked for: {error.strerror}") from error
 
     async def delete(self, name: str) -> None:
         """Delete a file, or a folder with all that is in it; nothing happens where there is neither.
@@ -143,6 +160,14 @@ class EvidenceFolder:
         self._make_folders(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
+
+
+def _remove_left_over(incoming: Path) -> None:
+    before_s = time.time() - LEFT_OVER_S
+    for path in incoming.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # renamed by who writes it, or removed by who opens, too
+            if path.stat().st_mtime < before_s:
+                path.unlink()
 
 
 def _bytes_below(folder: Path) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIG_IGN, SIGXFSZ, signal
@@ -10,7 +11,7 @@ from signal import SIG_IGN, SIGXFSZ, signal
 import pytest
 
 from gateway.errors import StoreError
-from gateway.store.evidence import EvidenceFolder
+from gateway.store.evidence import LEFT_OVER_S, EvidenceFolder
 
 
 def _files(folder: Path) -> list[Path]:
@@ -40,12 +41,35 @@ async def test_a_file_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) ->
 
 async def test_what_a_killed_process_left_is_removed_and_evidence_stays(tmp_path: Path) -> None:
     await EvidenceFolder(tmp_path).put("a.jpg", b"kept")
-    (tmp_path / ".incoming" / "0123").write_bytes(b"half a pict")
+    left_over = tmp_path / ".incoming" / "0123"
+    left_over.write_bytes(b"half a pict")
+    an_hour_ago = time.time() - LEFT_OVER_S - 1
+    os.utime(left_over, (an_hour_ago, an_hour_ago))
 
     evidence = EvidenceFolder(tmp_path)
 
     assert list((tmp_path / ".incoming").iterdir()) == []
     assert await evidence.get("a.jpg") == b"kept"
+
+
+async def test_what_another_gateway_writes_into_a_shared_folder_is_left_alone(tmp_path: Path) -> None:
+    EvidenceFolder(tmp_path)
+    in_flight = tmp_path / ".incoming" / "4567"
+    in_flight.write_bytes(b"half a pict")
+
+    EvidenceFolder(tmp_path)
+
+    assert in_flight.read_bytes() == b"half a pict"
+
+
+async def test_a_file_and_a_folder_are_there_until_they_are_deleted(tmp_path: Path) -> None:
+    evidence = EvidenceFolder(tmp_path)
+    await evidence.put("day/one/1.jpg", b"x")
+    assert await evidence.has("day/one/1.jpg")
+    assert await evidence.has("day/one")
+    await evidence.delete("day/one")
+    assert not await evidence.has("day/one/1.jpg")
+    assert not await evidence.has("day/one")
 
 
 async def test_many_pictures_at_once_are_all_kept(tmp_path: Path) -> None:
