@@ -238,6 +238,7 @@ def _retention(
         bus,
         clock,
         settings.retention,
+        has=evidence.has if _shared(store) and isinstance(evidence, EvidenceFolder) else None,
         on_deleted=metrics.evidence_deleted,
         on_trimmed=metrics.events_trimmed,
     )

@@ -47,6 +47,7 @@ class EvidenceQuery(msgspec.Struct, frozen=True, kw_only=True):
         camera_id: Only this camera's.
         created_before: Only older ones.
         beyond_newest: Leave out so many, the newest; the others come newest first instead of oldest first.
+        after_id: Only those that come after this one, which was on the page before.
         limit: At most so many.
     """
 
@@ -54,4 +55,5 @@ class EvidenceQuery(msgspec.Struct, frozen=True, kw_only=True):
     camera_id: str | None = None
     created_before: dt.datetime | None = None
     beyond_newest: int = 0
+    after_id: str | None = None
     limit: int = 100

@@ -36,7 +36,10 @@ async def evidence_kept(query: EvidenceQuery) -> Sequence[Violation]:
         select = select.where(ViolationRow.camera_id == query.camera_id)
     if query.created_before is not None:
         select = select.where(ViolationRow.created_at < query.created_before)
-    if newest_first:
+    if query.after_id is not None:
+        further = ViolationRow.id < query.after_id if newest_first else ViolationRow.id > query.after_id
+        select = select.where(further)
+    elif newest_first:
         select = select.offset(query.beyond_newest)
     return [violation_of(row) for row in await select]
 

@@ -4,7 +4,9 @@ import asyncio
 import datetime as dt
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
 
 from gateway.domain.clock import Clock
 from gateway.domain.ports import EventBus, EvidenceStore, Store
@@ -16,8 +18,14 @@ _logger = logging.getLogger(__name__)
 
 EVERY_S = 60.0
 WARN_EVERY_S = 3600.0
+PASS_OVER_S = 600.0
+"""What lies with other gateways isn't looked at again for so long."""
+
 STEP = 100
 EVENTS_STEP = 5000
+
+Has = Callable[[str], Awaitable[bool]]
+"""Tells whether a file or folder lies here."""
 
 
 class Retention:
@@ -31,6 +39,8 @@ class Retention:
         bus: Is told of what changed.
         clock: Gives ages.
         policy: What goes.
+        has: Given where other gateways on the database may have evidence elsewhere: this one lets go of what it has,
+            and leaves the rest to them. None where all evidence is in one place.
         on_deleted: Called with the reason, `age`, `count` or `disk`, and for how many violations; for counting.
         on_trimmed: Called with how many events were trimmed.
     """
@@ -43,6 +53,7 @@ class Retention:
         clock: Clock,
         policy: RetentionPolicy,
         *,
+        has: Has | None = None,
         on_deleted: Callable[[str, int], None] = lambda _, __: None,
         on_trimmed: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -51,8 +62,12 @@ class Retention:
         self._bus = bus
         self._clock = clock
         self._policy = policy
+        self._has = has
         self._on_deleted = on_deleted
         self._on_trimmed = on_trimmed
+        self._passed: dict[tuple[str | None, str | None], str] = {}  # up to where each search has passed some over
+        self._passed_since_s = -math.inf  # monotonic
+        self._unnoted: set[str] = set()  # violations whose files are deleted, which the database has yet to hear
         self._allowed = f"{policy.disk_share:.0%}"
         self._others = 0.0  # share of the disk that is used by what isn't evidence, as it was at `_looked_s`
         self._looked_s = self._warned_s = -math.inf  # monotonic
@@ -73,7 +88,10 @@ class Retention:
         Raises:
             StoreError: Database or evidence store are away.
         """
-        now = self._clock.utcnow()
+        now, now_s = self._clock.utcnow(), self._clock.monotonic()
+        if now_s - self._passed_since_s >= PASS_OVER_S:
+            self._passed_since_s = now_s
+            self._passed.clear()
         trimmed = await self._store.trim_events(now - dt.timedelta(days=self._policy.event_days), EVENTS_STEP)
         if trimmed:
             self._on_trimmed(trimmed)
@@ -84,9 +102,7 @@ class Retention:
     async def _step_age(self, now: dt.datetime) -> bool:
         for status, before in self._policy.limits(now):
             query = EvidenceQuery(status=status, created_before=before, limit=STEP)
-            found = await self._store.evidence_kept(query)
-            if found:
-                await self._delete(found, "age", f"{status} violations of before {before:%Y-%m-%d} keep none")
+            if await self._step_through(query, "age", f"{status} violations of before {before:%Y-%m-%d} keep none"):
                 return True
         return False
 
@@ -95,9 +111,7 @@ class Retention:
             return False
         for camera_id in await self._store.cameras_with_evidence():
             query = EvidenceQuery(camera_id=camera_id, beyond_newest=self._policy.per_camera, limit=STEP)
-            found = await self._store.evidence_kept(query)
-            if found:
-                await self._delete(found, "count", f"the newest {self._policy.per_camera} of a camera are kept")
+            if await self._step_through(query, "count", f"the newest {self._policy.per_camera} of a camera are kept"):
                 return True
         return False
 
@@ -108,12 +122,36 @@ class Retention:
             return False
         if await self._is_filled_by_others(used):
             return False
-        found = await self._store.evidence_kept(EvidenceQuery(limit=STEP // 10))
-        if not found:
-            _logger.warning("the evidence's disk is fuller than allowed, and what is left belongs to open violations")
-            return False
-        await self._delete(found, "disk", f"more than {self._allowed} of the disk was used")
-        return True
+        query = EvidenceQuery(limit=STEP // 10)
+        if await self._step_through(query, "disk", f"more than {self._allowed} of the disk was used"):
+            return True
+        _logger.warning("the evidence's disk is fuller than allowed, and what is left here is of open violations")
+        return False
+
+    async def _step_through(self, query: EvidenceQuery, kind: str, reason: str) -> bool:
+        """Let go of the next evidence that matches and lies here; whether there may be more.
+
+        Violations whose evidence lies elsewhere are passed over, and for a while not looked at again.
+        """
+        key = query.status, query.camera_id
+        found = await self._store.evidence_kept(msgspec.structs.replace(query, after_id=self._passed.get(key)))
+        here = found if self._has is None else await self._lying_here(found, self._has)
+        if here:
+            await self._delete(here, kind, reason)
+        if len(here) < len(found):
+            self._passed[key] = found[-1].id
+        return bool(found)
+
+    async def _lying_here(self, violations: Sequence[Violation], has: Has) -> Sequence[Violation]:
+        """Those of which there is a file in this gateway's folder, or of which there is none anywhere."""
+        twins = await self._store.twin_ids([violation.id for violation in violations])
+        here: list[Violation] = []
+        for violation in violations:
+            names = _names(violation)
+            places = [*_folders(violation, twins), *names]
+            if not names or violation.id in self._unnoted or any([await has(place) for place in places]):
+                here.append(violation)
+        return here
 
     async def _is_filled_by_others(self, used: float) -> bool:
         """Whether more of the disk than allowed is used by what isn't evidence: then deleting all of it is no help."""
@@ -134,12 +172,19 @@ class Retention:
     async def _delete(self, violations: Sequence[Violation], kind: str, reason: str) -> None:
         twins = await self._store.twin_ids([violation.id for violation in violations])
         for violation in violations:
-            for kept in (violation.evidence, violation.clean_evidence, violation.clip):
-                if kept.name:
-                    await self._evidence.delete(kept.name)
-            for violation_id in (violation.id, *twins.get(violation.id, ())):
-                await self._evidence.delete(evidence_folder(violation_id))
+            self._unnoted.add(violation.id)
+            for name in (*_names(violation), *_folders(violation, twins)):
+                await self._evidence.delete(name)
         events = await self._store.forget_evidence([violation.id for violation in violations], reason)
+        self._unnoted.difference_update(violation.id for violation in violations)
         self._bus.publish(events)
         self._on_deleted(kind, len(violations))
         _logger.info("evidence deleted", extra={"violations": len(violations), "reason": reason})
+
+
+def _names(violation: Violation) -> list[str]:
+    return [kept.name for kept in (violation.evidence, violation.clean_evidence, violation.clip) if kept.name]
+
+
+def _folders(violation: Violation, twins: Mapping[str, Sequence[str]]) -> list[str]:
+    return [evidence_folder(violation_id) for violation_id in (violation.id, *twins.get(violation.id, ()))]

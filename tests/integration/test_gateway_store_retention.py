@@ -5,6 +5,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from gateway.domain.clock import SystemClock
 from gateway.domain.retention import RetentionPolicy
 from gateway.domain.violation import Evidence, Violation, ViolationOpened, ViolationStatus, evidence_folder
+from gateway.errors import DatabaseError
 from gateway.events.bus import MemoryEventBus
+from gateway.store import retention
 from gateway.store.engine import make_engine
 from gateway.store.evidence import EvidenceFolder
 from gateway.store.migrate import migrate
@@ -60,23 +63,36 @@ class Keeper:
         await self.store.apply([ViolationOpened(violation=violation)])
         return violation
 
-    def retention(self, policy: RetentionPolicy) -> Retention:
+    def retention(self, policy: RetentionPolicy, *, one_of_several: bool = False) -> Retention:
         return Retention(
             self.store,
             self.evidence,
             MemoryEventBus(),
             SystemClock(),
             policy,
+            has=self.evidence.has if one_of_several else None,
             on_deleted=lambda kind, number: self.deleted.update({kind: number}),
         )
 
-    async def enforce(self, policy: RetentionPolicy) -> None:
-        retention = self.retention(policy)
+    async def enforce(self, policy: RetentionPolicy, *, one_of_several: bool = False) -> None:
+        retention = self.retention(policy, one_of_several=one_of_several)
         while await retention.step():
             pass
 
     def has_files(self, violation: Violation) -> bool:
-        return (self.evidence._root / evidence_folder(violation.id)).exists()
+        return _folder(self.evidence, violation).exists()
+
+
+def _folder(evidence: EvidenceFolder, violation: Violation) -> Path:
+    return evidence._root / evidence_folder(violation.id)
+
+
+def _used(evidence: EvidenceFolder, violations: list[Violation]) -> float:
+    return 0.9 if _kept(evidence, violations) else 0.1
+
+
+def _kept(evidence: EvidenceFolder, violations: list[Violation]) -> list[str]:
+    return [violation.id for violation in violations if _folder(evidence, violation).exists()]
 
 
 @pytest.fixture
@@ -183,6 +199,59 @@ async def test_what_another_replica_recorded_of_a_violation_goes_with_it(keeper:
 
     assert not keeper.has_files(old)
     assert not keeper.has_files(twin)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        RetentionPolicy(resolved_days=30, disk_share=1.0),
+        RetentionPolicy(per_camera=1, disk_share=1.0),
+        RetentionPolicy(disk_share=0.5),
+    ],
+    ids=["age", "count", "disk"],
+)
+async def test_each_of_several_gateways_lets_go_of_what_lies_with_it_and_of_nothing_else(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: RetentionPolicy
+):
+    monkeypatch.setattr(retention, "STEP", 10)
+    one, another = keeper.evidence, Disk(tmp_path / "another")
+    recorded: dict[Disk, list[Violation]] = {one: [], another: []}
+    for where in (another, one, another):
+        keeper.evidence = where
+        recorded[where] += [await keeper.record(days=40) for _ in range(12)]
+    await keeper.record(days=1)  # the newest of all
+
+    for where, others in ((one, another), (another, one)):
+        keeper.evidence = where
+        mine, theirs = recorded[where], recorded[others]
+        where.used = where.held = partial(_used, where, mine)
+        left = _kept(others, theirs)
+        async with asyncio.timeout(30):
+            await keeper.enforce(policy, one_of_several=True)
+        assert _kept(where, mine) == []
+        assert _kept(others, theirs) == left
+        on_record = [await keeper.store.violation(violation.id) for violation in theirs]
+        assert [violation.id for violation in on_record if violation.evidence.name] == left
+
+
+async def test_what_is_deleted_while_the_database_is_away_is_noted_when_it_is_back(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+):
+    old = await keeper.record(days=40)
+    rules = keeper.retention(RetentionPolicy(resolved_days=30, disk_share=1.0), one_of_several=True)
+
+    async def away(*_: object) -> None:
+        raise DatabaseError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.store, "forget_evidence", away)
+        with pytest.raises(DatabaseError):
+            await rules.step()
+    assert not keeper.has_files(old)
+    assert (await keeper.store.violation(old.id)).evidence.name
+
+    assert await rules.step()
+    assert (await keeper.store.violation(old.id)).evidence.name == ""
 
 
 async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_run(keeper: Keeper):
