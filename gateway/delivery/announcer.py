@@ -13,7 +13,7 @@ from gateway.domain.violation import Violation, ViolationQuery
 from gateway.errors import NotFoundError
 
 MOST_ONGOING = 500
-"""Of one camera; a rule has one at a time."""
+"""Of one camera, the newest; a rule may have one for each object that it follows. Older ones count once they change."""
 
 
 class Announcer:

@@ -96,16 +96,15 @@ class SqliteSpool:
         write.add(records, states)
         await self._run(write)
 
-    async def forget_rule_states(self, camera_id: str, rule_id: str | None = None) -> None:
-        """Drop the state of one rule, or of all of a camera's.
+    async def forget_rule_states(self, camera_id: str, rule_id: str) -> None:
+        """Drop the state of a rule.
 
         Raises:
             SpoolError: Nothing was dropped.
         """
 
         def forget(connection: sqlite3.Connection) -> None:
-            which = "DELETE FROM rule_state WHERE camera_id = ?1 AND (?2 IS NULL OR rule_id = ?2)"
-            connection.execute(which, (camera_id, rule_id))
+            connection.execute("DELETE FROM rule_state WHERE camera_id = ? AND rule_id = ?", (camera_id, rule_id))
             spool_leases.note_changes(connection, [camera_id])
 
         await self._run(forget)

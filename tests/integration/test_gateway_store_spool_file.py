@@ -230,7 +230,7 @@ async def test_what_is_asked_for_in_one_turn_is_done_in_that_order(tmp_path: Pat
     async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
         await asyncio.gather(
             spool.commit([], {("a", "1"): b"1", ("b", "1"): b"2"}),
-            spool.forget_rule_states("a"),
+            spool.forget_rule_states("a", "1"),
             spool.commit([], {("a", "2"): b"3", ("b", "1"): b"4"}),
             spool.commit([], {("b", "1"): b"5"}),
         )

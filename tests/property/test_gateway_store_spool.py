@@ -46,7 +46,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def forget(self) -> None:
-        self.loop.run_until_complete(self.spool.forget_rule_states(STATE_KEY[0]))
+        self.loop.run_until_complete(self.spool.forget_rule_states(*STATE_KEY))
         self.state = None
 
     @rule()

@@ -35,8 +35,11 @@ class MemorySpool:
         self.states |= states
         self.events.append(f"commit {len(records)} records {len(states)} states")
 
-    async def forget_rule_states(self, camera_id: str, rule_id: str | None = None) -> None:
-        self.states = {k: s for k, s in self.states.items() if k[0] != camera_id or rule_id not in (None, k[1])}
+    async def forget_rule_states(self, camera_id: str, rule_id: str) -> None:
+        self.states.pop((camera_id, rule_id), None)
+
+    def _forget_camera(self, camera_id: str) -> None:
+        self.states = {key: state for key, state in self.states.items() if key[0] != camera_id}
 
     async def awaited_clips(self) -> Sequence[str]:
         opened = [record.violation for record in self.records if isinstance(record, ViolationOpened)]
@@ -49,12 +52,12 @@ class MemorySpool:
     async def adopt(self, camera_id: str, epoch: int, states: Mapping[str, bytes] | None) -> None:
         self.epochs[camera_id] = epoch
         if states is not None:
-            await self.forget_rule_states(camera_id)
+            self._forget_camera(camera_id)
             self.states |= {(camera_id, rule_id): state for rule_id, state in states.items()}
 
     async def disown(self, camera_id: str) -> None:
         self.epochs.pop(camera_id, None)
-        await self.forget_rule_states(camera_id)
+        self._forget_camera(camera_id)
 
     async def uncarried(self, after: int) -> Sequence[CameraStates]:
         if self.records and self.acknowledged + len(self.records) > after:

@@ -22,8 +22,8 @@ class Spool(Protocol):
         """
         ...
 
-    async def forget_rule_states(self, camera_id: str, rule_id: str | None = None) -> None:
-        """Drop the state of one rule, or of all of a camera's."""
+    async def forget_rule_states(self, camera_id: str, rule_id: str) -> None:
+        """Drop the state of a rule."""
         ...
 
     async def awaited_clips(self) -> Sequence[str]:
