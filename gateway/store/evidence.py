@@ -6,10 +6,10 @@ import hashlib
 import os
 import re
 import shutil
-import time
 import uuid
 from pathlib import Path
 
+from gateway.domain.clock import Clock, SystemClock
 from gateway.errors import InvalidInputError, NotFoundError, StoreError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,7}")
@@ -40,17 +40,18 @@ class EvidenceFolder:
 
     Args:
         root: The folder; made if it isn't there. Several gateways may have it in common.
+        clock: Tells how old a file is.
 
     Raises:
         StoreError: The folder can't be made or written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Clock | None = None) -> None:
         self._root = root
         self._incoming = root / _INCOMING
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
-            _remove_left_over(self._incoming)
+            _remove_left_over(self._incoming, (clock or SystemClock()).utcnow().timestamp() - LEFT_OVER_S)
         except OSError as error:
             raise StoreError(f"the evidence folder {root} can't be used: {error.strerror}") from error
 
@@ -162,8 +163,7 @@ class EvidenceFolder:
         _sync_folder(folder.parent)
 
 
-def _remove_left_over(incoming: Path) -> None:
-    before_s = time.time() - LEFT_OVER_S
+def _remove_left_over(incoming: Path, before_s: float) -> None:
     for path in incoming.iterdir():
         with contextlib.suppress(FileNotFoundError):  # renamed by who writes it, or removed by who opens, too
             if path.stat().st_mtime < before_s:
