@@ -30,6 +30,7 @@ _logger = logging.getLogger(__name__)
 _TROUBLE = frozenset({CameraState.STALLED, CameraState.RETRYING, CameraState.REFUSED})
 DECODED_AHEAD = max(2, os.cpu_count() or 1)
 STOP_S = 5.0
+"""Longer than anything takes but a disk that hangs."""
 
 
 class CameraLifecycle:
@@ -89,8 +90,7 @@ class CameraLifecycle:
         self._on_granted(running, Grant(0.0, 0.0, "the camera was stopped"))
         self._cameras.pop(running.camera.id, None)
         running.reader.stop()
-        await asyncio.to_thread(running.reader.join)
-        running.ring.settle()
+        await _end_of(running, STOP_S)
         async with running.order:
             states = running.judge.states()
         running.ring.clear()  # megabytes, which mustn't wait for the garbage collector
@@ -98,14 +98,13 @@ class CameraLifecycle:
         await asyncio.to_thread(give_back)
 
     async def stop_readers(self) -> None:
-        """Stop reading every camera; each stays as it is otherwise. One whose disk hangs isn't waited for."""
+        """Stop reading every camera; each stays as it is otherwise."""
         stopped = list(self._cameras.values())  # a call that came in before may still add or remove one
         for running in stopped:
             running.reader.stop()
         deadline_s = self._clock.monotonic() + STOP_S
         for running in stopped:
-            await asyncio.to_thread(running.reader.join, max(0.0, deadline_s - self._clock.monotonic()))
-            running.ring.settle()
+            await _end_of(running, max(0.0, deadline_s - self._clock.monotonic()))
 
     def _subscribe(self, running: RunningCamera) -> None:
         """Ask for the camera's rate; once it is over, its share is for those that have frames."""
@@ -153,6 +152,14 @@ class CameraLifecycle:
 
 def _judged_by(rules: Sequence[Rule]) -> set[str]:
     return {rule.id for rule in rules if rule.settings.enabled}
+
+
+async def _end_of(running: RunningCamera, seconds: float) -> None:
+    """Wait until a camera's thread has ended, or is left behind as its disk hangs: what it still gives nobody takes."""
+    if not await asyncio.to_thread(running.reader.join, seconds):
+        extra = {"camera_id": running.camera.id, "camera": running.camera.settings.name}
+        _logger.warning("what reads a camera hangs and is left behind", extra=extra)
+    running.ring.settle()
 
 
 def _log_crash(running: RunningCamera, error: Exception) -> None:

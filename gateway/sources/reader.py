@@ -103,9 +103,10 @@ class CameraReader:
         if source is not None:
             source.close()
 
-    def join(self, seconds: float | None = None) -> None:
-        """Wait until the thread has ended, for so many seconds at most."""
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait until the thread has ended, for so many seconds at most; whether it has."""
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:

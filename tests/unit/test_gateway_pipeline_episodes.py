@@ -211,8 +211,9 @@ class Hanging(Broken):
         return None
 
 
-async def test_a_camera_whose_disk_hangs_does_not_keep_the_gateway_from_ending(
-    spool: MemorySpool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("change", ["the camera is stopped", "the gateway ends"])
+async def test_a_camera_whose_disk_hangs_is_left_behind(
+    spool: MemorySpool, monkeypatch: pytest.MonkeyPatch, change: str
 ):
     monkeypatch.setattr(lifecycle, "STOP_S", 0.05)
     source = Hanging()
@@ -220,7 +221,11 @@ async def test_a_camera_whose_disk_hangs_does_not_keep_the_gateway_from_ending(
         async with running(spool, lambda _: source) as pipeline:
             await pipeline.apply_camera(a_camera(), [RULE])
             assert await asyncio.to_thread(source.hangs.wait, 10)
+            if change == "the camera is stopped":
+                await pipeline.apply_camera(a_camera(enabled=False), [RULE])
+                assert pipeline.camera_status("yard").state is CameraState.DISABLED
     source.comes_back.set()
+    assert (ends(spool), spool.states) == ([], {KEY: OPEN})
 
 
 async def test_changed_clip_lengths_hold_for_a_camera_that_runs(spool: MemorySpool):
