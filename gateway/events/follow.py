@@ -22,15 +22,15 @@ async def follow(store: Store, bus: EventBus, after: int | None = None) -> Async
     Args:
         store: Holds the outbox.
         bus: Tells of new events.
-        after: Number of the last event the listener has seen; None to begin with the next one, as a number does that
-            is yet to be given: the database was restored, or is another one.
+        after: Number of the last event the listener has seen; None to begin with the next one.
 
     Raises:
         DatabaseError: The outbox can't be read; follow again from the last event that came.
     """
     while not bus.closed:
         live = bus.listen()
-        after = await known_number(store, after)
+        if after is None:
+            after = await store.last_event_number()
         async for event in _replay(store, after):
             after = event.number
             yield event
@@ -42,18 +42,6 @@ async def follow(store: Store, bus: EventBus, after: int | None = None) -> Async
                 async for missed in _replay(store, after):
                     after = missed.number
                     yield missed
-
-
-async def known_number(store: Store, after: int | None) -> int:
-    """Where to go on: after a number that was given already, or after the newest event.
-
-    A number that was never given would have the listener wait until the outbox has come that far.
-
-    Raises:
-        DatabaseError: The outbox can't be read.
-    """
-    newest = await store.last_event_number()
-    return newest if after is None else min(after, newest)
 
 
 async def _replay(store: Store, after: int) -> AsyncIterator[Event]:

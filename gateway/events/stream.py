@@ -8,7 +8,7 @@ from enum import StrEnum
 from gateway.domain.event import Event, EventFilter
 from gateway.domain.ports import EventBus, Store
 from gateway.errors import DatabaseError
-from gateway.events.follow import follow, known_number
+from gateway.events.follow import follow
 
 KEEP_ALIVE_S = 15.0
 """Well below the idle time-out of common proxies (60 s in nginx and in AWS load balancers)."""
@@ -48,7 +48,7 @@ async def stream(
         store: Holds the outbox.
         bus: Tells of new events.
         after: Number of the last event the listener has seen; None to begin now, as a number does that is yet to be
-            given.
+            given: the database was restored, or is another one.
         chosen: Which events it wants.
         keep_alive_s: Longest silence.
         slow_s: Longest time that the listener may take for one item.
@@ -56,7 +56,8 @@ async def stream(
     clock = asyncio.get_running_loop().time
     upcoming: asyncio.Future[Event | None] | None = None
     try:
-        after = await known_number(store, after)
+        newest = await store.last_event_number()
+        after = newest if after is None else min(after, newest)  # or it would wait until the outbox has come that far
         yield Signal.OPENED
         events = _chosen(store, bus, after, chosen)
         upcoming = asyncio.ensure_future(anext(events, None))

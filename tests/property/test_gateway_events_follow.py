@@ -45,7 +45,7 @@ async def test_no_gap_and_no_double(before: int, after: int | None, steps: list[
     outbox, bus = Outbox(), MemoryEventBus(capacity)
     outbox.events = [event(number) for number in range(1, before + 1)]
     begin = before if after is None else min(after, before)
-    follower = follow(outbox, bus, after=after)  # type: ignore[arg-type]
+    follower = follow(outbox, bus, after=None if after is None else begin)  # type: ignore[arg-type]
     seen: list[int] = []
 
     async def read() -> None:
