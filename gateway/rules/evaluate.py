@@ -16,8 +16,11 @@ from gateway.rules.schedule import holds
 
 M = TypeVar("M")
 
-FARTHEST_BACK_S = 2.0
-"""Frames that are older than what a state has seen by more than this belong to another time."""
+FARTHEST_BACK_S = 3600.0
+"""Frames that are older than what a state has seen by more than this belong to another time.
+
+Less than that is no reason to end anything: a camera's frame time may run ahead of the clock by which a restart begins.
+"""
 
 LONGEST_UNSEEN_S = 2.0
 """So long between the last frame before a restart and the first one after it, and nobody was blind."""

@@ -33,7 +33,7 @@ STILL_LOST_S = 10.0
 STILL_SPEED = 0.15
 """Box heights per second below which an object stands still."""
 
-FARTHEST_AHEAD_S = 2.0
+FARTHEST_AHEAD_S = 30.0
 """A track that was seen later than that after a frame is of another time."""
 
 NO_TRACK = -1
@@ -161,7 +161,7 @@ def _associate(
 def _pairs(tracks: tuple[Track, ...], time_s: float, boxes: list[Box]) -> Iterator[tuple[float, int, int]]:
     """Likeness, track and detection of each pair that may belong together."""
     for t, track in enumerate(tracks):
-        away_s = time_s - track.last_s
+        away_s = max(0.0, time_s - track.last_s)  # a restart may begin a little before it
         widen = min(_WIDEN_MOST, _WIDEN + _WIDEN_PER_S * away_s)
         ahead_s = min(away_s, _MAX_PREDICTION_S)
         dx, dy = track.velocity[0] * ahead_s, track.velocity[1] * ahead_s

@@ -276,7 +276,6 @@ async def test_the_last_frame_of_a_clip_keeps_its_place_though_nobody_has_looked
             kept=None,  # type: ignore[arg-type]
             make_source=None,  # type: ignore[arg-type]
             clock=SystemClock(),
-            spawn=lambda work, name: tasks.create_task(work, name=name) and None,
             on_granted=lambda *_: None,
         )
         running = loop.start()
