@@ -155,7 +155,8 @@ def finish(state: EpisodeState, blind_s: float = 0.0) -> tuple[EpisodeState, lis
     """End the episode now: the stream is over, or its gap window has passed, for `blind_s` of it unseen."""
     if state.phase is not Phase.OPEN or state.best is None:
         return IDLE, []
-    return IDLE, [Closed(state.violation_id, state.last_hit_s, state.best, state.blind_s + blind_s)]
+    ended_s = max(state.first_hit_s, state.last_hit_s)  # frame time may have gone back over a restart
+    return IDLE, [Closed(state.violation_id, ended_s, state.best, state.blind_s + blind_s)]
 
 
 def _shows_it_better(state: EpisodeState, time_s: float, hit: Hit) -> bool:
@@ -170,4 +171,4 @@ def _with_hit(state: EpisodeState, time_s: float, hit: Hit) -> EpisodeState:
     if state.phase is Phase.IDLE:
         return EpisodeState(Phase.CANDIDATE, time_s, time_s, hit)
     best = hit if state.best is None or hit.score > state.best.score else state.best
-    return msgspec.structs.replace(state, last_hit_s=max(time_s, state.last_hit_s), best=best)
+    return msgspec.structs.replace(state, last_hit_s=time_s, best=best)
