@@ -1,6 +1,7 @@
 """`ruth-triton serve` with a real tritonserver: crashes, kills, refusals, registration."""
 
 import contextlib
+import hashlib
 import http.server
 import json
 import os
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
+from triton_agent.errors import UnreachableError
 from triton_agent.leftovers import region_prefix
 from triton_agent.triton_api import TritonApi
 
@@ -210,6 +212,31 @@ def test_perf_analyzer_runs_against_it_with_shared_memory(repository):
         done = run("perf-analyzer", "--", *model, *window, "--shared-memory=system", "--output-shared-memory-size=4096")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "infer/sec" in done.stdout
+
+
+def test_a_model_changed_after_it_was_published_is_not_loaded_and_the_others_are(tmp_path):
+    for name in ("sound", "changed"):
+        path = publish(tmp_path, name, census(), CONFIG)
+        manifest = {"model_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        path.with_name("manifest.json").write_text(json.dumps(manifest))
+    published, other = path.read_bytes(), census()
+    other.producer_name = "somebody else"  # Triton would load it
+    path.write_bytes(other.SerializeToString())
+
+    def in_service():
+        with contextlib.suppress(UnreachableError):
+            return {model.model_id for model in triton.api.models() if model.loaded}
+
+    with running_triton(tmp_path) as triton:
+        assert in_service() == {"sound"}
+        assert f"{path} was changed after it was published" in triton.log.read_text()
+        path.write_bytes(published)
+        os.kill(triton.server_pid(), signal.SIGKILL)
+        eventually(lambda: in_service() == {"sound", "changed"}, 10)
+    path.write_bytes(other.SerializeToString())
+    done = run("serve", f"--model-repository={tmp_path}", "--no-restart")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{path} was changed after it was published" in done.stderr
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_command_with_tritons_reason(tmp_path):

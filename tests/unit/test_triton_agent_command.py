@@ -27,9 +27,9 @@ ALL = frozenset(
 )
 
 
-def command(folder, known=ALL, hardware=HardwareMode.CPU, backends=None, **options):
+def command(folder, known=ALL, hardware=HardwareMode.CPU, backends=None, refused=(), **options):
     installation = Installation(folder / "tritonserver", backends, {})
-    return server_command(installation, Serving(folder, **options), hardware, "ruth_", known)
+    return server_command(installation, Serving(folder, **options), hardware, "ruth_", known, refused)
 
 
 def add_model(folder, name, config=None, path="config.pbtxt"):
@@ -110,3 +110,11 @@ def test_the_named_configuration_is_the_one_that_counts(tmp_path):
     add_model(tmp_path, "m", COMPLETE, "configs/h100.pbtxt")
     assert needs_auto_complete(Serving(tmp_path))
     assert not needs_auto_complete(Serving(tmp_path, model_config_name="h100"))
+
+
+def test_a_model_that_is_refused_is_left_out_and_the_others_are_named(tmp_path):
+    for name in ("a", "b"):
+        add_model(tmp_path, name, COMPLETE)
+    loads = [argument for argument in command(tmp_path, refused=["a"]) if argument.startswith("--load-model")]
+    assert loads == ["--load-model=b"]
+    assert not [argument for argument in command(tmp_path, refused=["a", "b"]) if argument.startswith("--load-model")]

@@ -9,7 +9,9 @@ from collections.abc import AsyncGenerator, Mapping
 
 from triton_agent.capabilities import declared_batch_size
 from triton_agent.command import check_paths, known_options, server_command
+from triton_agent.errors import AgentError
 from triton_agent.hardware import detect
+from triton_agent.integrity import Integrity
 from triton_agent.leftovers import measurement_region, region_prefix, sweep_dead_agents
 from triton_agent.locate import Installation, find
 from triton_agent.logs import Log
@@ -55,7 +57,7 @@ async def serve(
         api,
         _measurements(serving, api, declared_batch_size(declared, hardware.kind), log),
     )
-    start = functools.partial(_start, installation, serving, hardware.kind, known, log)
+    start = functools.partial(_start, installation, serving, hardware.kind, known, Integrity(serving), log)
     supervisor = Supervisor(start, api, runtime, serving.on_failure, log)
     async with _registered(gateway, runtime, log, _stop_on_signals()) as withdrawn:
         await supervisor.run(withdrawn)
@@ -68,10 +70,20 @@ def _measurements(serving: Serving, api: TritonApi, batch_size: int, log: Log) -
 
 
 async def _start(
-    installation: Installation, serving: Serving, kind: HardwareMode, known: frozenset[str], log: Log
+    installation: Installation,
+    serving: Serving,
+    kind: HardwareMode,
+    known: frozenset[str],
+    integrity: Integrity,
+    log: Log,
 ) -> TritonServer:
+    altered = await asyncio.to_thread(integrity.altered)
+    for model, reason in altered.items():
+        log.error("model not loaded: it is not what was published", model=model, reason=reason)
+    if altered and not serving.serves_without:
+        raise AgentError("; ".join(altered.values()))
     prefix = region_prefix(os.getpid())
-    command = server_command(installation, serving, kind, prefix, known)
+    command = server_command(installation, serving, kind, prefix, known, altered)
     log.debug("starting tritonserver", command=command)
     return await TritonServer.start(command, installation.environment, log, prefix)
 

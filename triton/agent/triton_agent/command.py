@@ -2,17 +2,17 @@
 
 import re
 import subprocess
-from pathlib import Path
+from collections.abc import Collection
 
 from triton_agent.errors import AgentError, MissingError
 from triton_agent.locate import Installation
+from triton_agent.repository import config_text, wanted_models
 from triton_agent.settings import AutoComplete, HardwareMode, ModelControl, OnFailure, Serving
 
 EXIT_TIMEOUT_S = 5
 OPTION = re.compile(r"^\s*--([a-z0-9-]+)", re.MULTILINE)
 TENSORS = re.compile(r"\b(input|output)\s*:?\s*[\[{]")
 UNSAFE_IN_SHELL = re.compile(r"[^\w./+@%=:,-]")
-COMMENT = re.compile(r"#.*")
 PYTHON_BACKENDS = ("python", "onnxruntime")
 
 
@@ -57,6 +57,7 @@ def server_command(
     hardware: HardwareMode,
     region_prefix: str,
     known: frozenset[str],
+    refused: Collection[str] = (),
 ) -> list[str]:
     """Arguments to start tritonserver with, the executable first.
 
@@ -68,10 +69,11 @@ def server_command(
         hardware: What it runs on; without a GPU, pools and metrics of one are turned off.
         region_prefix: Beginning of the names of its Python backends' shared-memory regions.
         known: Names of its options.
+        refused: Names of models that must not be loaded.
     """
     options = [
         *_endpoint(serving),
-        *_models(serving),
+        *_models(serving, refused),
         ("exit-timeout-secs", EXIT_TIMEOUT_S),
         ("allow-client-shm", "true"),
         ("allow-sagemaker", "false"),
@@ -97,19 +99,8 @@ def needs_auto_complete(serving: Serving) -> bool:
     """
     if serving.auto_complete is AutoComplete.OFF:
         return False
-    models = [path for path in serving.model_repository.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    wanted = [path for path in models if not serving.load_models or path.name in serving.load_models]
-    return any(not _is_complete(path, serving.model_config_name) for path in wanted)
-
-
-def _is_complete(model: Path, config_name: str | None) -> bool:
-    named = model / "configs" / f"{config_name}.pbtxt"
-    path = named if config_name and named.is_file() else model / "config.pbtxt"
-    try:
-        text = COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace"))
-    except OSError:  # none, or none for this user: Triton will say so
-        return False
-    return {"input", "output"} <= set(TENSORS.findall(text))
+    configs = (config_text(model, serving.model_config_name) for model in wanted_models(serving))
+    return any(not {"input", "output"} <= set(TENSORS.findall(config)) for config in configs)
 
 
 def _endpoint(serving: Serving) -> list[tuple[str, object]]:
@@ -125,7 +116,7 @@ def _endpoint(serving: Serving) -> list[tuple[str, object]]:
     ]
 
 
-def _models(serving: Serving) -> list[tuple[str, object]]:
+def _models(serving: Serving, refused: Collection[str]) -> list[tuple[str, object]]:
     """What to load. A model that can't be loaded must not take the others down, unless the caller asked to be told."""
     strict = "true" if serving.on_failure is OnFailure.EXIT else "false"
     options: list[tuple[str, object]] = [
@@ -135,7 +126,8 @@ def _models(serving: Serving) -> list[tuple[str, object]]:
         ("strict-readiness", strict),
     ]
     if serving.model_control is ModelControl.EXPLICIT:
-        options += [("load-model", name) for name in serving.load_models or ("*",)]
+        every = [path.name for path in wanted_models(serving)] if refused else ["*"]
+        options += [("load-model", name) for name in serving.load_models or every if name not in refused]
     if serving.model_config_name:
         options.append(("model-config-name", serving.model_config_name))
     return options

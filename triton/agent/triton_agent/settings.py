@@ -120,6 +120,11 @@ class Serving:
     model_config_name: str | None = None
     measuring: Measuring = Measuring.WHEN_LOADED
 
+    @property
+    def serves_without(self) -> bool:
+        """Whether the others are served where a model can't be; Triton's own control takes all there are."""
+        return self.on_failure is OnFailure.RESTART and self.model_control is ModelControl.EXPLICIT
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:

@@ -1,0 +1,79 @@
+"""Which models the agent takes for changed after they were published."""
+
+import json
+from hashlib import sha256
+
+import pytest
+from triton_agent.integrity import Integrity
+from triton_agent.repository import served_versions
+from triton_agent.settings import Serving
+
+
+def add_version(folder, name, version, files, config=""):
+    model = folder / name
+    target = model / str(version)
+    target.mkdir(parents=True)
+    hashes = {}
+    for file, content in files.items():
+        (target / file).write_bytes(content)
+        hashes[file] = sha256(content).hexdigest()
+    manifest = {"model_sha256": hashes.pop("model.onnx"), "files": hashes}
+    (target / "manifest.json").write_text(json.dumps(manifest))
+    (model / "config.pbtxt").write_text(config)
+    return target
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "model_sm89.plan"])
+def test_one_flipped_bit_is_seen_in_whatever_file_the_manifest_speaks_of(tmp_path, file):
+    version = add_version(tmp_path, "m", 1, {"model.onnx": b"graph", "model_sm89.plan": b"engine"})
+    integrity = Integrity(Serving(tmp_path))
+    assert integrity.altered() == {}
+    flip_a_bit(version / file)
+    assert file in integrity.altered()["m"]
+    flip_a_bit(version / file)
+    assert integrity.altered() == {}
+
+
+def test_a_file_that_is_gone_and_a_manifest_that_is_none_are_told(tmp_path):
+    (add_version(tmp_path, "gone", 1, {"model.onnx": b"graph"}) / "model.onnx").unlink()
+    (add_version(tmp_path, "odd", 1, {"model.onnx": b"graph"}) / "manifest.json").write_text("[1]")
+    altered = Integrity(Serving(tmp_path)).altered()
+    assert "is missing" in altered["gone"]
+    assert "no manifest" in altered["odd"]
+
+
+def test_models_that_nobody_published_are_left_to_triton(tmp_path):
+    (tmp_path / "theirs/1").mkdir(parents=True)
+    (tmp_path / "theirs/1/model.onnx").write_bytes(b"graph")
+    (tmp_path / "empty").mkdir()
+    assert Integrity(Serving(tmp_path)).altered() == {}
+
+
+def test_only_what_is_to_be_served_counts(tmp_path):
+    policy = "version_policy { specific { versions: [ 2 ] } }"
+    flip_a_bit(add_version(tmp_path, "m", 1, {"model.onnx": b"old"}) / "model.onnx")
+    add_version(tmp_path, "m", 2, {"model.onnx": b"new"}, policy)
+    flip_a_bit(add_version(tmp_path, "other", 1, {"model.onnx": b"graph"}) / "model.onnx")
+    assert Integrity(Serving(tmp_path, load_models=("m",))).altered() == {}
+    assert set(Integrity(Serving(tmp_path)).altered()) == {"other"}
+
+
+@pytest.mark.parametrize(
+    ("config", "served"),
+    [
+        ("version_policy { specific { versions: 3 } }", {"3"}),
+        ("version_policy: { specific: { versions: [1, 3] } }", {"1", "3"}),
+        ("version_policy { latest { num_versions: 1 } }", {"1", "3"}),
+        ("", {"1", "3"}),
+    ],
+)
+def test_versions_are_those_that_the_configuration_names_else_all(tmp_path, config, served):
+    for version in ("1", "3", "warmup", "configs"):
+        (tmp_path / version).mkdir()
+    assert {path.name for path in served_versions(tmp_path, config)} == served
