@@ -12,6 +12,10 @@ MATCH_IOU = 0.5
 """Overlap from which two boxes of one class are the same object (the convention of PASCAL VOC)."""
 
 
+ENOUGH_BOXES = 10
+"""Fewer boxes to find say nothing about who finds them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """Counts over all frames.

@@ -212,6 +212,18 @@ def add_name(sub: argparse.ArgumentParser) -> None:
 def _add_verify(sub: argparse.ArgumentParser) -> None:
     add_name(sub)
     sub.add_argument("--pictures", type=Path, metavar="DIR", help="pictures to ask it about (default: rendered ones)")
+    sub.add_argument(
+        "--server",
+        metavar="HOST:PORT",
+        help="gRPC address of a Triton that serves it, on a GPU or from a plan: compare what that one finds",
+    )
+    sub.add_argument(
+        "--min-f1",
+        type=_share,
+        default=0.98,
+        metavar="F1",
+        help="with --server: smallest agreement with ONNX Runtime on a CPU (default 0.98)",
+    )
     add_repository(sub)
 
 
@@ -259,6 +271,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _share(text: str) -> float:
+    """Return a number of 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
 
 
 def _size(text: str) -> tuple[int, int]:

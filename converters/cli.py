@@ -154,12 +154,28 @@ def _list(parsed: argparse.Namespace, _progress: Progress) -> int:
 def _verify(parsed: argparse.Namespace, progress: Progress) -> int:
     from converters.published import verify_published
 
+    if parsed.server:
+        return _verify_served(parsed, progress)
     difference = verify_published(parsed.repository, parsed.name, parsed.pictures, progress)
     progress.close()
     if parsed.json:
         _print_json({"name": parsed.name, "triton": asdict(difference)})
     else:
         print(f"{parsed.name} is as it was published; Triton against ONNX Runtime: {difference}")
+    return 0
+
+
+def _verify_served(parsed: argparse.Namespace, progress: Progress) -> int:
+    from converters.pictures import load_pictures, render_pictures
+    from converters.served_answers import compare_with_server
+
+    pictures = load_pictures(parsed.pictures) if parsed.pictures else render_pictures()
+    agreed = compare_with_server(parsed.repository, parsed.name, parsed.server, pictures, parsed.min_f1, progress)
+    progress.close()
+    if parsed.json:
+        _print_json({"name": parsed.name, "server": parsed.server, "agreement": asdict(agreed)})
+    else:
+        print(f"{parsed.server} finds what {parsed.name} finds by ONNX Runtime here: {agreed}")
     return 0
 
 

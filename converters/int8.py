@@ -25,6 +25,7 @@ from converters.bias_correction import BiasCorrection
 from converters.errors import ModelError
 from converters.fuse import opset_of
 from converters.precision_scope import WEIGHTED
+from converters.progress import Report, Steps
 from converters.spec import INPUT_NAME, Ranges, Target
 
 _PER_CHANNEL_OPSET = 13
@@ -50,6 +51,7 @@ class Int8:
         ranges: Ranges,
         target: Target,
         correct: BiasCorrection,
+        report: Report,
     ) -> None:
         """Calibrate.
 
@@ -59,6 +61,7 @@ class Int8:
             ranges: How to choose them.
             target: The machine that will serve it.
             correct: Makes up for what the rounding of weights shifts.
+            report: Told how far it is.
 
         Raises:
             ModelError: The graph can't be raised to the opset that quantisation per channel needs.
@@ -66,7 +69,8 @@ class Int8:
         self._model = _raised(model)
         self._correct = correct
         self._on_cpu = target is Target.CPU
-        self._ranges = _calibrated(self._model, frames, ranges, symmetric=not self._on_cpu)
+        told = Steps(report, len(frames))
+        self._ranges = _calibrated(self._model, frames, ranges, told, symmetric=not self._on_cpu)
 
     def __call__(self, chosen: Collection[str]) -> onnx.ModelProto:
         """Return a copy in which the chosen nodes are quantised."""
@@ -117,7 +121,9 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]  # the library has n
         return None if frame is None else {INPUT_NAME: frame[None]}
 
 
-def _calibrated(model: onnx.ModelProto, frames: NDArray[np.uint8], ranges: Ranges, *, symmetric: bool) -> TensorsData:
+def _calibrated(
+    model: onnx.ModelProto, frames: NDArray[np.uint8], ranges: Ranges, told: Steps, *, symmetric: bool
+) -> TensorsData:
     with TemporaryDirectory(prefix="ruth-convert-") as folder, _quiet():
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
@@ -129,7 +135,9 @@ def _calibrated(model: onnx.ModelProto, frames: NDArray[np.uint8], ranges: Range
             extra_options={"symmetric": symmetric},
         )
         for start in range(0, len(frames), _CHUNK):
-            calibrator.collect_data(_Frames(frames[start : start + _CHUNK]))
+            chunk = frames[start : start + _CHUNK]
+            calibrator.collect_data(_Frames(chunk))
+            told(len(chunk))
         return calibrator.compute_data()
 
 

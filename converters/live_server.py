@@ -39,6 +39,22 @@ class LiveServer:
         if not live:
             raise MissingError(f"the Triton at {self.grpc_url} is not live; see its log")
 
+    def config(self, name: str, version: int) -> dict[str, Any]:
+        """Return the configuration that a version of a model is served with.
+
+        Raises:
+            ModelError: It isn't served.
+        """
+        with triton.InferenceServerClient(self.grpc_url) as client:
+            try:
+                answer: Any = client.get_model_config(name, str(version), as_json=True, client_timeout=ASK_TIMEOUT_S)
+            except triton.InferenceServerException as error:
+                raise ModelError(
+                    f"{self.grpc_url} does not serve {name} version {version}: {error.message()}"
+                ) from error
+        config: dict[str, Any] = answer["config"]
+        return config
+
     def load(self, name: str, version: int) -> None:
         """Load what the repository says now, and see that this version is ready and answers a request.
 

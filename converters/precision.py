@@ -24,6 +24,7 @@ from converters.precision_gate import Gate, Judgement, rows_of_each
 from converters.precision_options import PrecisionOptions
 from converters.precision_scope import lowerable, named, quantisable
 from converters.precision_search import worst_first
+from converters.progress import Report, Steps
 from converters.reference import session
 from converters.spec import INPUT_NAME, BuiltModel, Precision, Target, Task, Tolerance
 from converters.verify import at_threshold, verify
@@ -60,7 +61,7 @@ class _Found:
 
 
 def in_precision(
-    built: BuiltModel, options: PrecisionOptions, target: Target, pictures: PictureSet, report: Callable[[str], None]
+    built: BuiltModel, options: PrecisionOptions, target: Target, pictures: PictureSet, report: Report
 ) -> BuiltModel:
     """Verify an FP32 model and return it in the precision asked for; `figures` says what that costs and gains.
 
@@ -82,11 +83,12 @@ def in_precision(
     if options.precision is Precision.INT8:
         from converters.int8 import Int8
 
-        lower = Int8(model, frames.frames, options.ranges, target, correct)
+        lower = Int8(model, frames.frames, options.ranges, target, correct, report)
         chosen = quantisable(model)
     if not chosen:
         raise ModelError(f"no operator of the network may leave fp32 for {options.precision}; publish it in fp32")
-    gate = Gate(model, built.spec, frames.frames, options)
+    report(f"look at {len(frames.frames)} frames in fp32, to judge by")
+    gate = Gate(model, built.spec, frames.frames, options, report)
     found = _search(_Candidates(model, chosen, lower), gate, frames.frames, report)
     return replace(
         built,
@@ -122,7 +124,7 @@ def _figures(
     }
 
 
-def _search(candidates: _Candidates, gate: Gate, frames: NDArray[np.uint8], report: Callable[[str], None]) -> _Found:
+def _search(candidates: _Candidates, gate: Gate, frames: NDArray[np.uint8], report: Report) -> _Found:
     """Give operators back to FP32, worst first, until the gate passes twice running; the better of the two is found.
 
     Of many rounds one may pass by luck, a few boxes being just above the threshold; the very first isn't one of many.
@@ -144,8 +146,9 @@ def _search(candidates: _Candidates, gate: Gate, frames: NDArray[np.uint8], repo
             kept += worst
             chosen = [name for name in chosen if name not in worst]
         lowered = candidates.lower(chosen)
+        report(f"round {round_number}: {len(kept)} operators kept in fp32")
         found = _Found(lowered, gate.judge(lowered), len(chosen), [*kept])
-        report(f"round {round_number}: {found.judgement}, {len(kept)} operators kept in fp32")
+        report(f"round {round_number}: {found.judgement}")
         if found.judgement.passed and (before is None or before.judgement.passed):
             return max(filter(None, (before, found)), key=lambda one: one.judgement.margin)
         judged.append(found.judgement)
@@ -163,7 +166,7 @@ def _to_half(model: onnx.ModelProto, correct: BiasCorrection, chosen: Collection
 
 def _one_by_one(model: onnx.ModelProto, frames: NDArray[np.uint8], score_threshold: float) -> Rows:
     """The reference of a lowered graph: itself, a frame at a time; its distance from FP32 is the gate's affair."""
-    return rows_of_each(at_threshold(model, score_threshold), frames)
+    return rows_of_each(at_threshold(model, score_threshold), frames, Steps(None, len(frames)))
 
 
 def _timed(models: dict[str, onnx.ModelProto], frame: NDArray[np.uint8]) -> dict[str, float]:

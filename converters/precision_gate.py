@@ -8,15 +8,13 @@ import onnx
 from numpy.typing import NDArray
 
 from converters import coco_scores
-from converters.agreement import Agreement, agreement
+from converters.agreement import ENOUGH_BOXES, Agreement, agreement
 from converters.errors import ModelError
 from converters.parity import Rows
 from converters.precision_options import MapLimit, PrecisionOptions
+from converters.progress import Report, Steps
 from converters.spec import ModelSpec
 from converters.verify import onnx_runner
-
-ENOUGH_BOXES = 10
-"""Fewer boxes of the FP32 graph say nothing about another precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +53,12 @@ class Gate:
     """An FP32 graph to compare others with."""
 
     def __init__(
-        self, model: onnx.ModelProto, spec: ModelSpec, frames: NDArray[np.uint8], options: PrecisionOptions
+        self,
+        model: onnx.ModelProto,
+        spec: ModelSpec,
+        frames: NDArray[np.uint8],
+        options: PrecisionOptions,
+        report: Report,
     ) -> None:
         """Look at everything with FP32.
 
@@ -64,6 +67,7 @@ class Gate:
             spec: What it is.
             frames: NV12 `[n, H * 3 / 2, W]`, to compare what is found on.
             options: With the limits.
+            report: Told how far each look is.
 
         Raises:
             ModelError: FP32 finds too little to judge by, or a picture of the ground truth can't be read.
@@ -73,7 +77,8 @@ class Gate:
         self._frames = frames
         self._min_f1 = options.min_f1
         self._map_limit = options.map_limit
-        self._expected = rows_of_each(model, frames)
+        self._report = report
+        self._expected = self._rows(model)
         self._fp32_map = None if options.map_limit is None else self._map(model, options.map_limit)
         found = sum(map(len, self._expected))
         if self._min_f1 is not None and found < ENOUGH_BOXES:
@@ -89,7 +94,7 @@ class Gate:
 
     def judge(self, lowered: onnx.ModelProto) -> Judgement:
         """Look at everything with another graph."""
-        agreed = agreement(self._expected, rows_of_each(lowered, self._frames))
+        agreed = agreement(self._expected, self._rows(lowered))
         margins = [] if self._min_f1 is None else [agreed.f1 - self._min_f1]
         if self._map_limit is None or self._fp32_map is None:
             return Judgement(agreement=agreed, map=None, map_loss=None, margin=min(margins, default=math.inf))
@@ -120,12 +125,18 @@ class Gate:
             limits.append(f"a loss of mAP of at most {self._map_limit.max_loss:g}")
         return " and ".join(limits)
 
+    def _rows(self, model: onnx.ModelProto) -> Rows:
+        return rows_of_each(model, self._frames, Steps(self._report, len(self._frames)))
+
     def _map(self, model: onnx.ModelProto, limit: MapLimit) -> float:
         run = onnx_runner(model.SerializeToString())
         return coco_scores.score(lambda frame: run(frame[None])[0], self._spec, limit.truth, limit.images).map
 
 
-def rows_of_each(model: onnx.ModelProto, frames: NDArray[np.uint8]) -> Rows:
+def rows_of_each(model: onnx.ModelProto, frames: NDArray[np.uint8], told: Steps) -> Rows:
     """Return what a graph finds in each frame `[H * 3 / 2, W]`, asked about one at a time."""
-    run = onnx_runner(model.SerializeToString())
-    return [rows for frame in frames for rows in run(frame[None])]
+    run, found = onnx_runner(model.SerializeToString()), list[NDArray[np.float32]]()
+    for frame in frames:
+        found += run(frame[None])
+        told()
+    return found

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from converters import integrity, triton_config
 from converters.errors import ModelError
 from converters.native_memory import give_back
-from converters.parity import Difference, Judge, Rows, rows_of
+from converters.parity import Difference, Judge, Rows
 from converters.pictures import PictureSet
 from converters.progress import Report, Steps
 from converters.repository import CONFIG_FILE
-from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, SCORES_NAME, Task, Tolerance
+from converters.spec import Task, Tolerance
+from converters.triton_runner import triton_runner
 from converters.triton_server import TrialServer, trial_server
 from converters.verify import above, at_threshold, enough_rows, frames_of, onnx_runner
 
@@ -74,22 +75,16 @@ def _ask(
     batch: int,
     told: Steps,
 ) -> Difference:
+    run = triton_runner(server, name, judge.spec.task)
     one_by_one: Rows = []
     for frame in frames:
-        one_by_one += _rows(server, name, frame[None], judge)
+        one_by_one += run(frame[None])
         told()
     members = np.resize(np.arange(len(frames)), batch)
-    together = _rows(server, name, frames[members], judge)
+    together = run(frames[members])
     told()
     singly = judge.compare(expected, one_by_one)
     return singly.merged(judge.compare([expected[index] for index in members], together))
-
-
-def _rows(server: TrialServer, name: str, frames: NDArray[np.uint8], judge: Judge) -> Rows:
-    if judge.spec.task is Task.CLASSIFY:
-        return list(server.infer(name, {INPUT_NAME: frames}, (SCORES_NAME,))[0])
-    detections, counts = server.infer(name, {INPUT_NAME: frames}, (DETECTIONS_NAME, COUNT_NAME))
-    return rows_of(detections, counts)
 
 
 def _at_threshold(model: Path, score_threshold: float) -> bytes:

@@ -1,12 +1,14 @@
 """Versions in service: rollback, diff, lint's findings, and a running Triton that has the last word."""
 
 import json
+import re
 import shutil
 
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from converters import plan_store, triton_config
+from converters.agreement import ENOUGH_BOXES
 from converters.cli import main
 from converters.manifest import MANIFEST_FILE
 from converters.repository import Repository
@@ -180,3 +182,37 @@ def test_lint_finds_a_missing_version_folder_a_missing_frame_and_a_plan_that_nob
 def test_the_manifest_tells_of_the_warm_up(repository):
     serving = json.loads((repository / "tiny/1" / MANIFEST_FILE).read_text())["serving"]
     assert (repository / "tiny/warmup" / serving["warmup_file"]).stat().st_size == 64 * 96 * 3 // 2
+
+
+def test_what_a_running_triton_finds_is_compared_with_what_was_published(convert, repository, tmp_path):
+    asked = ("verify", "tiny", "--repository", repository, "--server")
+    with running_triton(repository, load=["tiny"], no_auto_complete=True) as triton:
+        status, result = convert(*asked, triton.grpc_url)
+        assert (status, result["agreement"]["f1"], result["agreement"]["missed"]) == (0, 1, 0), result
+        assert result["agreement"]["matched"] >= 2 * ENOUGH_BOXES
+        assert convert("rollback", "tiny", "--repository", repository)[0] == 0
+        status, result = convert(*asked, triton.grpc_url)
+        assert (status, "does not serve tiny version 1" in result["error"]) == (1, True)
+    status, result = convert(*asked, triton.grpc_url)
+    assert (status, "no Triton answers at" in result["error"]) == (3, True)
+
+
+def test_a_running_triton_that_finds_something_else_is_told_of(convert, repository, tmp_path):
+    """As from a bad plan: configuration and hash are those published, and the network answers otherwise."""
+    served = shutil.copytree(repository, tmp_path / "served")
+    saved_elsewhere = saved(tiny_yolox(seed=2), tmp_path / "other.onnx")
+    assert (
+        convert("onnx", saved_elsewhere, "--name", "other", "--repository", served, "--score-threshold", "0.3")[0] == 0
+    )
+    shutil.copy(served / "other/1/model.onnx", served / "tiny/2/model.onnx")
+    (served / "tiny/2/manifest.json").unlink()
+    asked = ("verify", "tiny", "--repository", repository, "--server")
+    with running_triton(served, load=["tiny"], no_auto_complete=True) as triton:
+        status, result = convert(*asked, triton.grpc_url)
+        assert (status, "answers otherwise than ONNX Runtime: F1" in result["error"]) == (1, True)
+        assert convert(*asked, triton.grpc_url, "--min-f1", "0")[0] == 0
+    config = served / "tiny/config.pbtxt"
+    config.write_text(re.sub(r'("ruth.model_sha256"[^"]*string_value: ")[0-9a-f]', r"\1_", config.read_text()))
+    with running_triton(served, load=["tiny"], no_auto_complete=True) as triton:
+        status, result = convert(*asked, triton.grpc_url)
+        assert (status, "serves another tiny" in result["error"]) == (1, True)
