@@ -207,7 +207,7 @@ class Pipeline:
         else:
             if running is not None:
                 await self._stop(running)
-            await self._kept.end(camera.id, {TRACKS, *(rule.id for rule in rules if rule.settings.enabled)})
+            await self._kept.end(camera.id, _go_on(camera, rules))
             if camera.settings.enabled:
                 self._lifecycle.start(camera, rules)
         self._granting.settle_soon()
@@ -356,6 +356,11 @@ class Pipeline:
             await self._spool.commit((), states)
         self._tasks = None
         self._workers.shutdown(wait=True)
+
+
+def _go_on(camera: Camera, rules: Sequence[Rule]) -> set[str]:
+    """Of which states a camera begins to run again; what a rule or a camera that is switched off had open, is over."""
+    return {TRACKS, *(rule.id for rule in rules if rule.settings.enabled)} if camera.settings.enabled else set()
 
 
 def _goes_on(running: RunningCamera, camera: Camera) -> bool:
