@@ -24,6 +24,11 @@ def infer(triton):
     assert call("POST", f"{triton.http_url}/v2/models/people/infer", body=body, timeout_s=10).status == 200
 
 
+def all_counted(triton):
+    """Triton counts a request a moment after it has answered it."""
+    return triton.api.statistics()["people", "1"].inferences == FRAMES
+
+
 async def test_what_triton_counts_between_two_looks_is_what_was_asked_of_it(tmp_path):
     publish_blind(tmp_path, "people")
     with running_triton(tmp_path) as triton:
@@ -31,6 +36,7 @@ async def test_what_triton_counts_between_two_looks_is_what_was_asked_of_it(tmp_
         before = await observer.look(time.monotonic(), 0, 0)
         for _ in range(FRAMES):
             await asyncio.to_thread(infer, triton)
+        await asyncio.to_thread(eventually, lambda: all_counted(triton), 5)
         after = await observer.look(time.monotonic(), FRAMES, 0)
         await observer.close()
     load = load_between(before, after)
