@@ -110,9 +110,17 @@ def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
         "Seconds in which frames were due and none was judged.",
         labels=["camera_id", "reason"],
     )
+    blind_rules = CounterMetricFamily(
+        "ruth_ai_rule_blind_seconds",
+        "The same while the rule was enabled and its schedule held.",
+        labels=["camera_id", "rule_id", "reason"],
+    )
     for camera_id, status in cameras.items():
         for reason, seconds in status.blind_seconds.items():
             blind.add_metric([camera_id, reason], seconds)
+        for rule_id, by_reason in status.rules_blind_seconds.items():
+            for reason, seconds in by_reason.items():
+                blind_rules.add_metric([camera_id, rule_id, reason], seconds)
         active.add_metric([camera_id], status.state is CameraState.LIVE)
         waiting.add_metric([camera_id], status.frames_waiting)
         for each in CameraState:
@@ -120,7 +128,7 @@ def camera_families(cameras: Mapping[str, CameraStatus]) -> Iterable[Metric]:
         fps.add_metric([camera_id, "wanted"], status.wanted_fps)
         fps.add_metric([camera_id, "granted"], status.granted_fps)
         fps.add_metric([camera_id, "achieved"], status.achieved_fps)
-    return active, state, fps, waiting, blind
+    return active, state, fps, waiting, blind, blind_rules
 
 
 def runtime_families(runtimes: Sequence[RuntimeStatus]) -> Iterable[Metric]:

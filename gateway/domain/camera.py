@@ -73,6 +73,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
         frames_inferred: Frames inferred since the camera was started.
         frames_dropped: Frames dropped since then, by cause.
         blind_seconds: Seconds since then in which frames were due and none was judged, by reason.
+        rules_blind_seconds: The same by id of a rule: only while that is enabled and its schedule holds.
         last_frame_at: Frame time of the newest frame inferred.
         owner: Name of the replica that has the camera; empty while none has.
     """
@@ -87,5 +88,6 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     frames_inferred: int = 0
     frames_dropped: dict[str, int] = {}
     blind_seconds: dict[str, float] = {}
+    rules_blind_seconds: dict[str, dict[str, float]] = {}
     last_frame_at: dt.datetime | None = None
     owner: str = ""

@@ -13,7 +13,7 @@ from gateway.domain.frame import Frame
 from gateway.domain.model import ModelContract
 from gateway.domain.rule import Rule
 from gateway.domain.violation import Evidence, Sighting, Violation, ViolationClosed, ViolationUpdated
-from gateway.rules import TRACKS, Closed, Happened, Opened, Panel, Updated, decode, ended
+from gateway.rules import TRACKS, Closed, Happened, Opened, Panel, Updated, decode, ended, holds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +82,13 @@ class Judge:
     def rules(self) -> Sequence[Rule]:
         """The rules judged by."""
         return tuple(self._rules.values())
+
+    def watching(self) -> list[str]:
+        """Ids of the rules that are to judge now: they are enabled, and their schedule includes this moment."""
+        now_s = self._utcnow().timestamp()
+        return [
+            rule_id for rule_id, definition in _definitions(self.rules).items() if holds(definition.schedule, now_s)
+        ]
 
     def replace_rules(self, rules: Sequence[Rule]) -> Verdict:
         """Judge by other rules from now on; what a rule that is gone or changed had open, ends."""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
 
 from gateway.domain.camera import Camera, CameraState, CameraStatus
@@ -56,7 +56,7 @@ class RunningCamera:
     inferred: int = 0
     last_time_s: float | None = None
     dropped: Counter[str] = field(default_factory=Counter[str])
-    blindness: Blindness = field(default_factory=Blindness)
+    blindness: Blindness = field(init=False)
     epoch: int = 0
     sure_until_s: float = math.inf
     left: bool = False
@@ -66,6 +66,7 @@ class RunningCamera:
 
     def __post_init__(self, make_reader: Callable[["RunningCamera"], CameraReader]) -> None:
         """Make the reader, which tells this camera what it does."""
+        self.blindness = Blindness(self.judge.watching)
         self.ring = ring_for(self.camera.settings, self.judge.rules)
         self.reader = make_reader(self)
 
@@ -117,7 +118,12 @@ class RunningCamera:
             frames_waiting=frames_waiting,
             frames_inferred=self.inferred,
             frames_dropped=dict(self.dropped),
-            blind_seconds={reason: round(seconds, 3) for reason, seconds in self.blindness.seconds.items()},
+            blind_seconds=_rounded(self.blindness.seconds),
+            rules_blind_seconds={
+                rule.id: _rounded(self.blindness.rules[rule.id])
+                for rule in self.judge.rules
+                if rule.id in self.blindness.rules
+            },
             last_frame_at=None if self.last_time_s is None else from_unix(self.last_time_s),
         )
 
@@ -132,3 +138,7 @@ class RunningCamera:
     def _period_s(self, grant: Grant) -> float:
         """Seconds between frames that are due: also those of a refused camera, which asks the scheduler for none."""
         return 1 / (grant.granted_fps or self.camera.settings.fps)
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {reason: round(each, 3) for reason, each in seconds.items()}

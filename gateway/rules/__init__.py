@@ -3,5 +3,6 @@
 from gateway.rules.episode import Closed, Opened, Transition, Updated
 from gateway.rules.evaluate import decode, ended
 from gateway.rules.panel import TRACKS, Happened, Panel
+from gateway.rules.schedule import holds
 
-__all__ = ["TRACKS", "Closed", "Happened", "Opened", "Panel", "Transition", "Updated", "decode", "ended"]
+__all__ = ["TRACKS", "Closed", "Happened", "Opened", "Panel", "Transition", "Updated", "decode", "ended", "holds"]

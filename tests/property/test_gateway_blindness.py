@@ -12,7 +12,7 @@ Steps = st.lists(st.tuples(st.sampled_from(["see", "wait"]), st.integers(0, 80))
 
 @given(steps=Steps)
 def test_blind_time_is_that_between_frames_too_far_apart_however_often_one_asks(steps: list[tuple[str, int]]):
-    blindness, now_s, seen_s, told_s, expected_s = Blindness(), 0.0, 0.0, 0.0, 0.0
+    blindness, now_s, seen_s, told_s, expected_s = Blindness(list), 0.0, 0.0, 0.0, 0.0
     blindness.wait(0.0, PERIOD_S, "retrying")
     for what, eighths in steps:
         now_s += eighths / 8
@@ -29,7 +29,7 @@ def test_blind_time_is_that_between_frames_too_far_apart_however_often_one_asks(
 
 
 def test_each_reason_has_its_part():
-    blindness = Blindness()
+    blindness = Blindness(list)
     blindness.wait(0, 1, "connecting")
     blindness.wait(10, 1, "connecting")
     blindness.wait(14, 1, "timeout")

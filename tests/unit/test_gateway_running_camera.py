@@ -11,7 +11,7 @@ from gateway.domain.camera import Camera, CameraSettings, CameraState
 from gateway.domain.capability import RuntimeLimits
 from gateway.domain.clip import EncodedPacket, StreamFormat
 from gateway.domain.clock import SystemClock
-from gateway.domain.definitions import Dwell, RuleDefinition, ZonePresence
+from gateway.domain.definitions import Day, Dwell, RuleDefinition, Schedule, ZonePresence
 from gateway.domain.frame import Frame
 from gateway.domain.inference import InferenceResult
 from gateway.domain.rule import Rule, RuleSettings
@@ -88,6 +88,16 @@ def test_it_is_blind_while_frames_are_due_and_none_is_judged_and_says_why():
     assert "unavailable" not in running.blindness.seconds
     running.state = CameraState.ENDED
     assert sum(running.status(Grant(10, 10), 0, 60.0).blind_seconds.values()) == pytest.approx(13.9)
+
+
+def test_a_rule_is_blind_only_while_it_is_to_judge():
+    afternoon = Schedule(days=tuple(Day), start="13:00", end="14:00", time_zone="UTC")
+    for schedule, blind in [(None, {"rule-1": {"no_frames": 2.0}}), (afternoon, {})]:
+        running = a_camera(ZonePresence(schedule=schedule))
+        running.state = CameraState.LIVE
+        running.count_inferred(START_S, Grant(10, 10), 0.0)
+        status = running.status(Grant(10, 10), 0, 2.1)
+        assert (status.blind_seconds, status.rules_blind_seconds) == ({"no_frames": 2.0}, blind)
 
 
 def test_the_reason_of_its_source_comes_before_that_of_its_grant():
