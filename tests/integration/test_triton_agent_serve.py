@@ -19,6 +19,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 from triton_agent.errors import UnreachableError
 from triton_agent.leftovers import region_prefix
+from triton_agent.rest import call
 from triton_agent.triton_api import TritonApi
 
 from tests.support.triton_models import CENSUS_TENSORS, census, publish
@@ -237,6 +238,23 @@ def test_a_model_changed_after_it_was_published_is_not_loaded_and_the_others_are
     done = run("serve", f"--model-repository={tmp_path}", "--no-restart")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert f"{path} was changed after it was published" in done.stderr
+
+
+def test_an_altered_model_that_a_running_triton_is_told_to_load_is_never_declared_and_unloaded(tmp_path):
+    path = publish(tmp_path, "census", census(), CONFIG)
+    path.with_name("manifest.json").write_text(json.dumps({"model_sha256": "0" * 64}))
+    with gateway() as server, running_triton(tmp_path, gateway=f"http://127.0.0.1:{server.server_port}") as triton:
+        assert loaded(declared(server, lambda body: "census" in loaded(body))[2]) == {"census": False}
+        load = f"{triton.http_url}/v2/repository/models/census/load"
+        assert call("POST", load, body={}, timeout_s=10).status == 200
+        eventually(lambda: "model unloaded: it is not what was published" in triton.log.read_text(), 10)
+        eventually(lambda: not any(model.loaded for model in triton.api.models()), 10)
+        while not server.seen.empty():
+            method, _, _, body = server.seen.get()
+            assert method != "POST" or loaded(body) == {"census": False}
+        path.with_name("manifest.json").unlink()
+        assert call("POST", load, body={}, timeout_s=10).status == 200
+        declared(server, lambda body: loaded(body) == {"census": True})
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_command_with_tritons_reason(tmp_path):

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 
 from triton_agent.capabilities import declared_batch_size
 from triton_agent.command import check_paths, known_options, server_command
+from triton_agent.doorkeeper import Doorkeeper
 from triton_agent.errors import AgentError
 from triton_agent.hardware import detect
 from triton_agent.integrity import Integrity
@@ -17,6 +18,7 @@ from triton_agent.locate import Installation, find
 from triton_agent.logs import Log
 from triton_agent.measurements import Measurements
 from triton_agent.registration import Registration
+from triton_agent.repository import wanted_models
 from triton_agent.runtime import Runtime
 from triton_agent.server import TritonServer, check_ports
 from triton_agent.settings import Declared, Gateway, HardwareMode, Measuring, Serving, runtime_id
@@ -49,6 +51,7 @@ async def serve(
     for prefix in sweep_dead_agents():
         log.warning("cleaned up after an agent that was killed", region_prefix=prefix)
     api = TritonApi(serving.endpoint.http_url, serving.endpoint.metrics_url)
+    integrity = Integrity(serving.model_config_name)
     runtime = Runtime(
         runtime_id(env, serving.endpoint.grpc_port),
         serving.endpoint,
@@ -56,8 +59,9 @@ async def serve(
         functools.partial(detect, hardware.kind),
         api,
         _measurements(serving, api, declared_batch_size(declared, hardware.kind), log),
+        Doorkeeper(serving.model_repository, api, integrity, log) if serving.serves_without else None,
     )
-    start = functools.partial(_start, installation, serving, hardware.kind, known, Integrity(serving), log)
+    start = functools.partial(_start, installation, serving, hardware.kind, known, integrity, log)
     supervisor = Supervisor(start, api, runtime, serving.on_failure, log)
     async with _registered(gateway, runtime, log, _stop_on_signals()) as withdrawn:
         await supervisor.run(withdrawn)
@@ -77,7 +81,7 @@ async def _start(
     integrity: Integrity,
     log: Log,
 ) -> TritonServer:
-    altered = await asyncio.to_thread(integrity.altered)
+    altered = await asyncio.to_thread(integrity.altered, wanted_models(serving))
     for model, reason in altered.items():
         log.error("model not loaded: it is not what was published", model=model, reason=reason)
     if altered and not serving.serves_without:

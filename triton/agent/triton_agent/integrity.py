@@ -1,18 +1,16 @@
-"""Are the files of published models those that their manifests speak of? Asked before tritonserver loads them.
+"""Are the files of published models those that their manifests speak of? Asked before tritonserver serves them.
 
 `ruth-convert` writes `manifest.json` beside a version's files: `model_sha256`, the hash of `model.onnx`, and `files`,
 the hashes of others by name. A model without a manifest was put there by somebody else, and is left to Triton.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
 
-from triton_agent.repository import config_text, served_versions, wanted_models
-from triton_agent.settings import Serving
+from triton_agent.repository import config_text, served_versions
 
 MANIFEST = "manifest.json"
 MODEL_FILE = "model.onnx"
@@ -25,19 +23,22 @@ class Integrity:
     """Compares the files of models with their manifests; a file that nobody touched is read once.
 
     Args:
-        serving: Which models, in which repository.
+        config_name: As given by `--model-config-name`.
     """
 
-    serving: Serving
+    config_name: str | None
     _known: dict[Path, tuple[State, str]] = field(default_factory=dict[Path, tuple[State, str]])
 
-    def altered(self) -> dict[str, str]:
-        """What is wrong with the versions that are to be served, by model; empty where nothing is. Blocking."""
+    def altered(self, models: Iterable[Path]) -> dict[str, str]:
+        """What is wrong with the versions that are to be served, by model; empty where nothing is. Blocking.
+
+        Args:
+            models: Their folders.
+        """
         found: dict[str, str] = {}
-        for model in wanted_models(self.serving):
-            config = config_text(model, self.serving.model_config_name)
-            wrong = [self._wrong(version) for version in served_versions(model, config)]
-            if reasons := [reason for reason in wrong if reason]:
+        for model in models:
+            versions = served_versions(model, config_text(model, self.config_name))
+            if reasons := [reason for reason in map(self._wrong, versions) if reason]:
                 found[model.name] = "; ".join(reasons)
         return found
 
@@ -54,8 +55,8 @@ class Integrity:
             return "" if path.name == MANIFEST else f"{path} is missing: publish it again, or roll back"
         except OSError as error:
             return f"{path} can't be read: {error.strerror}"
-        except (ValueError, TypeError, AttributeError):
-            return f"{path} is no manifest of a model: publish it again, or roll back"
+        except (ValueError, TypeError, RecursionError):
+            return f"{path} is no manifest: publish the model again, or roll back"
         return ""
 
     def _sha256(self, path: Path) -> str:
@@ -68,6 +69,17 @@ class Integrity:
         return known[1]
 
 
-def _recorded(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 in hexadecimal by name of a file."""
-    return {MODEL_FILE: manifest["model_sha256"], **manifest.get("files", {})}
+def _recorded(manifest: object) -> dict[str, str]:
+    """SHA-256 in hexadecimal by name of a file; empty where it is another program's manifest.
+
+    Raises:
+        TypeError: It names files in a way that `ruth-convert` doesn't.
+    """
+    match manifest:
+        case {"model_sha256": str(sha256), **rest}:
+            files = rest.get("files", {})
+            if not isinstance(files, dict):
+                raise TypeError("files is no object")
+            return {MODEL_FILE: sha256, **{str(name): str(value) for name, value in files.items()}}
+        case _:
+            return {}

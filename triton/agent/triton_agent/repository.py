@@ -10,7 +10,7 @@ SPECIFIC = re.compile(r"\bspecific\s*:?\s*\{([^}]*)\}")
 
 
 def wanted_models(serving: Serving) -> list[Path]:
-    """Folders of the models that are to be loaded, by name."""
+    """Folders of the models that are to be loaded to begin with, by name."""
     models = [path for path in serving.model_repository.iterdir() if path.is_dir() and not path.name.startswith(".")]
     return sorted(path for path in models if not serving.load_models or path.name in serving.load_models)
 

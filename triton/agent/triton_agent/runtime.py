@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from triton_agent.capabilities import Capabilities, declare
+from triton_agent.doorkeeper import Doorkeeper
 from triton_agent.errors import UnreachableError
 from triton_agent.hardware import Hardware
 from triton_agent.measurements import Measurements
@@ -23,6 +24,7 @@ class Runtime:
         detect: Detects the hardware; called for every declaration, since free memory changes.
         api: Asks Triton.
         measurements: How fast its models are; None: they are not measured.
+        doorkeeper: Keeps altered models out of service; None: nobody does.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Runtime:
         detect: Callable[[], Hardware],
         api: TritonApi,
         measurements: Measurements | None,
+        doorkeeper: Doorkeeper | None = None,
     ) -> None:
         self.runtime_id = runtime_id
         self.changed = asyncio.Event()
@@ -41,6 +44,7 @@ class Runtime:
         self._detect = detect
         self._api = api
         self._measurements = measurements
+        self._doorkeeper = doorkeeper
         self._measuring: asyncio.Future[None] | None = None
         self._up = False
         self._models: tuple[ServedModel, ...] = ()
@@ -88,7 +92,11 @@ class Runtime:
     async def _ask_triton(self) -> None:
         if self._up:
             with contextlib.suppress(UnreachableError):
-                self._models = await asyncio.to_thread(self._api.models)
+                self._models = await asyncio.to_thread(self._look)
                 self._shared_memory = await asyncio.to_thread(self._api.accepts_shared_memory)
                 return
         self._models = tuple(replace(model, loaded=False) for model in self._models)
+
+    def _look(self) -> tuple[ServedModel, ...]:
+        models = self._api.models()
+        return models if self._doorkeeper is None else self._doorkeeper.admit(models)

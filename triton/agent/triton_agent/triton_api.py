@@ -79,6 +79,15 @@ class TritonApi:
             ServedModel(entry["name"], entry.get("version", ""), entry.get("state") == "READY") for entry in reply.body
         )
 
+    def unload(self, model: str) -> None:
+        """Take a model out of service; whether it could is seen by asking for its models again.
+
+        Raises:
+            UnreachableError: Triton does not answer.
+        """
+        url = f"{self.url}/v2/repository/models/{quote(model, safe='')}/unload"
+        call("POST", url, body={}, timeout_s=self._timeout_s)
+
     def accepts_shared_memory(self) -> bool:
         """Whether clients may register system shared memory: newer servers list the extension and refuse all the same.
 
