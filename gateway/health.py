@@ -66,6 +66,7 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
         database: The record.
         ai_runtime: The inference runtimes, taken together.
         pipeline: The way from frame to violation, the spool included.
+        beside: What runs beside that: webhooks, retention and the like; unhealthy for a minute after a crash.
         redis: Registry and fan-out between replicas.
         vas: Where `vas:` cameras come from.
         evidence: The bucket that evidence goes to.
@@ -76,6 +77,7 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
     database: ComponentHealth
     ai_runtime: RuntimeHealth
     pipeline: ComponentHealth
+    beside: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
     redis: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
     vas: ComponentHealth | msgspec.UnsetType = msgspec.UNSET
     evidence: ComponentHealth | msgspec.UnsetType = msgspec.UNSET

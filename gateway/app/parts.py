@@ -3,13 +3,15 @@
 import contextlib
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from gateway.api.hosts import parse_hosts
 from gateway.api.services import Services
+from gateway.app.beside import Beside, Stage, ask, guarded
 from gateway.app.optional import evidence_store, mqtt_sender, redis_bus, runtime_directory, vas_session
 from gateway.delivery.addresses import parse_networks
 from gateway.delivery.post import Poster
@@ -47,9 +49,6 @@ _logger = logging.getLogger(__name__)
 
 RELEASE = version("ruth-ai")
 
-Stage = Callable[[], Coroutine[None, None, None]]
-"""Runs until it is cancelled."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
@@ -66,7 +65,7 @@ class Parts:
     pipeline: Pipeline
     ownership: CameraOwnership
     services: Services
-    beside: Mapping[str, Stage]
+    beside: Mapping[str, Beside]
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +103,15 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
     webhooks = PiccoloWebhooks(store.engine, clock)
     sender = WebhookSender(store, webhooks, bus, poster, clock, holder=settings.replica_name)
     chosen = _Chosen(replicas, vas, evidence, mqtt_sender(settings, clock, store, bus, metrics))
-    health = _health(clock, store, pipeline, drain, ownership, chosen)
+    stages: dict[str, Stage] = {"grants": grants.run, "webhooks": sender.run, **chosen.stages()}
+    stages["retention"] = _retention(settings, clock, store, evidence, bus, metrics).run
+    if settings.model_socket_dir is not None:
+        stages["model sockets"] = ModelSockets(settings.model_socket_dir, pipeline).run
+    beside = guarded(stages)
+    pings: dict[str, Ping] = {"beside": partial(ask, beside), **chosen.pings()}
+    if _shared(store):
+        pings["leases"] = ownership.ping
+    health = HealthCheck(store, pipeline, clock, RELEASE, pings, record_fault=lambda: drain.fault)
     services = Services(
         store=store,
         evidence=evidence,
@@ -119,10 +126,6 @@ def _wire(settings: Settings, clock: Clock, store: PiccoloStore, spool: SqliteSp
         allowed_hosts=parse_hosts(settings.allowed_hosts),
         version=RELEASE,
     )
-    beside: dict[str, Stage] = {"grants": grants.run, "webhooks": sender.run, **chosen.stages()}
-    beside["retention"] = _retention(settings, clock, store, evidence, bus, metrics).run
-    if settings.model_socket_dir is not None:
-        beside["model sockets"] = ModelSockets(settings.model_socket_dir, pipeline).run
     return Parts(store, spool, bus, drain, pipeline, ownership, services, beside)
 
 
@@ -186,13 +189,6 @@ def _ownership(
         announce=replicas.announce_cameras if replicas else lambda: None,
         metrics=metrics,
     )
-
-
-def _health(
-    clock: Clock, store: PiccoloStore, pipeline: Pipeline, drain: Drain, ownership: CameraOwnership, chosen: _Chosen
-) -> HealthCheck:
-    pings = {"leases": ownership.ping} if _shared(store) else {}
-    return HealthCheck(store, pipeline, clock, RELEASE, pings | chosen.pings(), record_fault=lambda: drain.fault)
 
 
 def _pipeline(

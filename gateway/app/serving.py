@@ -65,7 +65,7 @@ async def _run(settings: Settings, parts: Parts) -> int:
     pipeline = asyncio.create_task(parts.pipeline.run(started), name="pipeline")
     drain = asyncio.create_task(parts.drain.run(), name="drain")
     ownership = asyncio.create_task(_hold_cameras(parts, started, ready := asyncio.Event()), name="ownership")
-    beside = {ownership, *(asyncio.create_task(stage(), name=name) for name, stage in parts.beside.items())}
+    beside = {ownership, *(asyncio.create_task(part.run(), name=name) for name, part in parts.beside.items())}
     for task in (pipeline, drain, *beside):
         task.add_done_callback(lambda _: setattr(server, "should_exit", True))
     http = asyncio.create_task(_serve_http(server, parts.bus), name="http")

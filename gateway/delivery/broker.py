@@ -60,6 +60,7 @@ def parse_broker(url: str, username: str | None = None, password: str | None = N
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")
     except ValueError as error:
         raise ConfigurationError(f"{_HOW}: {mask_secrets(str(error))}") from error
     if parts.scheme not in PORTS or not host or parts.path.strip("/") or parts.query:

@@ -29,7 +29,15 @@ def test_user_and_password_of_their_own_go_before_those_of_the_url() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["broker:1883", "http://broker", "mqtt://", "mqtt://broker/topic", "mqtt://broker:port", "mqtt://a:secret@[b"],
+    [
+        "broker:1883",
+        "http://broker",
+        "mqtt://",
+        "mqtt://broker/topic",
+        "mqtt://broker:port",
+        "mqtt://a:secret@[b",
+        "mqtt://a..b",
+    ],
 )
 def test_what_is_no_broker_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="mqtt://host:1883") as refused:
