@@ -1,6 +1,7 @@
 """The machine's clock is set while the gateway runs: no episode ends of it, none is lost, none comes twice."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,18 @@ HOUR_S, YEAR_S = 3600, 365 * 86_400
 GAP_S = 60
 
 
+@pytest.fixture
+def no_segments_left() -> Iterator[None]:
+    """libfaketime leaves its segments behind where a process is killed."""
+    segments = Path("/dev/shm")
+    before = {*segments.glob("*faketime_*")}
+    yield
+    for path in {*segments.glob("*faketime_*")} - before:
+        path.unlink()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_segments_left")
 @pytest.mark.skipif(not FAKETIME, reason="libfaketime isn't installed")
 def test_a_stepped_clock_ends_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_scripted(tmp_path / "models", MODEL)
