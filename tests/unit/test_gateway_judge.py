@@ -11,7 +11,14 @@ import pytest
 from gateway.domain.definitions import ZonePresence
 from gateway.domain.detections import Detections
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.violation import Sighting, ViolationClosed, ViolationOpened, ViolationUpdated, evidence_folder
+from gateway.domain.violation import (
+    Evidence,
+    Sighting,
+    ViolationClosed,
+    ViolationOpened,
+    ViolationUpdated,
+    evidence_folder,
+)
 from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder
 from gateway.pipeline.judge import Judge, Seen, Verdict
@@ -183,6 +190,44 @@ async def test_a_picture_that_cannot_be_kept_costs_the_picture_and_says_why(spoo
     (violation,) = await Recorder(spool, evidence).record(verdict, frame, {})
     assert violation.evidence.missing_reason == "the disk is full"
     assert spool.records == [ViolationOpened(violation=violation)]
+
+
+async def test_a_bug_in_what_takes_pictures_costs_the_pictures_and_not_the_violation(
+    spool, evidence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fails(*_: object) -> None:
+        raise RuntimeError("raqm_layout() failed.")
+
+    monkeypatch.setattr(recorder, "take_pictures", fails)
+    verdict, frame = an_opening()
+    (violation,) = await Recorder(spool, evidence).record(verdict, frame, {})
+    assert spool.records == [ViolationOpened(violation=violation)]
+    assert violation.evidence == violation.clean_evidence == Evidence(missing_reason=recorder.NOT_MADE)
+    assert "raqm_layout() failed." in caplog.text
+
+
+async def test_a_bug_in_the_evidence_store_costs_the_pictures_and_not_the_violation(
+    spool, evidence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def fails(*_: object) -> str:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(evidence, "put", fails)
+    verdict, frame = an_opening()
+    (violation,) = await Recorder(spool, evidence).record(verdict, frame, {})
+    assert spool.records == [ViolationOpened(violation=violation)]
+    assert violation.evidence.missing_reason == recorder.NOT_MADE
+    assert "unforeseen" in caplog.text
+
+
+async def test_a_box_that_no_picture_has_costs_the_pictures_and_not_the_violation(spool, evidence):
+    judge = a_judge(a_rule(min_duration_s=0))
+    endless = seen(0, people((10.0, 10.0, float("inf"), 40.0)))
+    verdict = judge.judge(endless)
+    assert len(verdict.opened) == 1
+    (violation,) = await Recorder(spool, evidence).record(verdict, endless, {})
+    assert spool.records == [ViolationOpened(violation=violation)]
+    assert violation.evidence.missing_reason == recorder.NOT_MADE
 
 
 async def test_a_spool_that_fails_is_a_fault_until_it_is_durable_again_and_nothing_is_lost(
