@@ -1,9 +1,11 @@
 """Where webhooks may lead: nowhere inside, unless an operator allows it (server-side request forgery, OWASP)."""
 
 import asyncio
+import functools
 import ipaddress
 import socket
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import TypeAlias
 
 from gateway.errors import ConfigurationError, DeliveryError
@@ -37,14 +39,22 @@ def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
     return address.is_global and not address.is_multicast
 
 
-async def resolve(host: str, port: int, allowed: Sequence[Network]) -> Address:
+async def resolve(host: str, port: int, allowed: Sequence[Network], threads: Executor) -> Address:
     """Find the address to connect to; it, not the name, is what is connected to, so that it can't change in between.
+
+    Args:
+        host: A name or an address.
+        port: What is to be connected to there.
+        allowed: Networks that aren't public, and may be connected to.
+        threads: Where names are looked up. A lookup that is cancelled keeps its thread until the system's resolver
+            gives up, for half a minute where no name server answers: nothing that can't wait so long may share them.
 
     Raises:
         DeliveryError: The name is unknown, or all its addresses are refused.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, look_up)
     except (OSError, UnicodeError) as error:
         raise DeliveryError(f"the name {host} can't be found: {error}") from error
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

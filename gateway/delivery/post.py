@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from importlib.metadata import version
 from types import TracebackType
@@ -19,6 +20,9 @@ from gateway.masking import mask_secrets
 
 if TYPE_CHECKING:
     import httpx
+
+LOOKUPS = 4
+"""Names that are looked up at once. In threads of their own: the evidence waits for those that all share."""
 
 TAKEN, REDIRECTED, REFUSED = 2, 3, 4
 """Hundreds of a status; whatever comes after them is read by these alone (RFC 9110, section 15)."""
@@ -41,6 +45,7 @@ class Poster:
         self._allowed = allowed
         self._clock = clock
         self._timeout_s = timeout_s
+        self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="webhook-name")
         self._http: httpx.AsyncClient | None = None
         self._agent = f"ruth-ai/{version('ruth-ai')}"
 
@@ -50,6 +55,7 @@ class Poster:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._lookups.shutdown(wait=False, cancel_futures=True)
         if self._http is not None:
             await self._http.aclose()
 
@@ -80,7 +86,8 @@ class Poster:
         import httpx
 
         url = httpx.URL(settings.url)
-        address = await resolve(url.host, url.port or (443 if url.scheme == "https" else 80), self._allowed)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        address = await resolve(url.host, port, self._allowed, self._lookups)
         headers = {
             "Host": url.netloc.decode(),
             "Content-Type": "application/json",

@@ -1,12 +1,20 @@
 """Addresses and signatures of webhooks."""
 
+import asyncio
 import ipaddress
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from gateway.delivery.addresses import is_allowed, parse_networks, resolve
+from gateway.delivery.post import LOOKUPS, Poster
 from gateway.delivery.signature import signed_headers
+from gateway.domain.clock import SystemClock
+from gateway.domain.webhook import WebhookSettings
 from gateway.errors import ConfigurationError, DeliveryError
+from tests.support.events import event
 
 
 @pytest.mark.parametrize(
@@ -35,11 +43,31 @@ def test_a_network_that_is_none_is_named() -> None:
 
 
 async def test_a_name_is_refused_by_what_it_stands_for() -> None:
-    with pytest.raises(DeliveryError, match="isn't public"):
-        await resolve("localhost", 80, ())
-    assert (await resolve("localhost", 80, parse_networks("127.0.0.0/8,::1"))).is_loopback
-    with pytest.raises(DeliveryError, match="can't be found"):
-        await resolve("no-such-host.invalid", 80, ())
+    with ThreadPoolExecutor(1) as threads:
+        with pytest.raises(DeliveryError, match="isn't public"):
+            await resolve("localhost", 80, (), threads)
+        assert (await resolve("localhost", 80, parse_networks("127.0.0.0/8,::1"), threads)).is_loopback
+        with pytest.raises(DeliveryError, match="can't be found"):
+            await resolve("no-such-host.invalid", 80, (), threads)
+
+
+async def test_names_that_nobody_resolves_hold_up_no_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = threading.Event()
+
+    def silent(*_: object, **__: object) -> None:
+        given_up.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    webhook = WebhookSettings(url="https://receiver.example/", secret="x" * 16)
+    async with Poster((), SystemClock(), timeout_s=0.05) as poster:
+        for _ in range(2 * LOOKUPS):
+            with pytest.raises(DeliveryError, match="no answer within"):
+                await poster.post(webhook, "1", event(1))
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(lambda: "kept") == "kept"
+    given_up.set()
 
 
 def test_the_signature_is_that_of_the_standards_own_example() -> None:
