@@ -13,8 +13,13 @@ from gateway.errors import ConfigurationError, DeliveryError
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_CARRIES_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "2001::/32", "2002::/16", "::/96")))
-"""NAT64, Teredo, 6to4 and IPv4-compatible: public to look at, and may lead to any IPv4 address."""
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""What is public of IPv6 lies in it (IANA, IPv6 Address Space); NAT64, which may lead to any IPv4 address, doesn't."""
+
+_NOT_PUBLIC: Sequence[Network] = tuple(
+    map(ipaddress.ip_network, ("2001::/32", "2002::/16", "3fff::/20", "192.88.99.0/24"))
+)
+"""Though it looks so: Teredo and 6to4 may lead to any IPv4 address; then documentation, and relays of 6to4."""
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -34,7 +39,9 @@ def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
         address = address.ipv4_mapped
     if any(address in network for network in allowed if network.version == address.version):
         return True
-    if any(address in network for network in _CARRIES_IPV4 if network.version == address.version):
+    if address.version == _GLOBAL_UNICAST.version and address not in _GLOBAL_UNICAST:
+        return False
+    if any(address in network for network in _NOT_PUBLIC if network.version == address.version):
         return False
     return address.is_global and not address.is_multicast
 

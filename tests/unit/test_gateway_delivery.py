@@ -7,6 +7,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.delivery.addresses import is_allowed, parse_networks, resolve
 from gateway.delivery.post import LOOKUPS, Poster
@@ -23,6 +25,7 @@ from tests.support.events import event
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8",
         "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1", "::7f00:1",
+        "fec0::5", "64:ff9b:1::7f00:1", "::ffff:0:7f00:1", "192.88.99.1", "3fff::1", "5f00::1", "2001:db8::1",
     ],
 )  # fmt: skip
 def test_what_is_not_public_is_refused_unless_allowed(address: str) -> None:
@@ -40,6 +43,11 @@ def test_what_is_public_is_allowed(address: str) -> None:
 def test_a_network_that_is_none_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"10\.0\.0\.1/8"):
         parse_networks("192.168.0.0/16,10.0.0.1/8")
+
+
+@given(st.ip_addresses(v=6))
+def test_no_address_of_ipv6_beyond_global_unicast_is_public(address: ipaddress.IPv6Address) -> None:
+    assert is_allowed(address, ()) <= (address in ipaddress.ip_network("2000::/3") or address.ipv4_mapped is not None)
 
 
 async def test_a_name_is_refused_by_what_it_stands_for() -> None:
