@@ -7,15 +7,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.delivery import post
 from gateway.delivery.addresses import is_allowed, parse_networks, resolve
 from gateway.delivery.post import LOOKUPS, Poster
 from gateway.delivery.signature import signed_headers
 from gateway.domain.clock import SystemClock
-from gateway.domain.webhook import WebhookSettings
-from gateway.errors import ConfigurationError, DeliveryError
+from gateway.domain.webhook import WebhookSettings, check_url
+from gateway.errors import ConfigurationError, DeliveryError, InvalidInputError
 from tests.support.events import event
 
 
@@ -76,6 +77,56 @@ async def test_names_that_nobody_resolves_hold_up_no_other_work(monkeypatch: pyt
         async with asyncio.timeout(5):
             assert await asyncio.to_thread(lambda: "kept") == "kept"
     given_up.set()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://10.1.2.3:99999/", "port from 1 to 65535"), ("http://10.1.2.3:-1/", "port from 1 to 65535"),
+        ("http://10.1.2.3:abc/", "port from 1 to 65535"), ("http://[::1/", "host:port"), ("http://x:0/", "port of"),
+        ("http://a..b/", "host of"), (f"http://{'a' * 64}.example/", "host of"), ("http://?/x", "host of"),
+    ],
+)  # fmt: skip
+async def test_a_url_that_nothing_can_be_posted_to_is_refused_and_fails_as_any_other(url: str, reason: str) -> None:
+    with pytest.raises(InvalidInputError, match=reason):
+        check_url(url)
+    async with Poster(parse_networks("10.0.0.0/8"), SystemClock()) as poster:
+        with pytest.raises(DeliveryError, match=reason):
+            await poster.post(WebhookSettings(url=url, secret="x" * 16), "1", event(1))
+
+
+@pytest.mark.parametrize("url", ["http://x/", "https://[2606::1]:8443/a?b=@", "http://127.1", "http://münchen.example"])
+def test_a_url_that_can_work_is_taken(url: str) -> None:
+    check_url(url)
+
+
+@given(st.from_regex(r"^https?://[^\s@/]+(/[^\s]*)?$", fullmatch=True))
+@settings(deadline=None)
+def test_whatever_a_webhooks_url_is_an_attempt_ends_as_one(url: str) -> None:
+    async def post() -> None:
+        async with Poster((), SystemClock()) as poster:
+            with pytest.raises(DeliveryError):
+                await poster.post(WebhookSettings(url=url, secret="x" * 16), "1", event(1))
+
+    def nothing_found(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", nothing_found)
+        asyncio.run(post())
+
+
+async def test_a_bug_in_what_posts_is_a_failed_attempt(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(post, "signed_headers", fails)
+    async with Poster(parse_networks("127.0.0.1"), SystemClock()) as poster:
+        with pytest.raises(DeliveryError, match="internal error: KeyError"):
+            await poster.post(WebhookSettings(url="http://127.0.0.1:9/", secret="x" * 16), "1", event(1))
+    assert "unforeseen" in caplog.text
 
 
 def test_the_signature_is_that_of_the_standards_own_example() -> None:
