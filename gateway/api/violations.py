@@ -1,6 +1,9 @@
 """Violations: the list, what people say of each, and the evidence."""
 
+import asyncio
 import datetime as dt
+import hashlib
+import logging
 import uuid
 from http import HTTPStatus
 from typing import Annotated, Any, TypeAlias
@@ -15,13 +18,19 @@ from gateway.api.problems import documented
 from gateway.api.ranges import part_of
 from gateway.api.services import Injected, Services
 from gateway.domain.violation import AuditEntry, Evidence, Violation, ViolationPatch, ViolationQuery, ViolationStatus
-from gateway.errors import InvalidInputError, NotFoundError
+from gateway.errors import EvidenceAlteredError, InvalidInputError, NotFoundError
+
+_logger = logging.getLogger(__name__)
 
 PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 MAX_PAGE = 500
 REVALIDATED = "private, no-cache"
-PICTURE = "A better frame may replace it; its ETag is the file's sha256. 404 tells why where there is none."
-FILE_PROBLEMS = {HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")} | PROBLEMS
+PICTURE = "A better frame may replace it; its ETag is its sha256. 404 tells why there is none, 410 that it was altered."
+FILE_PROBLEMS = (
+    {HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")}
+    | PROBLEMS
+    | documented(HTTPStatus.GONE)
+)
 
 From: TypeAlias = Annotated[
     dt.datetime | None, QueryParameter(name="from", description="Started at or after this time (RFC 3339).")
@@ -155,7 +164,7 @@ class ViolationController(Controller):
         media_type="video/mp4",
         operation_id="get_violation_clip",
         summary="What the camera showed around the beginning of a violation",
-        description="Its ETag is the file's sha256. 404 tells why where there is none, or not yet.",
+        description="Its ETag is the file's sha256. 404 tells why there is none, or none yet, 410 that it was altered.",
         responses={
             HTTPStatus.PARTIAL_CONTENT: ResponseSpec(None, description="The range that was asked for"),
         }
@@ -187,7 +196,18 @@ async def _file(
     headers = {"ETag": f'"{evidence.sha256}"', "Cache-Control": REVALIDATED}
     if evidence.sha256 in (if_none_match or ""):
         return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return part_of(await services.evidence.get(evidence.name), wanted, headers)
+    content = await services.evidence.get(evidence.name)
+    if evidence.sha256 != await asyncio.to_thread(_sha256, content):  # of megabytes, where it is a clip
+        _logger.error("evidence was altered", extra={"violation_id": violation_id, "file": evidence.name})
+        raise EvidenceAlteredError(
+            f"the {noun} of violation {violation_id} was altered after it was recorded: the file {evidence.name} isn't "
+            f"the one with the sha256 {evidence.sha256}; a backup may have that"
+        )
+    return part_of(content, wanted, headers)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def paginate(violations: list[Violation], limit: int) -> ViolationPage:

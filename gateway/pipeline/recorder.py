@@ -1,6 +1,7 @@
 """Making verdicts durable: the picture first, then the spool."""
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ _logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 0.1
 RETRY_LAST_S = 5.0
+
+PICTURES = {"evidence": "", "clean_evidence": "-clean"}
+"""What a record calls each picture, and what its file name says of it."""
 
 NOT_MADE = "it could not be made; the gateway's log tells why"
 
@@ -121,19 +125,22 @@ class Recorder:
         A picture is never worth a violation: whatever goes wrong here, a bug too, costs the picture alone.
         """
         stem = f"{evidence_folder(violation_id)}/{seen.frame.index}"
-        names = {"evidence": f"{stem}.jpg", "clean_evidence": f"{stem}-clean.jpg"}
         try:
             pictures = await asyncio.to_thread(take_pictures, seen.frame, _drawing(seen, shown), masks)
         except ValueError as error:
             _logger.warning("no evidence picture", extra={"violation_id": violation_id, "reason": str(error)})
-            return dict.fromkeys(names, Evidence(missing_reason=str(error)))
+            return dict.fromkeys(PICTURES, Evidence(missing_reason=str(error)))
         except Exception:
             _logger.exception("no evidence picture", extra={"violation_id": violation_id})
-            return dict.fromkeys(names, Evidence(missing_reason=NOT_MADE))
+            return dict.fromkeys(PICTURES, Evidence(missing_reason=NOT_MADE))
         contents = {"evidence": pictures.annotated, "clean_evidence": pictures.clean}
-        return {kind: await self._keep(violation_id, name, contents[kind]) for kind, name in names.items()}
+        return {
+            kind: await self._keep(violation_id, f"{stem}{suffix}", contents[kind]) for kind, suffix in PICTURES.items()
+        }
 
-    async def _keep(self, violation_id: str, name: str, content: bytes) -> Evidence:
+    async def _keep(self, violation_id: str, stem: str, content: bytes) -> Evidence:
+        """Keep a picture under a name of its own: a camera that is opened anew counts its frames from 0 again."""
+        name = f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}.jpg"
         try:
             return Evidence(name=name, sha256=await self._evidence.put(name, content))
         except StoreError as error:

@@ -134,6 +134,21 @@ async def test_evidence_whose_file_is_gone_is_not_found(api: Api) -> None:
     assert (await api.http.get(f"{PATH}/{violation.id}/evidence.jpg")).status_code == 404
 
 
+@pytest.mark.parametrize("kind", ["evidence", "clean_evidence", "clip"])
+async def test_evidence_that_was_altered_is_not_shown(api: Api, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    sha256 = await api.evidence.put("gate/3", PICTURE)
+    violation = a_violation(**{kind: Evidence(name="gate/3", sha256=sha256)})
+    await api.record(violation)
+    await api.evidence.put("gate/3", PICTURE + b"!")
+    file = {"evidence": "evidence.jpg", "clean_evidence": "clean.jpg", "clip": "clip.mp4"}[kind]
+    answer = await api.http.get(f"{PATH}/{violation.id}/{file}", headers={"Range": "bytes=0-1"})
+    assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")
+    assert answer.json()["type"].endswith(":evidence-altered")
+    assert sha256 in answer.json()["detail"]
+    assert "etag" not in answer.headers
+    assert "evidence was altered" in caplog.text
+
+
 async def test_the_clean_picture_has_an_address_of_its_own(api: Api) -> None:
     sha256 = await api.evidence.put("gate/1-clean.jpg", PICTURE)
     violation = a_violation(clean_evidence=Evidence(name="gate/1-clean.jpg", sha256=sha256))

@@ -1,6 +1,7 @@
 """From detections to durable records."""
 
 import datetime as dt
+import hashlib
 from itertools import count
 
 import cv2
@@ -288,8 +289,21 @@ async def test_a_better_frame_is_kept_beside_the_first_one(spool, evidence):
     folder = evidence_folder(violation_id(1))
     names = [first.violation.evidence.name, first.violation.clean_evidence.name]
     names += [better.evidence.name, better.clean_evidence.name]
-    assert names == [f"{folder}/{name}" for name in ("0.jpg", "0-clean.jpg", "20.jpg", "20-clean.jpg")]
+    stems = [name.rpartition("-")[0] for name in names]
+    assert stems == [f"{folder}/{stem}" for stem in ("0", "0-clean", "20", "20-clean")]
     assert set(names) == set(evidence.files)
+
+
+async def test_no_picture_takes_the_place_of_another_where_a_camera_counts_its_frames_anew(spool, evidence):
+    judge = a_judge(a_rule(min_duration_s=0))
+    for after_s, score in ((0, 0.5), (2, 0.9)):
+        detections = people((10, 10, 30, 40), score=score)
+        frame = Seen(a_frame(0, START_S + after_s, seed=after_s), detections, CONTRACT, "triton-1", 0.0125)
+        await Recorder(spool, evidence).record(judge.judge(frame), frame, {})
+    assert len(spool.records) == 2
+    assert len(evidence.files) == 4
+    for name, content in evidence.files.items():
+        assert name.endswith(f"-{hashlib.sha256(content).hexdigest()[:8]}.jpg")
 
 
 def test_evidence_lies_by_the_day_of_its_violation():
