@@ -43,7 +43,10 @@ Limit: TypeAlias = Annotated[int, QueryParameter(description="Length of the page
 IfNoneMatch: TypeAlias = Annotated[
     str | None, HeaderParameter(name="If-None-Match", description="ETags that the caller has.")
 ]
-
+IfRange: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(name="If-Range", description="ETag of the file that a part is wanted of."),
+]
 Range: TypeAlias = Annotated[str | None, HeaderParameter(name="Range", description="Part of the file, as `bytes=0-`.")]
 
 
@@ -177,10 +180,11 @@ class ViolationController(Controller):
         services: Injected,
         if_none_match: IfNoneMatch = None,
         wanted: Range = None,
+        if_range: IfRange = None,
     ) -> Response[bytes]:
         """The file as it was hashed, or a part of it."""
         violation = await services.store.violation(violation_id)
-        return await _file(violation_id, "clip", violation.clip, services, if_none_match, wanted)
+        return await _file(violation_id, "clip", violation.clip, services, if_none_match, wanted, if_range)
 
 
 async def _file(
@@ -190,11 +194,13 @@ async def _file(
     services: Services,
     if_none_match: str | None,
     wanted: str | None = None,
+    if_range: str | None = None,
 ) -> Response[bytes]:
     if not evidence.name:
         raise NotFoundError(f"violation {violation_id} has no {noun}: {evidence.missing_reason or 'none was kept'}")
-    headers = {"ETag": f'"{evidence.sha256}"', "Cache-Control": REVALIDATED}
-    if evidence.sha256 in (if_none_match or ""):
+    etag = f'"{evidence.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": REVALIDATED}
+    if if_none_match is not None and (if_none_match.strip() == "*" or evidence.sha256 in if_none_match):
         return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     content = await services.evidence.get(evidence.name)
     if evidence.sha256 != await asyncio.to_thread(_sha256, content):  # of megabytes, where it is a clip
@@ -203,7 +209,7 @@ async def _file(
             f"the {noun} of violation {violation_id} was altered after it was recorded: the file {evidence.name} isn't "
             f"the one with the sha256 {evidence.sha256}; a backup may have that"
         )
-    return part_of(content, wanted, headers)
+    return part_of(content, wanted if if_range in {None, etag} else None, headers)
 
 
 def _sha256(content: bytes) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Controller, delete, get, post, put
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from gateway.api.page import Page, WebhookId
+from gateway.api.page import LARGEST_NUMBER, Page, WebhookId
 from gateway.api.problems import documented
 from gateway.api.services import Injected
 from gateway.domain.event import EventType
@@ -18,8 +18,12 @@ from gateway.masking import mask_secrets
 PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 LETTERS_PAGE = 100
 
-LetterNumber: TypeAlias = Annotated[int, PathParameter(description="The dead letter's number.", ge=1)]
-After: TypeAlias = Annotated[int, QueryParameter(name="cursor", description="`next_cursor` of the page before.", ge=0)]
+LetterNumber: TypeAlias = Annotated[
+    int, PathParameter(description="The dead letter's number.", ge=1, le=LARGEST_NUMBER)
+]
+After: TypeAlias = Annotated[
+    int, QueryParameter(name="cursor", description="`next_cursor` of the page before.", ge=0, le=LARGEST_NUMBER)
+]
 
 
 class WebhookChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -252,6 +252,15 @@ async def test_a_url_that_cannot_work_is_told_and_can_be_switched_off_or_mended(
     assert (await api.http.put(url, json={"url": "http://127.0.0.1:9/"})).status_code == 200
 
 
+@pytest.mark.parametrize("number", [2**63, 10**30])
+async def test_a_dead_letter_beyond_what_can_be_counted_is_refused(api: Api, number: int) -> None:
+    letters = f"{PATH}/{(await _create(api, 'http://127.0.0.1:9/'))['id']}/dead-letters"
+    assert (await api.http.get(letters, params={"cursor": number})).status_code == 422
+    assert (await api.http.delete(f"{letters}/{number}")).status_code == 422
+    assert (await api.http.post(f"{letters}/{number}/resend")).status_code == 422
+    assert (await api.http.get(letters, params={"cursor": 2**63 - 1})).json()["items"] == []
+
+
 @pytest.mark.parametrize("host", ["[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]", "0.0.0.0"])
 async def test_nothing_is_sent_inside(api: Api, host: str) -> None:
     webhook = await _create(api, f"http://{host}:9/hook")
