@@ -23,7 +23,8 @@
     └── StoreError                  a record can't be kept or read
         ├── SpoolError              not durable: detection must stop until this is mended
         │   └── SpoolInUseError     another process has it
-        └── DatabaseError           the database is away or refuses
+        ├── DatabaseError           the database is away or refuses
+        └── EvidenceAlteredError    a file isn't what was recorded
 
 Foreign exceptions are mapped to these in the adapters (`sources`, `inference`, `store`, `events`, `delivery`),
 with `raise … from`.
@@ -124,3 +125,7 @@ class SpoolInUseError(SpoolError):
 
 class DatabaseError(StoreError):
     """The database is away, full, or refuses."""
+
+
+class EvidenceAlteredError(StoreError):
+    """A file of evidence isn't what was recorded: its hash differs, and the file that was is gone."""

@@ -34,7 +34,7 @@ def mask_secrets(text: str) -> str:
         text = _ENCODED_USERINFO.sub(rf"\g<user>{MASK}%40", text)
     if "=" in text:
         text = _ASSIGNMENT.sub(rf"\g<name>{MASK}", text)
-    if "earer " in text or "asic " in text or "EARER " in text:
+    if "bearer" in (lowered := text.lower()) or "basic" in lowered:
         text = _BEARER.sub(rf"\g<scheme>{MASK}", text)
     return text
 

@@ -9,6 +9,7 @@ from litestar import get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
+from gateway.api.page import LARGEST_NUMBER
 from gateway.api.problems import documented
 from gateway.api.services import Injected
 from gateway.domain.event import Event, EventFilter, EventType
@@ -22,12 +23,17 @@ KEEP_ALIVE = b": keep-alive\n\n"
 LastEventIdHeader: TypeAlias = Annotated[
     int | None,
     HeaderParameter(
-        name="Last-Event-ID", description="Go on after this event; without it, only what happens from now on.", ge=0
+        name="Last-Event-ID",
+        description="Go on after this event; without it, only what happens from now on.",
+        ge=0,
+        le=LARGEST_NUMBER,
     ),
 ]
 LastEventId: TypeAlias = Annotated[
     int | None,
-    QueryParameter(description="The same, for callers that can't set headers; the header goes before it.", ge=0),
+    QueryParameter(
+        description="The same, for callers that can't set headers; the header goes before it.", ge=0, le=LARGEST_NUMBER
+    ),
 ]
 CameraIds: TypeAlias = Annotated[
     frozenset[str], QueryParameter(name="camera_id", description="Only of this camera; may be repeated.")

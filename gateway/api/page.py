@@ -5,6 +5,9 @@ from typing import Annotated, TypeAlias
 import msgspec
 from litestar.params import PathParameter
 
+LARGEST_NUMBER = 2**63 - 1
+"""Of an event or a dead letter: what the databases can count to."""
+
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 CameraId: TypeAlias = Annotated[str, PathParameter(description="The camera's id.", pattern=ID_PATTERN)]

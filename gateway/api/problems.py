@@ -97,6 +97,7 @@ PROBLEMS: Mapping[type[errors.RuthError], ProblemKind] = {
         HTTPStatus.SERVICE_UNAVAILABLE, "spool-in-use", "Another process has the spool"
     ),
     errors.DatabaseError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "database-away", "The database is away"),
+    errors.EvidenceAlteredError: ProblemKind(HTTPStatus.GONE, "evidence-altered", "The evidence was altered"),
 }
 
 

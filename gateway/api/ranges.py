@@ -7,7 +7,7 @@ from http import HTTPStatus
 from litestar import Response
 from litestar.exceptions import ClientException
 
-_ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_ONE_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class RangeNotSatisfiableException(ClientException):
@@ -33,6 +33,8 @@ def part_of(content: bytes, wanted: str | None, headers: Mapping[str, str]) -> R
     if match is None or not any(match.groups()):
         return Response(content, headers=given)
     first, last = match.groups()
+    if first and last and int(last) < int(first):  # no range at all, and to be ignored
+        return Response(content, headers=given)
     start = int(first) if first else max(0, size - int(last))
     end = min(size - 1, int(last)) if first and last else size - 1
     if start > end:

@@ -1,6 +1,9 @@
 """Violations: the list, what people say of each, and the evidence."""
 
+import asyncio
 import datetime as dt
+import hashlib
+import logging
 import uuid
 from http import HTTPStatus
 from typing import Annotated, Any, TypeAlias
@@ -15,13 +18,19 @@ from gateway.api.problems import documented
 from gateway.api.ranges import part_of
 from gateway.api.services import Injected, Services
 from gateway.domain.violation import AuditEntry, Evidence, Violation, ViolationPatch, ViolationQuery, ViolationStatus
-from gateway.errors import InvalidInputError, NotFoundError
+from gateway.errors import EvidenceAlteredError, InvalidInputError, NotFoundError
+
+_logger = logging.getLogger(__name__)
 
 PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 MAX_PAGE = 500
 REVALIDATED = "private, no-cache"
-PICTURE = "A better frame may replace it; its ETag is the file's sha256. 404 tells why where there is none."
-FILE_PROBLEMS = {HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")} | PROBLEMS
+PICTURE = "A better frame may replace it; its ETag is its sha256. 404 tells why there is none, 410 that it was altered."
+FILE_PROBLEMS = (
+    {HTTPStatus.NOT_MODIFIED: ResponseSpec(None, description="The caller has it")}
+    | PROBLEMS
+    | documented(HTTPStatus.GONE)
+)
 
 From: TypeAlias = Annotated[
     dt.datetime | None, QueryParameter(name="from", description="Started at or after this time (RFC 3339).")
@@ -34,7 +43,10 @@ Limit: TypeAlias = Annotated[int, QueryParameter(description="Length of the page
 IfNoneMatch: TypeAlias = Annotated[
     str | None, HeaderParameter(name="If-None-Match", description="ETags that the caller has.")
 ]
-
+IfRange: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(name="If-Range", description="ETag of the file that a part is wanted of."),
+]
 Range: TypeAlias = Annotated[str | None, HeaderParameter(name="Range", description="Part of the file, as `bytes=0-`.")]
 
 
@@ -155,7 +167,7 @@ class ViolationController(Controller):
         media_type="video/mp4",
         operation_id="get_violation_clip",
         summary="What the camera showed around the beginning of a violation",
-        description="Its ETag is the file's sha256. 404 tells why where there is none, or not yet.",
+        description="Its ETag is the file's sha256. 404 tells why there is none, or none yet, 410 that it was altered.",
         responses={
             HTTPStatus.PARTIAL_CONTENT: ResponseSpec(None, description="The range that was asked for"),
         }
@@ -168,10 +180,11 @@ class ViolationController(Controller):
         services: Injected,
         if_none_match: IfNoneMatch = None,
         wanted: Range = None,
+        if_range: IfRange = None,
     ) -> Response[bytes]:
         """The file as it was hashed, or a part of it."""
         violation = await services.store.violation(violation_id)
-        return await _file(violation_id, "clip", violation.clip, services, if_none_match, wanted)
+        return await _file(violation_id, "clip", violation.clip, services, if_none_match, wanted, if_range)
 
 
 async def _file(
@@ -181,13 +194,26 @@ async def _file(
     services: Services,
     if_none_match: str | None,
     wanted: str | None = None,
+    if_range: str | None = None,
 ) -> Response[bytes]:
     if not evidence.name:
         raise NotFoundError(f"violation {violation_id} has no {noun}: {evidence.missing_reason or 'none was kept'}")
-    headers = {"ETag": f'"{evidence.sha256}"', "Cache-Control": REVALIDATED}
-    if evidence.sha256 in (if_none_match or ""):
+    etag = f'"{evidence.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": REVALIDATED}
+    if if_none_match is not None and (if_none_match.strip() == "*" or evidence.sha256 in if_none_match):
         return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return part_of(await services.evidence.get(evidence.name), wanted, headers)
+    content = await services.evidence.get(evidence.name)
+    if evidence.sha256 != await asyncio.to_thread(_sha256, content):  # of megabytes, where it is a clip
+        _logger.error("evidence was altered", extra={"violation_id": violation_id, "file": evidence.name})
+        raise EvidenceAlteredError(
+            f"the {noun} of violation {violation_id} was altered after it was recorded: the file {evidence.name} isn't "
+            f"the one with the sha256 {evidence.sha256}; a backup may have that"
+        )
+    return part_of(content, wanted if if_range in {None, etag} else None, headers)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def paginate(violations: list[Violation], limit: int) -> ViolationPage:

@@ -8,18 +8,22 @@ import msgspec
 from litestar import Controller, delete, get, post, put
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from gateway.api.page import Page, WebhookId
+from gateway.api.page import LARGEST_NUMBER, Page, WebhookId
 from gateway.api.problems import documented
 from gateway.api.services import Injected
 from gateway.domain.event import EventType
-from gateway.domain.webhook import DeadLetter, Secret, Url, Webhook, WebhookSettings
+from gateway.domain.webhook import DeadLetter, Secret, Url, Webhook, WebhookSettings, check_url
 from gateway.masking import mask_secrets
 
 PROBLEMS = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 LETTERS_PAGE = 100
 
-LetterNumber: TypeAlias = Annotated[int, PathParameter(description="The dead letter's number.", ge=1)]
-After: TypeAlias = Annotated[int, QueryParameter(name="cursor", description="`next_cursor` of the page before.", ge=0)]
+LetterNumber: TypeAlias = Annotated[
+    int, PathParameter(description="The dead letter's number.", ge=1, le=LARGEST_NUMBER)
+]
+After: TypeAlias = Annotated[
+    int, QueryParameter(name="cursor", description="`next_cursor` of the page before.", ge=0, le=LARGEST_NUMBER)
+]
 
 
 class WebhookChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +85,7 @@ class WebhookController(Controller):
     )
     async def create_webhook(self, data: JSONBody[WebhookSettings], services: Injected) -> WebhookView:
         """Whether the receiver answers, `last_error` tells."""
+        check_url(data.url)
         webhook = await services.webhooks.create(data)
         services.sender.changed()
         return show(webhook)
@@ -98,7 +103,10 @@ class WebhookController(Controller):
     ) -> WebhookView:
         """It goes on where it was."""
         known = (await services.webhooks.webhook(webhook_id)).settings
-        webhook = await services.webhooks.update(webhook_id, merged(known, data))
+        settings = merged(known, data)
+        if settings.url != known.url:  # else one that an older gateway took could not be switched off
+            check_url(settings.url)
+        webhook = await services.webhooks.update(webhook_id, settings)
         services.sender.changed()
         return show(webhook)
 

@@ -10,6 +10,7 @@ from litestar import WebSocket, websocket
 from litestar.exceptions import PermissionDeniedException
 
 from gateway.api.origin import same_origin
+from gateway.api.page import LARGEST_NUMBER
 from gateway.api.services import Injected
 from gateway.domain.event import Event, EventFilter, EventType
 from gateway.errors import InvalidInputError
@@ -82,7 +83,7 @@ def parse_query(parameters: Mapping[str, list[str]]) -> Query:
         query = msgspec.convert(stated, Query, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidInputError(str(error)) from error
-    if query.last_event_id is not None and query.last_event_id < 0:
+    if query.last_event_id is not None and not 0 <= query.last_event_id <= LARGEST_NUMBER:
         raise InvalidInputError("last_event_id is 0 or the number of an event")
     return query
 

@@ -1,9 +1,11 @@
 """Where webhooks may lead: nowhere inside, unless an operator allows it (server-side request forgery, OWASP)."""
 
 import asyncio
+import functools
 import ipaddress
 import socket
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import TypeAlias
 
 from gateway.errors import ConfigurationError, DeliveryError
@@ -11,8 +13,13 @@ from gateway.errors import ConfigurationError, DeliveryError
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_CARRIES_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "2001::/32", "2002::/16", "::/96")))
-"""NAT64, Teredo, 6to4 and IPv4-compatible: public to look at, and may lead to any IPv4 address."""
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""What is public of IPv6 lies in it (IANA, IPv6 Address Space); NAT64, which may lead to any IPv4 address, doesn't."""
+
+_NOT_PUBLIC: Sequence[Network] = tuple(
+    map(ipaddress.ip_network, ("2001::/32", "2002::/16", "3fff::/20", "192.88.99.0/24"))
+)
+"""Though it looks so: Teredo and 6to4 may lead to any IPv4 address; then documentation, and relays of 6to4."""
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -32,19 +39,29 @@ def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
         address = address.ipv4_mapped
     if any(address in network for network in allowed if network.version == address.version):
         return True
-    if any(address in network for network in _CARRIES_IPV4 if network.version == address.version):
+    if address.version == _GLOBAL_UNICAST.version and address not in _GLOBAL_UNICAST:
+        return False
+    if any(address in network for network in _NOT_PUBLIC if network.version == address.version):
         return False
     return address.is_global and not address.is_multicast
 
 
-async def resolve(host: str, port: int, allowed: Sequence[Network]) -> Address:
+async def resolve(host: str, port: int, allowed: Sequence[Network], threads: Executor) -> Address:
     """Find the address to connect to; it, not the name, is what is connected to, so that it can't change in between.
+
+    Args:
+        host: A name or an address.
+        port: What is to be connected to there.
+        allowed: Networks that aren't public, and may be connected to.
+        threads: Where names are looked up. A lookup that is cancelled keeps its thread until the system's resolver
+            gives up, for half a minute where no name server answers: nothing that can't wait so long may share them.
 
     Raises:
         DeliveryError: The name is unknown, or all its addresses are refused.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, look_up)
     except (OSError, UnicodeError) as error:
         raise DeliveryError(f"the name {host} can't be found: {error}") from error
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

@@ -2,13 +2,44 @@
 
 import datetime as dt
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.domain.event import Event, EventFilter, EventType
+from gateway.errors import InvalidInputError
 
 Secret = Annotated[str, msgspec.Meta(min_length=16, max_length=200)]
 Url = Annotated[str, msgspec.Meta(max_length=2000, pattern=r"^https?://[^\s@/]+(/[^\s]*)?$")]
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL that nothing can be posted to, whatever the network has.
+
+    Raises:
+        InvalidInputError: Says whether it is the host or the port, and what would do.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise InvalidInputError(
+            f"a webhook's URL is http(s)://host or http(s)://host:port, the port from 1 to 65535: {error}"
+        ) from error
+    if port == 0:
+        raise InvalidInputError("the port of a webhook's URL is from 1 to 65535; leave it out for the scheme's own")
+    if not _is_name(host):
+        raise InvalidInputError(
+            "the host of a webhook's URL is a name, 1 to 63 characters before and after each dot, or an address"
+        )
+
+
+def _is_name(host: str) -> bool:
+    """Whether a host can be looked up: `socket` encodes it so."""
+    try:
+        return bool(host.encode("idna")) and host.isprintable()
+    except UnicodeError:
+        return False
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

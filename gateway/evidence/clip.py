@@ -1,8 +1,8 @@
 """A stretch of a camera's stream as an MP4 file that browsers play: the camera's own pictures, not encoded again."""
 
 import io
-import tempfile
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import av
@@ -20,20 +20,22 @@ MEDIA_TYPE = "video/mp4"
 
 
 def remux(excerpt: Excerpt) -> bytes:
-    """Write packets into an MP4 file whose index comes first.
+    """Write packets into an MP4 file whose index comes first, in memory: nothing of it is left where this is killed.
 
     Returns:
         The file.
 
     Raises:
         ValueError: Browsers play no such stream, or the packets make no file; the message says which.
+        OSError: There is no memory for it, or too many files are open.
     """
     codec = excerpt.format.codec
     if codec not in PLAYABLE:
         raise ValueError(f"the camera sends {codec}, which browsers don't play")
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:  # FFmpeg reads it again to move the index to its front
+    with os.fdopen(os.memfd_create("clip"), "rb") as file:
+        path = f"/proc/self/fd/{file.fileno()}"  # FFmpeg opens it twice, to move the index to its front
         try:
-            with av.open(file.name, "w", format="mp4", options={"movflags": "faststart"}) as container:
+            with av.open(path, "w", format="mp4", options={"movflags": "faststart"}) as container:
                 stream = _add_stream(container, excerpt)
                 for packet in _packets(excerpt.packets, stream):
                     container.mux_one(packet)
@@ -51,7 +53,7 @@ def _add_stream(container: OutputContainer, excerpt: Excerpt) -> Stream:
     return container.add_mux_stream(stream_format.codec, width=width, height=height, time_base=TIME_BASE)
 
 
-def _packets(packets: Sequence[EncodedPacket], stream: Stream) -> "Sequence[av.Packet[Stream]]":
+def _packets(packets: Sequence[EncodedPacket], stream: Stream) -> "Iterator[av.Packet[Stream]]":
     """As FFmpeg wants them: with decoding times, which network cameras don't send.
 
     Decoding times are presentation times in their order, as much earlier as it takes for none to be after its own.
@@ -59,7 +61,6 @@ def _packets(packets: Sequence[EncodedPacket], stream: Stream) -> "Sequence[av.P
     pts = [round((packet.pts_s - packets[0].pts_s) / TIME_BASE) for packet in packets]
     in_order = sorted(pts)
     delay = max(early - late for early, late in zip(in_order, pts, strict=True))
-    made: list[av.Packet[Stream]] = []
     last_dts = in_order[0] - delay - 1
     for i, each in enumerate(packets):
         packet: av.Packet[Stream] = av.Packet(each.data)
@@ -68,5 +69,4 @@ def _packets(packets: Sequence[EncodedPacket], stream: Stream) -> "Sequence[av.P
         last_dts = packet.dts = max(last_dts + 1, in_order[i] - delay)
         packet.pts = max(packet.dts, pts[i])
         packet.is_keyframe = each.is_key
-        made.append(packet)
-    return made
+        yield packet

@@ -21,15 +21,16 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def text_coverage(text: str, size_px: int) -> UInt8Array:
     """How much of each pixel a line of text covers.
 
-    Letters that no installed font has are drawn as the font's sign for a missing one.
+    Letters that no installed font has are drawn as the font's sign for a missing one, a line break as a space.
 
     Args:
-        text: The line.
+        text: What is to be written.
         size_px: Size of the font.
 
     Returns:
         `(height, width)` uint8, 0 outside the letters, 255 inside.
     """
+    text = " ".join(text.splitlines())  # Pillow lays out a single line
     font = _font_for(text, size_px)
     _, _, right, _ = font.getbbox(text)
     return np.asarray(_draw(text, font, (max(1, round(right)), round(size_px * 1.2))), np.uint8)

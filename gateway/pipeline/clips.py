@@ -11,7 +11,7 @@ from gateway.domain.rule import Rule
 from gateway.domain.violation import BEING_RECORDED, ClipTaken, Evidence, Violation, evidence_folder
 from gateway.errors import StoreError
 from gateway.evidence import remux
-from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.recorder import NOT_MADE, Recorder
 from gateway.sources.packets import PacketRing
 
 _logger = logging.getLogger(__name__)
@@ -125,6 +125,7 @@ class Clips:
         self._on_recorded()
 
     async def _keep(self, violation_id: str, excerpt: Excerpt | None) -> Evidence:
+        """Make and keep the clip; a bug costs the clip alone."""
         if excerpt is None:
             return Evidence(missing_reason=NOTHING_KEPT)
         name = f"{evidence_folder(violation_id)}/clip.mp4"
@@ -134,6 +135,9 @@ class Clips:
         except (ValueError, StoreError) as error:
             _logger.warning("no clip", extra={"violation_id": violation_id, "reason": str(error)})
             return Evidence(missing_reason=str(error))
+        except Exception:
+            _logger.exception("no clip", extra={"violation_id": violation_id})
+            return Evidence(missing_reason=NOT_MADE)
         return Evidence(name=name, sha256=sha256, missing_reason=excerpt.missing_reason)
 
 

@@ -206,6 +206,7 @@ class Pipeline:
             await self._lifecycle.change(running, camera, rules)
         else:
             if running is not None:
+                running.mask(camera.settings.masks)
                 await self._stop(running)
             await self._kept.end(camera.id, _go_on(camera, rules))
             if camera.settings.enabled:

@@ -1,14 +1,15 @@
 """Making verdicts durable: the picture first, then the spool."""
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from gateway.domain.clock import from_unix
 from gateway.domain.definitions import Point
-from gateway.domain.frame import Frame
 from gateway.domain.ports import EvidenceStore, Spool
 from gateway.domain.violation import (
     Box,
@@ -28,6 +29,11 @@ _logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 0.1
 RETRY_LAST_S = 5.0
+
+PICTURES = {"evidence": "", "clean_evidence": "-clean"}
+"""What a record calls each picture, and what its file name says of it."""
+
+NOT_MADE = "it could not be made; the gateway's log tells why"
 
 
 class Recorder:
@@ -67,13 +73,13 @@ class Recorder:
         updated: list[ViolationUpdated] = []
         if seen is not None:
             for violation in verdict.opened:
-                drawing = _drawing(seen, violation.rule_name, violation.zone, violation.box)
-                pictures = await self._take_pictures(violation.id, seen.frame, drawing, masks)
+                shown = _Shown(violation.rule_name, violation.zone, violation.box)
+                pictures = await self._take_pictures(violation.id, seen, shown, masks)
                 opened.append(replace(violation, **pictures))
             for better in verdict.updated:
                 settings = better.rule.settings
-                drawing = _drawing(seen, settings.name, settings.definition.outline(), better.record.box)
-                pictures = await self._take_pictures(better.record.id, seen.frame, drawing, masks)
+                shown = _Shown(settings.name, settings.definition.outline(), better.record.box)
+                pictures = await self._take_pictures(better.record.id, seen, shown, masks)
                 updated.append(replace(better.record, **pictures, epoch=epoch))
         records: list[ViolationRecord] = [replace(closed, epoch=epoch) for closed in verdict.closed]
         records += [*updated, *(ViolationOpened(violation=violation, epoch=epoch) for violation in opened)]
@@ -112,34 +118,55 @@ class Recorder:
                 return
 
     async def _take_pictures(
-        self, violation_id: str, frame: Frame, drawing: Drawing, masks: Sequence[Sequence[Point]]
+        self, violation_id: str, seen: Seen, shown: "_Shown", masks: Sequence[Sequence[Point]]
     ) -> dict[str, Evidence]:
-        """Keep both pictures of a frame; by the attributes of a record that refer to them."""
-        stem = f"{evidence_folder(violation_id)}/{frame.index}"
-        names = {"evidence": f"{stem}.jpg", "clean_evidence": f"{stem}-clean.jpg"}
+        """Keep both pictures of a frame; by the attributes of a record that refer to them.
+
+        A picture is never worth a violation: whatever goes wrong here, a bug too, costs the picture alone.
+        """
+        stem = f"{evidence_folder(violation_id)}/{seen.frame.index}"
         try:
-            pictures = await asyncio.to_thread(take_pictures, frame, drawing, masks)
+            pictures = await asyncio.to_thread(take_pictures, seen.frame, _drawing(seen, shown), masks)
         except ValueError as error:
             _logger.warning("no evidence picture", extra={"violation_id": violation_id, "reason": str(error)})
-            return dict.fromkeys(names, Evidence(missing_reason=str(error)))
+            return dict.fromkeys(PICTURES, Evidence(missing_reason=str(error)))
+        except Exception:
+            _logger.exception("no evidence picture", extra={"violation_id": violation_id})
+            return dict.fromkeys(PICTURES, Evidence(missing_reason=NOT_MADE))
         contents = {"evidence": pictures.annotated, "clean_evidence": pictures.clean}
-        return {kind: await self._keep(violation_id, name, contents[kind]) for kind, name in names.items()}
+        return {
+            kind: await self._keep(violation_id, f"{stem}{suffix}", contents[kind]) for kind, suffix in PICTURES.items()
+        }
 
-    async def _keep(self, violation_id: str, name: str, content: bytes) -> Evidence:
+    async def _keep(self, violation_id: str, stem: str, content: bytes) -> Evidence:
+        """Keep a picture under a name of its own: a camera that is opened anew counts its frames from 0 again."""
+        name = f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}.jpg"
         try:
             return Evidence(name=name, sha256=await self._evidence.put(name, content))
         except StoreError as error:
             _logger.warning("evidence not kept", extra={"violation_id": violation_id, "reason": str(error)})
             return Evidence(missing_reason=str(error))
+        except Exception:
+            _logger.exception("evidence not kept", extra={"violation_id": violation_id})
+            return Evidence(missing_reason=NOT_MADE)
 
 
-def _drawing(seen: Seen, rule_name: str, zone: Sequence[Point], box: Box) -> Drawing:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a picture of a violation shows beside all that was detected."""
+
+    rule_name: str
+    zone: Sequence[Point]
+    box: Box
+
+
+def _drawing(seen: Seen, shown: _Shown) -> Drawing:
     detections = seen.detections
     marks: list[Mark] = []
     for i, (x1, y1, x2, y2) in enumerate(detections.xyxy.tolist()):
         text = f"{detections.label(i)} {detections.score[i]:.2f}"
-        marks.append(Mark((x1, y1, x2, y2), text, violates=(x1, y1, x2, y2) == box))
-    return Drawing(zone, marks, f"{rule_name}  {from_unix(seen.frame.time_s):%Y-%m-%d %H:%M:%S} UTC")
+        marks.append(Mark((x1, y1, x2, y2), text, violates=(x1, y1, x2, y2) == shown.box))
+    return Drawing(shown.zone, marks, f"{shown.rule_name}  {from_unix(seen.frame.time_s):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _log_closed(closed: ViolationClosed) -> None:

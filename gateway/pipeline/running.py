@@ -3,11 +3,14 @@
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
+
+import msgspec
 
 from gateway.domain.camera import Camera, CameraState, CameraStatus
 from gateway.domain.clock import from_unix
+from gateway.domain.definitions import Polygon
 from gateway.pipeline.arrivals import Mailbox
 from gateway.pipeline.blindness import Blindness
 from gateway.pipeline.clips import ring_for
@@ -79,6 +82,11 @@ class RunningCamera:
     def over(self) -> bool:
         """Whether no frame will come any more."""
         return self.state in (CameraState.ENDED, CameraState.REFUSED)
+
+    def mask(self, masks: Sequence[Polygon]) -> None:
+        """Have what is still to be stored of a camera that is about to stop hide these parts of the picture."""
+        settings = msgspec.structs.replace(self.camera.settings, masks=tuple(masks))
+        self.camera = msgspec.structs.replace(self.camera, settings=settings)
 
     def count_inferred(self, time_s: float, grant: Grant, now_s: float) -> float:
         """A frame of frame time `time_s` came back at `now_s` (monotonic).

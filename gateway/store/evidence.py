@@ -121,19 +121,34 @@ class EvidenceFolder:
         await asyncio.to_thread(_remove_empty, self._path(name).parent, self._root)
 
     async def used_share(self) -> float:
-        """How much of the disk it lies on is used, by whatever, 0..1."""
-        disk = await asyncio.to_thread(os.statvfs, self._root)
-        return 1 - disk.f_bavail / disk.f_blocks
+        """How much of the disk it lies on is used, by whatever, 0..1; 0 where that doesn't tell its size.
+
+        Raises:
+            StoreError: The disk is away.
+        """
+        disk = await self._disk()
+        return 1 - disk.f_bavail / disk.f_blocks if disk.f_blocks else 0.0
 
     async def held_share(self) -> float:
-        """How much of that disk its files take, 0..1. Looks at every file."""
-        disk = await asyncio.to_thread(os.statvfs, self._root)
-        return await asyncio.to_thread(_bytes_below, self._root) / (disk.f_blocks * disk.f_frsize)
+        """How much of that disk its files take, 0..1; 0 likewise. Looks at every file.
+
+        Raises:
+            StoreError: The disk is away.
+        """
+        disk = await self._disk()
+        held = await asyncio.to_thread(_bytes_below, self._root)
+        return held / (disk.f_blocks * disk.f_frsize) if disk.f_blocks else 0.0
 
     def sizes(self) -> dict[str, int]:
         """Every file's size in bytes by name, oldest name first. Blocking."""
         files = {path.relative_to(self._root).as_posix(): path for path in self._root.rglob("*") if path.is_file()}
         return {name: files[name].stat().st_size for name in sorted(files) if _NAME.fullmatch(name)}
+
+    async def _disk(self) -> os.statvfs_result:
+        try:
+            return await asyncio.to_thread(os.statvfs, self._root)
+        except OSError as error:
+            raise StoreError(f"the disk of the evidence folder {self._root} is away: {error.strerror}") from error
 
     def _path(self, name: str) -> Path:
         check_name(name)

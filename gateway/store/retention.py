@@ -80,6 +80,8 @@ class Retention:
                     pass  # each step waits for the database
             except StoreError as error:
                 _logger.warning("retention has to wait", extra={"reason": str(error)})
+            except Exception:
+                _logger.exception("retention failed; it looks again in a minute")
             await asyncio.sleep(EVERY_S)
 
     async def step(self) -> bool:

@@ -250,7 +250,21 @@ async def test_a_websocket_stays_open_through_silence_and_chatter(api: Api, addr
         assert msgspec.json.decode(await connection.recv(), type=Event).number == 1
 
 
-@pytest.mark.parametrize("query", ["last_event_id=-1", "last_event_id=x", "type=violation.guessed", "camera=1"])
+BEYOND = 2**63
+
+
+@pytest.mark.parametrize("number", [BEYOND, 10**30])
+async def test_an_event_beyond_what_can_be_counted_is_refused(api: Api, number: int) -> None:
+    answer = await api.http.get("/api/v1/events", params={"last_event_id": number})
+    assert (answer.status_code, answer.json()["status"]) == (422, 422)
+    answer = await api.http.get("/api/v1/events", headers={"Last-Event-ID": str(number)})
+    assert (answer.status_code, answer.json()["status"]) == (422, 422)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["last_event_id=-1", "last_event_id=x", f"last_event_id={BEYOND}", "type=violation.guessed", "camera=1"],
+)
 async def test_a_query_that_cannot_be_used_is_told(address: str, query: str) -> None:
     async with connect(f"ws://{address}/api/v1/ws?{query}") as connection:
         with pytest.raises(ConnectionClosed) as closed:

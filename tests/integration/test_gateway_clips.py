@@ -1,6 +1,7 @@
 """Clips cut out of real streams: the camera's own pictures, and a browser plays them."""
 
 import io
+import tempfile
 from pathlib import Path
 
 import av
@@ -58,6 +59,12 @@ def test_a_clip_holds_the_cameras_own_pictures_bit_by_bit(data_dir: Path, name: 
     with av.open(io.BytesIO(film)) as container:
         assert 2.0 <= (container.duration or 0) / 1e6 <= 5.0
     assert film.find(b"moov") < film.find(b"mdat"), "a player can begin before it has the whole file"
+
+
+def test_a_clip_is_made_without_any_folder_for_temporary_files(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    excerpt = cut(f"file://{data_dir}/video/{H264_CLIPS[0]}?pace=max", 0.0, 1.0)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    assert luma(remux(excerpt))
 
 
 def test_a_clip_of_a_network_camera_can_be_decoded_from_its_first_picture_on(data_dir: Path) -> None:

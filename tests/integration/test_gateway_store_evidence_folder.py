@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,23 @@ async def test_what_the_evidence_takes_of_its_disk_is_told(tmp_path: Path) -> No
         await evidence.put(name, bytes(100_000))
     disk = os.statvfs(tmp_path)
     assert round(await evidence.held_share() * disk.f_blocks * disk.f_frsize) == 200_000
+
+
+async def test_a_folder_whose_disk_goes_away_is_one_clear_error_of_the_store(tmp_path: Path) -> None:
+    evidence = EvidenceFolder(tmp_path / "evidence")
+    shutil.rmtree(tmp_path / "evidence")
+    for share in (evidence.used_share, evidence.held_share):
+        with pytest.raises(StoreError, match="evidence is away: No such file"):
+            await share()
+
+
+async def test_a_disk_that_does_not_tell_its_size_is_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = EvidenceFolder(tmp_path)
+    await evidence.put("a.jpg", b"x")
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((4096, 4096, *[0] * 8)))
+    assert (await evidence.used_share(), await evidence.held_share()) == (0, 0)
 
 
 def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:

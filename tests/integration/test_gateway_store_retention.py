@@ -189,6 +189,27 @@ async def test_a_full_disk_of_open_violations_ends_in_a_warning_not_in_a_loop(ke
     assert keeper.has_files(unseen)
 
 
+@pytest.mark.parametrize("error", [DatabaseError("it is away"), ZeroDivisionError("a bug")])
+async def test_whatever_goes_wrong_retention_says_so_and_looks_again(
+    keeper: Keeper, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(retention, "EVERY_S", 0.01)
+    looked_again = asyncio.Event()
+    answers = iter([error])
+
+    def used() -> float:
+        for each in answers:
+            raise each
+        looked_again.set()
+        return 0.5
+
+    keeper.evidence.used = used
+    running = asyncio.create_task(keeper.retention(RetentionPolicy()).run())
+    await asyncio.wait_for(looked_again.wait(), 5)
+    running.cancel()
+    assert [record.name for record in caplog.records] == ["gateway.store.retention"]
+
+
 async def test_what_another_replica_recorded_of_a_violation_goes_with_it(keeper: Keeper):
     old = await keeper.record(days=40)
     twin = a_violation()

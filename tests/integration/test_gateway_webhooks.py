@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.webhook import WebhookSettings
 from gateway.logs import configure_logging
 from tests.support.api_app import Api, a_violation, running_api
 from tests.support.events import a_grant
@@ -224,6 +225,8 @@ async def test_no_secret_is_in_the_log_however_much_is_logged(
     [
         {"url": "ftp://x/", "secret": SECRET},
         {"url": "http://user:pass@x/", "secret": SECRET},
+        {"url": "http://x:99999/", "secret": SECRET},
+        {"url": "http://a..b/", "secret": SECRET},
         {"url": "http://x/", "secret": "short"},
         {"url": "http://x/"},
         {"url": "http://x/", "secret": SECRET, "types": ["violation.guessed"]},
@@ -233,6 +236,29 @@ async def test_settings_that_cannot_work_are_refused(api: Api, settings: dict[st
     answer = await api.http.post(PATH, json=settings)
     assert answer.status_code == 422
     assert SECRET not in answer.text
+
+
+async def test_a_url_that_cannot_work_is_told_and_can_be_switched_off_or_mended(api: Api) -> None:
+    """As gateways before took it."""
+    known = await api.webhooks.create(WebhookSettings(url="http://127.0.0.1:99999/", secret=SECRET))
+    webhook = {"id": known.id}
+    api.sender.changed()
+    await api.record(a_violation())
+    assert "from 1 to 65535" in await _last_error(api, webhook)
+
+    url = f"{PATH}/{known.id}"
+    assert (await api.http.put(url, json={"url": known.settings.url, "enabled": False})).status_code == 200
+    assert (await api.http.put(url, json={"url": "http://127.0.0.1:0/"})).status_code == 422
+    assert (await api.http.put(url, json={"url": "http://127.0.0.1:9/"})).status_code == 200
+
+
+@pytest.mark.parametrize("number", [2**63, 10**30])
+async def test_a_dead_letter_beyond_what_can_be_counted_is_refused(api: Api, number: int) -> None:
+    letters = f"{PATH}/{(await _create(api, 'http://127.0.0.1:9/'))['id']}/dead-letters"
+    assert (await api.http.get(letters, params={"cursor": number})).status_code == 422
+    assert (await api.http.delete(f"{letters}/{number}")).status_code == 422
+    assert (await api.http.post(f"{letters}/{number}/resend")).status_code == 422
+    assert (await api.http.get(letters, params={"cursor": 2**63 - 1})).json()["items"] == []
 
 
 @pytest.mark.parametrize("host", ["[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]", "0.0.0.0"])

@@ -46,6 +46,12 @@ def test_an_assigned_secret_never_appears(core: str, name: str, form: str) -> No
     assert core not in mask_secrets(form.format(name, core, core))
 
 
+@given(SECRET_CORE, st.sampled_from(["bearer", "basic"]), st.lists(st.booleans(), min_size=6, max_size=6), AROUND)
+def test_a_credential_of_an_authorization_never_appears(core: str, scheme: str, high: list[bool], around: str) -> None:
+    written = "".join(letter.upper() if up else letter for letter, up in zip(scheme, high, strict=False))
+    assert core not in mask_secrets(f"{around}Authorization: {written} dXNlcjpw{core}=={around}")
+
+
 @given(st.text(max_size=200))
 def test_masking_twice_changes_nothing(text: str) -> None:
     assert mask_secrets(mask_secrets(text)) == mask_secrets(text)

@@ -1,6 +1,7 @@
 """What a violation says of its clip, and what becomes of it."""
 
 import asyncio
+import errno
 from collections.abc import Coroutine
 
 import msgspec
@@ -82,6 +83,20 @@ async def test_a_mask_that_is_drawn_while_a_clip_is_waited_for_discards_it():
     masked = msgspec.structs.replace(SETTINGS, masks=MASKS)
     _, last = await recorded(SETTINGS, ring, later=masked)
     assert last == Evidence(missing_reason=clips.MASKED)
+
+
+async def test_a_bug_in_what_makes_clips_costs_the_clip_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fails(_: Excerpt) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(clips, "remux", fails)
+    ring = ring_for(SETTINGS)
+    feed(ring, 1)
+    _, last = await recorded(SETTINGS, ring)
+    assert last == Evidence(missing_reason=clips.NOT_MADE)
+    assert "Too many open files" in caplog.text
 
 
 async def test_a_stream_that_stops_gives_what_it_brought(monkeypatch: pytest.MonkeyPatch):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.domain.definitions import WHOLE_PICTURE
 from gateway.domain.frame import Frame
@@ -93,6 +95,16 @@ def test_letters_that_are_no_ascii_are_written():
     assert len(set(written.values())) == len(written)
     assert text_coverage("Größe", 24).max() == 255
     assert text_coverage("", 24).max() == 0
+
+
+@given(st.text(st.sampled_from("a人\u05d0\n\r\t\x1c\x1d\x1e\x85\u2028\u2029") | st.characters(), max_size=20))
+@settings(deadline=None)
+def test_whatever_a_rule_is_called_can_be_written(name: str):
+    assert text_coverage(f"{name}  2026-03-01", 12).max() > 0
+
+
+def test_a_line_break_is_written_as_a_space():
+    assert np.array_equal(text_coverage("nobody\r\nat the\u2029table\n", 24), text_coverage("nobody at the table", 24))
 
 
 def test_what_is_masked_is_black_in_both_pictures_whatever_is_drawn():

@@ -1,6 +1,7 @@
 """From detections to durable records."""
 
 import datetime as dt
+import hashlib
 from itertools import count
 
 import cv2
@@ -11,7 +12,14 @@ import pytest
 from gateway.domain.definitions import ZonePresence
 from gateway.domain.detections import Detections
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.violation import Sighting, ViolationClosed, ViolationOpened, ViolationUpdated, evidence_folder
+from gateway.domain.violation import (
+    Evidence,
+    Sighting,
+    ViolationClosed,
+    ViolationOpened,
+    ViolationUpdated,
+    evidence_folder,
+)
 from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder
 from gateway.pipeline.judge import Judge, Seen, Verdict
@@ -185,6 +193,44 @@ async def test_a_picture_that_cannot_be_kept_costs_the_picture_and_says_why(spoo
     assert spool.records == [ViolationOpened(violation=violation)]
 
 
+async def test_a_bug_in_what_takes_pictures_costs_the_pictures_and_not_the_violation(
+    spool, evidence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fails(*_: object) -> None:
+        raise RuntimeError("raqm_layout() failed.")
+
+    monkeypatch.setattr(recorder, "take_pictures", fails)
+    verdict, frame = an_opening()
+    (violation,) = await Recorder(spool, evidence).record(verdict, frame, {})
+    assert spool.records == [ViolationOpened(violation=violation)]
+    assert violation.evidence == violation.clean_evidence == Evidence(missing_reason=recorder.NOT_MADE)
+    assert "raqm_layout() failed." in caplog.text
+
+
+async def test_a_bug_in_the_evidence_store_costs_the_pictures_and_not_the_violation(
+    spool, evidence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def fails(*_: object) -> str:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(evidence, "put", fails)
+    verdict, frame = an_opening()
+    (violation,) = await Recorder(spool, evidence).record(verdict, frame, {})
+    assert spool.records == [ViolationOpened(violation=violation)]
+    assert violation.evidence.missing_reason == recorder.NOT_MADE
+    assert "unforeseen" in caplog.text
+
+
+async def test_a_box_that_no_picture_has_costs_the_pictures_and_not_the_violation(spool, evidence):
+    judge = a_judge(a_rule(min_duration_s=0))
+    endless = seen(0, people((10.0, 10.0, float("inf"), 40.0)))
+    verdict = judge.judge(endless)
+    assert len(verdict.opened) == 1
+    (violation,) = await Recorder(spool, evidence).record(verdict, endless, {})
+    assert spool.records == [ViolationOpened(violation=violation)]
+    assert violation.evidence.missing_reason == recorder.NOT_MADE
+
+
 async def test_a_spool_that_fails_is_a_fault_until_it_is_durable_again_and_nothing_is_lost(
     spool, evidence, events: list[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -243,8 +289,21 @@ async def test_a_better_frame_is_kept_beside_the_first_one(spool, evidence):
     folder = evidence_folder(violation_id(1))
     names = [first.violation.evidence.name, first.violation.clean_evidence.name]
     names += [better.evidence.name, better.clean_evidence.name]
-    assert names == [f"{folder}/{name}" for name in ("0.jpg", "0-clean.jpg", "20.jpg", "20-clean.jpg")]
+    stems = [name.rpartition("-")[0] for name in names]
+    assert stems == [f"{folder}/{stem}" for stem in ("0", "0-clean", "20", "20-clean")]
     assert set(names) == set(evidence.files)
+
+
+async def test_no_picture_takes_the_place_of_another_where_a_camera_counts_its_frames_anew(spool, evidence):
+    judge = a_judge(a_rule(min_duration_s=0))
+    for after_s, score in ((0, 0.5), (2, 0.9)):
+        detections = people((10, 10, 30, 40), score=score)
+        frame = Seen(a_frame(0, START_S + after_s, seed=after_s), detections, CONTRACT, "triton-1", 0.0125)
+        await Recorder(spool, evidence).record(judge.judge(frame), frame, {})
+    assert len(spool.records) == 2
+    assert len(evidence.files) == 4
+    for name, content in evidence.files.items():
+        assert name.endswith(f"-{hashlib.sha256(content).hexdigest()[:8]}.jpg")
 
 
 def test_evidence_lies_by_the_day_of_its_violation():

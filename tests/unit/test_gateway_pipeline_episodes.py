@@ -18,10 +18,11 @@ from gateway.domain.definitions import ZonePresence
 from gateway.domain.frame import Frame
 from gateway.domain.ports import Gate, Source
 from gateway.domain.rule import Rule, RuleSettings
-from gateway.domain.violation import ViolationClosed
+from gateway.domain.violation import ClipTaken, Evidence, ViolationClosed
 from gateway.events.grants import GrantDigest
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline, lifecycle
+from gateway.pipeline.clips import MASKED
 from gateway.pipeline.judge import Seen, Verdict
 from gateway.rules.episode import EpisodeState, Hit, Phase
 from gateway.rules.evaluate import RuleState, decode, encode
@@ -29,6 +30,7 @@ from gateway.rules.kind import SCENE, Nothing
 from gateway.sources import open_source
 from tests.support.pictures import CONTRACT, a_frame, people
 from tests.support.records import MemoryEvidence, MemorySpool
+from tests.support.violations import a_violation
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 KEY = ("yard", "rule-1")
@@ -228,6 +230,28 @@ async def test_a_camera_whose_disk_hangs_is_left_behind(
                 assert pipeline.camera_status("yard").state is CameraState.DISABLED
     source.comes_back.set()
     assert bool(ends(spool)) == (change == "the camera is stopped")
+
+
+@pytest.mark.parametrize("with_it", [{}, {"model": "others"}, {"url": "demo:?seed=2"}, {"enabled": False}])
+async def test_a_mask_discards_the_clip_that_is_waited_for_whatever_else_is_changed_with_it(
+    spool: MemorySpool, with_it: dict[str, object]
+):
+    camera = a_camera()
+    masked = {"masks": (((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)),), **with_it}
+    async with running(spool) as pipeline:
+        await pipeline.apply_camera(camera, [RULE])
+        films = pipeline._cameras["yard"]
+        for number in range(20):
+            time_s = NOON.timestamp() + number / 10
+            films.ring.put(StreamFormat("mjpeg", (64, 48)), EncodedPacket(b"x", time_s, time_s, is_key=True))
+        seen = Seen(a_frame(1, NOON.timestamp() + 1), people(), CONTRACT, "triton", 0.01)
+        await pipeline._frames.record(films, Verdict(opened=(a_violation(started_at=NOON),)), seen)
+        changed = msgspec.structs.replace(camera.settings, **masked)
+        await pipeline.apply_camera(msgspec.structs.replace(camera, settings=changed), [RULE])
+        films.ring.settle()
+    assert [record.clip for record in spool.records if isinstance(record, ClipTaken)] == [
+        Evidence(missing_reason=MASKED)
+    ]
 
 
 async def test_changed_clip_lengths_hold_for_a_camera_that_runs(spool: MemorySpool):
