@@ -130,7 +130,8 @@ def onnx_runner(model: bytes) -> Runner:
     """Return a function that runs a fused model with ONNX Runtime.
 
     Raises:
-        ModelError: The graph can't be loaded; by the function: it can't run the batch it is given.
+        ModelError: The graph can't be loaded; by the function: it can't run the batch it is given, or answers for fewer
+            pictures.
     """
     fused = _loaded(model)
     classifier = SCORES_NAME in [output.name for output in fused.get_outputs()]
@@ -144,6 +145,13 @@ def onnx_runner(model: bytes) -> Runner:
                 f"the fused graph can't run a batch of {len(frames)} ({str(error).splitlines()[0]}); "
                 "export the original with a dynamic batch axis"
             ) from error
+        answered = min(len(np.asarray(output)) for output in outputs)
+        if answered != len(frames):
+            raise ModelError(
+                f"the original answers for {answered} of the {len(frames)} pictures of a batch, as many do that were "
+                "exported with suppression inside; export it without (Ultralytics: nms=False), it is added here, and "
+                "with a dynamic batch axis"
+            )
         return list(np.asarray(outputs[0])) if classifier else rows_of(np.asarray(outputs[0]), np.asarray(outputs[1]))
 
     return run
