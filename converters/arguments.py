@@ -62,8 +62,10 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
         prog="ruth-convert",
         description="Turn a trained model into a checked, versioned model in a Triton repository.",
         epilog=f"{examples_of('')}\n\nruth-convert VERB --help tells more of each; the guide is docs/converting.md.\n"
-        "Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.",
+        "Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.\n"
+        "RUTH_CONVERT_TRACEBACK=1 in the environment shows where a bug of this program came about.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     below = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     offered: list[tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
@@ -76,6 +78,7 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
             description=f"{said[0].upper()}{said[1:]}.",
             epilog=examples_of(verb),
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # whoever reads the options again, as for --json, finds them as they are written
         )
         sub.add_argument("--json", action="store_true", help="print one JSON object")
         add(sub)

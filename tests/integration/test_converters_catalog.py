@@ -91,4 +91,5 @@ def test_what_is_not_there_says_so(catalog, mirror, web, tmp_path):
     for place in (mirror, web, "http://127.0.0.1:9"):
         assert catalog("fastestdet", "--mirror", place, "--output", tmp_path)[0] == 3
     assert catalog("fastestdet", "--mirror", "ftp://127.0.0.1", "--output", tmp_path)[0] == 2
+    assert catalog("fastestdet", "--mirror", "http://[bad", "--output", tmp_path)[0] == 2
     assert catalog("yolo9000", "--output", tmp_path)[0] == 2

@@ -14,6 +14,7 @@ import pytest
 
 from converters.cli import main
 from converters.manifest import MANIFEST_FILE
+from converters.verbs import VERBS
 from tests.support.tiny_yolos import TinyYolo
 from tests.support.tiny_yolox import saved, tiny_yolox
 from tests.support.triton_models import CENSUS_TENSORS, publish
@@ -118,6 +119,27 @@ def test_a_wrong_command_line_ends_with_2(arguments, capsys):
     said = capsys.readouterr()
     assert "usage:" in said.err
     assert json.loads(said.out)["exit_status"] == 2
+
+
+def test_an_option_that_is_cut_short_is_wrong_usage(capsys):
+    assert main(["list", "--js"]) == 2
+    assert "unrecognized arguments: --js" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wanted", ["", "1"], ids=["one line", "with the traceback"])
+def test_a_bug_is_one_message_that_says_so_and_its_traceback_is_there_for_the_asking(monkeypatch, capsys, wanted):
+    def broken(*_arguments):
+        raise IndexError("list index out of range\nmore of it")
+
+    monkeypatch.setattr(VERBS["targets"], "run", broken)
+    monkeypatch.setenv("RUTH_CONVERT_TRACEBACK", wanted)
+    assert main(["targets", "--json"]) == 1
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert told["exit_status"] == 1
+    assert told["error"].startswith("IndexError: list index out of range; this is a bug of ruth-convert: report it")
+    assert ("Traceback" in said.err) is bool(wanted)
+    assert len(said.err.splitlines()) == 1 or wanted
 
 
 @pytest.mark.parametrize(
