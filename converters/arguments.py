@@ -107,9 +107,7 @@ def _add_reading(group: Accepting) -> None:
         default="auto",
         help="raw publishes the graph's own tensors for direct calls, whatever family it is of (default auto)",
     )
-    group.add_argument(
-        "--size", type=_size, metavar="WIDTHxHEIGHT", help="of a network that takes any (default: its metadata's)"
-    )
+    add_size(group)
     group.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
     group.add_argument("--licence", help="of the model, for the manifest")
 
@@ -146,6 +144,13 @@ def add_model(sub: argparse.ArgumentParser) -> None:
         "--example",
         metavar="SHAPE|FILE",
         help="input of a factory's network: 1x3x640x640[:float32], a .npy or .npz file, or a picture",
+    )
+
+
+def add_size(sub: Accepting) -> None:
+    """Add `--size`, read as height and width."""
+    sub.add_argument(
+        "--size", type=_size, metavar="WIDTHxHEIGHT", help="of a network that takes any (default: its metadata's)"
     )
 
 

@@ -221,6 +221,14 @@ def test_onnx_runtime_gives_the_machine_no_id_and_reports_nothing(tiny, tmp_path
     assert list(home.iterdir()) == []
 
 
+def test_inspect_takes_the_size_that_it_asks_for(convert, tmp_path):
+    sketch = TinyYolo()
+    sketch.picture = sketch.tensor("images", [1, 3, "height", "width"])
+    path = saved(sketch.columns(), tmp_path / "any.onnx")
+    assert convert("inspect", path)[1]["family"] is None
+    assert convert("inspect", path, "--size", "64x96")[1]["family"] == "yolov8"
+
+
 def test_inspect_says_what_a_file_is_and_why(convert, data_dir):
     status, result = convert("inspect", data_dir / "models/yolox_nano_416.onnx")
     assert (status, result["family"], result["opset"]) == (0, "yolox", 11)
