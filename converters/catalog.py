@@ -93,9 +93,13 @@ def fetch(name: str, folder: Path, mirror: str | None, report: Callable[[str], N
 def _opened(entry: Entry, mirror: str | None) -> Generator[IO[bytes]]:
     if mirror is not None and "://" not in mirror:
         path = Path(mirror) / entry.file
-        if not path.is_file():
-            raise MissingError(f"{path} is not there; put {entry.file} from {entry.address} into {mirror}")
-        with path.open("rb") as file:
+        try:
+            if not path.is_file():
+                raise MissingError(f"{path} is not there; put {entry.file} from {entry.address} into {mirror}")
+            file = path.open("rb")
+        except OSError as error:
+            raise MissingError(f"{path} can't be read ({error.strerror}); give another --mirror") from error
+        with file:
             yield file
         return
     if mirror is not None and not mirror.startswith(("http://", "https://")):
