@@ -67,9 +67,13 @@ def _facts(file: "OnnxFile", opset: int) -> dict[str, Any]:
 
 
 def _verdict_lines(verdicts: "Mapping[str, Recognition]") -> list[str]:
+    """Return what is fitting first, and families together that say the same."""
+    alike: dict[Recognition, list[str]] = {}
+    for name, verdict in sorted(verdicts.items(), key=lambda item: not item[1].fits):
+        alike.setdefault(verdict, []).append(name)
     return [
-        f"{'is' if verdict.fits else 'is not':<11} {name}: {verdict.why}"
-        for name, verdict in sorted(verdicts.items(), key=lambda item: not item[1].fits)
+        f"{'is' if verdict.fits else 'is not':<11} {', '.join(names)}: {verdict.why}"
+        for verdict, names in alike.items()
     ]
 
 

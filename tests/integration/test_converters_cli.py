@@ -229,6 +229,15 @@ def test_inspect_takes_the_size_that_it_asks_for(convert, tmp_path):
     assert convert("inspect", path, "--size", "64x96")[1]["family"] == "yolov8"
 
 
+def test_inspect_says_once_what_is_wrong_for_every_family(tmp_path, capsys):
+    sketch = TinyYolo()
+    sketch.picture = sketch.tensor("images", [1, 3, "height", "width"])
+    assert main(["inspect", str(saved(sketch.columns(), tmp_path / "any.onnx"))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("choose one with --size" in line for line in lines) == 1
+    assert any(line.startswith("is not      yolov5, yolox_decoded, yolov8") for line in lines)
+
+
 def test_inspect_says_what_a_file_is_and_why(convert, data_dir):
     status, result = convert("inspect", data_dir / "models/yolox_nano_416.onnx")
     assert (status, result["family"], result["opset"]) == (0, "yolox", 11)
