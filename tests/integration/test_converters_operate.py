@@ -159,6 +159,7 @@ def edited(path, old, new):
         ("config.pbtxt", "max_batch_size: 8", "", "max_batch_size", "at least 1"),
         ("2/manifest.json", '"model_sha256": "', '"model_sha256": "0', "", "was changed after it was published"),
         ("2/manifest.json", "{", "[", "", "can't be read"),
+        ("2/manifest.json", "{", "[" * 100_000, "", "can't be read"),
     ],
 )
 def test_lint_names_file_and_field(convert, repository, file, old, new, field, problem):
