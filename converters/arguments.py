@@ -62,8 +62,10 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
         prog="ruth-convert",
         description="Turn a trained model into a checked, versioned model in a Triton repository.",
         epilog=f"{examples_of('')}\n\nruth-convert VERB --help tells more of each; the guide is docs/converting.md.\n"
-        "Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.",
+        "Exit status: 0 done, 1 the model or data can't be used, 2 wrong usage, 3 something needed is missing.\n"
+        "RUTH_CONVERT_TRACEBACK=1 in the environment shows where a bug of this program came about.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     below = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     offered: list[tuple[str, str, Callable[[argparse.ArgumentParser], None]]]
@@ -76,6 +78,7 @@ def parser(verbs: Iterable[str], modules: Mapping[str, Options]) -> argparse.Arg
             description=f"{said[0].upper()}{said[1:]}.",
             epilog=examples_of(verb),
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # whoever reads the options again, as for --json, finds them as they are written
         )
         sub.add_argument("--json", action="store_true", help="print one JSON object")
         add(sub)
@@ -104,9 +107,7 @@ def _add_reading(group: Accepting) -> None:
         default="auto",
         help="raw publishes the graph's own tensors for direct calls, whatever family it is of (default auto)",
     )
-    group.add_argument(
-        "--size", type=_size, metavar="WIDTHxHEIGHT", help="of a network that takes any (default: its metadata's)"
-    )
+    add_size(group)
     group.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
     group.add_argument("--licence", help="of the model, for the manifest")
 
@@ -143,6 +144,13 @@ def add_model(sub: argparse.ArgumentParser) -> None:
         "--example",
         metavar="SHAPE|FILE",
         help="input of a factory's network: 1x3x640x640[:float32], a .npy or .npz file, or a picture",
+    )
+
+
+def add_size(sub: Accepting) -> None:
+    """Add `--size`, read as height and width."""
+    sub.add_argument(
+        "--size", type=_size, metavar="WIDTHxHEIGHT", help="of a network that takes any (default: its metadata's)"
     )
 
 

@@ -20,6 +20,7 @@ from converters.progress import Steps
 CATALOG_FILE = Path(__file__).parent / "catalog.toml"
 TIMEOUT_S = 30.0
 _PIECE = 1 << 20
+_MIRRORS = "give a folder or an http:// or https:// address"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +93,17 @@ def fetch(name: str, folder: Path, mirror: str | None, report: Callable[[str], N
 def _opened(entry: Entry, mirror: str | None) -> Generator[IO[bytes]]:
     if mirror is not None and "://" not in mirror:
         path = Path(mirror) / entry.file
-        if not path.is_file():
-            raise MissingError(f"{path} is not there; put {entry.file} from {entry.address} into {mirror}")
-        with path.open("rb") as file:
+        try:
+            if not path.is_file():
+                raise MissingError(f"{path} is not there; put {entry.file} from {entry.address} into {mirror}")
+            file = path.open("rb")
+        except OSError as error:
+            raise MissingError(f"{path} can't be read ({error.strerror}); give another --mirror") from error
+        with file:
             yield file
         return
     if mirror is not None and not mirror.startswith(("http://", "https://")):
-        raise UsageError(f"{mirror!r} is no mirror; give a folder or an http:// or https:// address")
+        raise UsageError(f"{mirror!r} is no mirror; {_MIRRORS}")
     address = entry.address if mirror is None else f"{mirror.rstrip('/')}/{entry.file}"
     try:
         answer = urllib.request.urlopen(address, timeout=TIMEOUT_S)  # noqa: S310  # http(s) only, checked above
@@ -106,6 +111,8 @@ def _opened(entry: Entry, mirror: str | None) -> Generator[IO[bytes]]:
         raise MissingError(
             f"{address} can't be fetched ({error}); without a network give --mirror DIR with {entry.file} in it"
         ) from error
+    except ValueError as error:
+        raise UsageError(f"{mirror!r} is no address ({error}); {_MIRRORS}") from error
     with answer:
         yield answer
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from converters.verify import Parity
 
 _INTERRUPTED = 130
+_TRACEBACK = "RUTH_CONVERT_TRACEBACK"
+"""Environment variable: anything in it has a bug's traceback printed."""
 
 Verb = Callable[[argparse.Namespace, Progress], int]
 
@@ -45,9 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads the result any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
         return 1
+    except Exception as error:  # noqa: BLE001  # a bug, told as such
+        progress.close()
+        return _failed(_bug(error), 1, given)
     finally:
         progress.close()
     return status
+
+
+def _bug(error: Exception) -> str:
+    """Return what to say of an error that nothing foresaw; prints its traceback where that is asked for."""
+    what = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
+    if os.environ.get(_TRACEBACK):
+        traceback.print_exception(error)
+        return f"{what}; this is a bug of ruth-convert: report it with the traceback above"
+    return f"{what}; this is a bug of ruth-convert: report it with the traceback that {_TRACEBACK}=1 shows"
 
 
 def _failed(why: str, status: int, given: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from converters.onnx_graph import GraphBuilder
+from converters.onnx_graph import GraphBuilder, subgraphs
 
 BATCH = "batch"
 
@@ -52,8 +52,7 @@ def _rewrite_constants(graph: onnx.GraphProto, batch: int) -> None:
 
 def _drop_unread(graph: onnx.GraphProto, candidates: set[str]) -> None:
     """Drop the shapes that nothing reads any more; runtimes warn about each of them."""
-    inner = any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute)
-    if inner:  # a subgraph may read them by name
+    if any(map(subgraphs, graph.node)):  # a subgraph may read them by name
         return
     read = {name for node in graph.node for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in read or tensor.name not in candidates]

@@ -18,6 +18,8 @@ from converters.repository import CONFIG_FILE, Repository
 from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME
 from converters.triton_server import TrialServer, trial_server
 
+_FIGURES = ("map", "map50", "map75", "p50_ms", "p95_ms")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -92,7 +94,7 @@ class Limit:
             UsageError: It is not of that form.
         """
         figure, _, bound = text.rpartition("=")
-        known = figure in ("map", "map50", "map75", "p50_ms", "p95_ms") or figure.startswith("ap.")
+        known = figure in _FIGURES or figure.startswith("ap.")
         try:
             value = float(bound)
         except ValueError:
@@ -103,14 +105,18 @@ class Limit:
             )
         return cls(figure, value)
 
-    def judge(self, figures: dict[str, float | None]) -> Verdict:
-        """Compare with what was measured; a figure that could not be measured is not kept.
+    def check(self, labels: Sequence[str]) -> None:
+        """Find out whether its figure can be measured at all, before anything is.
 
         Raises:
-            UsageError: There is no such label.
+            UsageError: It is of a class that isn't judged.
         """
-        if self.figure not in figures:
-            raise UsageError(f"no class for the limit {self.figure}; there are: {', '.join(sorted(figures))}")
+        known = [*_FIGURES, *(f"ap.{label}" for label in labels)]
+        if self.figure not in known:
+            raise UsageError(f"no class for the limit {self.figure}; there are: {', '.join(sorted(known))}")
+
+    def judge(self, figures: dict[str, float | None]) -> Verdict:
+        """Compare with what was measured; a figure that could not be measured is not kept."""
         value, at_most = figures[self.figure], self.figure.endswith("_ms")
         kept = value is not None and (value <= self.bound if at_most else value >= self.bound)
         sign = "<=" if at_most else ">="
@@ -136,7 +142,9 @@ def evaluate(
     version = repository.served_version(name)
     integrity.check(root / name / str(version))
     spec = triton_config.spec_of(triton_config.parse(repository.config(name) or ""))
-    coco_scores.judged_labels(truth, spec)
+    judged = coco_scores.judged_labels(truth, spec)
+    for limit in limits:
+        limit.check(judged)
     report(f"ask a real Triton about {len(truth.pictures)} pictures")
     seconds: list[float] = []
     with TemporaryDirectory(prefix="ruth-convert-") as stage:

@@ -11,7 +11,7 @@ from converters.dynamic_batch import BATCH, make_batch_dynamic
 from converters.errors import ModelError
 from converters.nms import Candidates, ClassScores, append_nms
 from converters.nv12 import append_planes
-from converters.onnx_graph import MAX_IR_VERSION, MIN_OPSET, GraphBuilder
+from converters.onnx_graph import MAX_IR_VERSION, MIN_OPSET, GraphBuilder, subgraphs
 from converters.preprocess import Preprocess
 from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, SCORES_NAME, ModelSpec, Task
 
@@ -126,13 +126,37 @@ def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
 def _widened(network: onnx.ModelProto) -> onnx.ModelProto:
     """Return the network with FLOAT in place of FLOAT16 outputs, under the same names: heads are decoded in FLOAT."""
     halves = {value.name for value in network.graph.output if value.type.tensor_type.elem_type == TensorProto.FLOAT16}
-    for node in network.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [f"{name}/half" if name in halves else name for name in names]
+    _rename(network.graph, lambda name: f"{name}/half" if name in halves else name)
     for name in sorted(halves):
         network.graph.node.append(helper.make_node("Cast", [f"{name}/half"], [name], to=TensorProto.FLOAT))
     return network
 
 
 def _prefixed(model: onnx.ModelProto) -> onnx.ModelProto:
-    return onnx.compose.add_prefix(model, _NETWORK)
+    """Return a copy in which the name of each tensor and node says that it is the network's.
+
+    `onnx.compose.add_prefix` leaves the names of weights as they were where a subgraph reads them.
+    """
+    prefixed = onnx.ModelProto()
+    prefixed.CopyFrom(model)
+    graph = prefixed.graph
+    _rename(graph, network_tensor)
+    for named in (*_values(graph), *(node for node in graph.node if node.name)):
+        named.name = network_tensor(named.name)
+    return prefixed
+
+
+def _rename(graph: onnx.GraphProto, new: Callable[[str], str]) -> None:
+    """Give new names to the tensors that the nodes of a graph read and make, in subgraphs to all that are theirs."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new(name) if name else name for name in names]  # an empty one stands for none
+        for inner in subgraphs(node):
+            _rename(inner, new)
+            for value in _values(inner):
+                value.name = new(value.name)
+
+
+def _values(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto | onnx.TensorProto]:
+    """Return what a graph itself declares by name."""
+    return [*graph.input, *graph.output, *graph.value_info, *graph.initializer]

@@ -227,6 +227,6 @@ def _warmup(folder: Path, config: dict[str, Any]) -> Iterator[Finding]:
 def _is_list_of_names(text: str) -> bool:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, list) and all(isinstance(name, str) for name in value)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import triton_to_np_dtype
 
 from converters.errors import MissingError, ModelError
+from converters.onnx_probe import FREE_AXIS
 
 LOAD_TIMEOUT_S = 300.0
 """A TensorRT plan or a warm-up on a small board takes minutes."""
@@ -91,7 +92,7 @@ class LiveServer:
 
 
 def _ask(client: Any, name: str, version: int) -> None:  # noqa: ANN401  # tritonclient has no types
-    """Send one request of zeros; free dimensions are 1."""
+    """Send one request of zeros, of the shape that it was tried with before it was published."""
     config = client.get_model_config(name, str(version), as_json=True, client_timeout=ASK_TIMEOUT_S)["config"]
     batch = [1] if int(config.get("max_batch_size", 0)) else []
     inputs = [_zeros(tensor, batch) for tensor in config["input"]]
@@ -100,10 +101,12 @@ def _ask(client: Any, name: str, version: int) -> None:  # noqa: ANN401  # trito
 
 
 def _zeros(tensor: dict[str, Any], batch: list[int]) -> Any:  # noqa: ANN401
+    """Return zeros for an input; a free axis has `FREE_AXIS`, the first one of all, which may be a batch, 1."""
     dtype = str(tensor["data_type"]).removeprefix("TYPE_")
     if dtype == "STRING":
         return None
-    shape = batch + [max(1, int(size)) for size in tensor["dims"]]
+    shape = [*batch, *map(int, tensor["dims"])]
+    shape = [size if size > 0 else FREE_AXIS if axis else 1 for axis, size in enumerate(shape)]
     zeros: NDArray[Any] = np.zeros(shape, dtype=triton_to_np_dtype(dtype))
     asked = triton.InferInput(tensor["name"], shape, dtype)
     asked.set_data_from_numpy(zeros)

@@ -86,7 +86,7 @@ def read(version_folder: Path) -> dict[str, Any]:
     path = version_folder / MANIFEST_FILE
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} can't be read ({error}); publish the model again with ruth-convert") from error
     if not isinstance(fields, dict):
         raise ModelError(f"{path} is not a manifest; publish the model again with ruth-convert")

@@ -21,6 +21,7 @@ from onnx import TensorProto
 from converters.engine_header import header_of
 from converters.errors import ModelError
 from converters.foreign_format import folder_refusal, foreign_format
+from converters.local_functions import in_line
 from converters.onnx_graph import MAX_IR_VERSION
 from converters.onnx_probe import BESIDE, REFUSED, cpu_limit_s
 from converters.pytorch_file import pickle_refusal
@@ -64,7 +65,7 @@ class OnnxFile:
         ir_version: As in the file.
         data: The file, of an IR version that every target's runtime reads: a newer one is lowered, as the operators
             themselves are numbered by their opset.
-        model: Parsed, with inferred shapes in `graph.value_info`.
+        model: Parsed, with inferred shapes in `graph.value_info`, and with its own functions put in line.
         inputs: What it takes, without initializers.
         outputs: What it gives.
         origin: What it was made from and how, where it was exported here; for the manifest.
@@ -127,7 +128,7 @@ def parsed(name: str, data: bytes) -> OnnxFile:
     if ir_version > MAX_IR_VERSION:
         model.ir_version = MAX_IR_VERSION
         data = model.SerializeToString()
-    model = with_shapes(model)
+    model = with_shapes(in_line(model))
     constants = {tensor.name for tensor in model.graph.initializer}
     return OnnxFile(
         name=name,

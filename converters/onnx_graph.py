@@ -81,3 +81,9 @@ class GraphBuilder:
     def slice(self, tensor: str, start: int, end: int, axis: int) -> str:
         """Take `start:end` along one axis."""
         return self.op("Slice", tensor, *(self.constant([value]) for value in (start, end, axis)))
+
+
+def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the graphs that a node of control flow (`If`, `Loop`, `Scan`) runs."""
+    single = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    return single + [graph for attribute in node.attribute for graph in attribute.graphs]

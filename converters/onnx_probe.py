@@ -98,7 +98,7 @@ def refusal(data: bytes) -> str | None:
             "one file: onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
         )
     try:
-        return _oversized(model) or _invalid(model, data) or _not_finite(model)
+        return _oversized(model) or _invalid(model, data) or _not_finite(model) or _not_in_line(model)
     except MemoryError:
         return f"needs more than {_BASE_BYTES >> 20} MB and {_BYTES_PER_BYTE} times its size; {_TOO_MUCH}"
 
@@ -148,6 +148,20 @@ def _invalid(model: object, data: bytes) -> str | None:
     except RuntimeError as error:
         return f"not a valid ONNX model: {_first_line(error)}; export it again"
     return _not_runnable(data)
+
+
+def _not_in_line(model: object) -> str | None:
+    """Return why the model's own functions can't be put in line."""
+    import onnx
+
+    from converters.local_functions import in_line
+
+    assert isinstance(model, onnx.ModelProto)
+    try:
+        in_line(model)
+    except (ValueError, RuntimeError) as error:
+        return f"{_first_line(error)}; export it with operators of ONNX alone (PyTorch: torch.onnx.export, dynamo=True)"
+    return None
 
 
 def _tell_shapes(data: bytes, shape: list[int]) -> int:

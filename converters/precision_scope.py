@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import onnx
 
 from converters.fuse import network_tensor
+from converters.onnx_graph import subgraphs
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
@@ -38,7 +39,7 @@ def lowerable(model: onnx.ModelProto) -> list[str]:
     They are the operators with weights and what leads to one of them: what comes after the last one is the head, whose
     coordinates need more digits than FP16 has above 512.
     """
-    nodes = [node for node in model.graph.node if node.name.startswith(network_tensor("")) and not _subgraphs(node)]
+    nodes = [node for node in model.graph.node if node.name.startswith(network_tensor("")) and not subgraphs(node)]
     wanted: set[str] = set()
     found: list[str] = []
     for node in reversed(nodes):
@@ -84,11 +85,6 @@ def _depthwise(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
 def names_read(node: onnx.NodeProto) -> Iterator[str]:
     """Yield the tensors that a node reads, those that its subgraphs take from outside included."""
     yield from (name for name in node.input if name)
-    for graph in _subgraphs(node):
+    for graph in subgraphs(node):
         for inner in graph.node:
             yield from names_read(inner)
-
-
-def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    single = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
-    return single + [graph for attribute in node.attribute for graph in attribute.graphs]

@@ -63,7 +63,7 @@ def compare_with_server(
             f"{name} finds {sum(map(len, expected))} boxes in these pictures, at least {ENOUGH_BOXES} are needed to "
             "compare by: give pictures of what it is to find (--pictures DIR)"
         )
-    found = _rows(triton_runner(TrialServer(grpc_url), name, spec.task), frames, batches, told)
+    found = _rows(triton_runner(TrialServer(grpc_url), name, spec.task, version), frames, batches, told)
     wanted = [expected[index] for batch in batches for index in batch]
     agreed = _same_class(wanted, found) if spec.task is Task.CLASSIFY else agreement(wanted, found)
     if agreed.f1 < min_f1:

@@ -86,7 +86,10 @@ def load_or_restore(stage: Stage, name: str, version: int, previous: str | None,
 
 def _restore(stage: Stage, name: str, previous: str | None, server: LiveServer) -> str:
     if previous is None:
-        server.unload(name)
+        try:
+            server.unload(name)
+        except (ModelError, MissingError) as error:
+            return f"{name} is not published, but the server may serve it still ({error})"
         return f"{name} is not published"
     stage.serve(name, previous)
     old = stage.repository.served_version(name)

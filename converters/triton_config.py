@@ -120,7 +120,7 @@ def spec_of(config: dict[str, Any]) -> ModelSpec:
             max_detections=DEFAULT_MAX_DETECTIONS if task is Task.CLASSIFY else int(config["output"][0]["dims"][0]),
             precision=Precision(values["ruth.precision"]),
         )
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, RecursionError) as error:
         raise ModelError(
             f"config.pbtxt does not meet contract {CONTRACT} ({error!r}); publish the model again"
         ) from error

@@ -49,8 +49,12 @@ class TrialServer:
 
     grpc_url: str
 
-    def infer(self, name: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> tuple[NDArray[Any], ...]:
+    def infer(
+        self, name: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], version: int | None = None
+    ) -> tuple[NDArray[Any], ...]:
         """Send tensors by name, batch axis included, and return the asked outputs in their order.
+
+        Without a version the newest that is loaded answers.
 
         Raises:
             ModelError: Triton refuses or fails the request.
@@ -58,7 +62,7 @@ class TrialServer:
         tensors = [_tensor(key, value) for key, value in inputs.items()]
         with triton.InferenceServerClient(self.grpc_url) as client:
             try:
-                answer: Any = client.infer(name, tensors, client_timeout=INFER_TIMEOUT_S)
+                answer: Any = client.infer(name, tensors, str(version or ""), client_timeout=INFER_TIMEOUT_S)
             except triton.InferenceServerException as error:
                 raise ModelError(f"Triton loaded {name} but can't run it: {error.message()}") from error
         return tuple(answer.as_numpy(output) for output in outputs)

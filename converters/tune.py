@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import integrity, triton_config
+from converters import integrity, manifest, triton_config
 from converters.cpu_stand_in import stands_in
 from converters.errors import MissingError, ModelError
 from converters.perf_analyzer import Load, longest_s, measure
@@ -125,7 +125,8 @@ def tune(
     frames = frames_of(pictures, triton_config.spec_of(config))
     now = setting_of(config)
     on_cpu = config["instance_group"][0].get("kind") == "KIND_CPU"
-    others = candidates(len(os.sched_getaffinity(0)), now.max_batch_size, on_cpu=on_cpu)
+    largest = max(now.max_batch_size, _published_batch(root / name / str(version)))
+    others = candidates(len(os.sched_getaffinity(0)), largest, on_cpu=on_cpu)
     order = [now, *(setting for setting in others if setting != now)]
     end = clock() + seconds
     trials: list[Trial] = []
@@ -181,7 +182,7 @@ def setting_of(config: dict[str, Any]) -> Setting:
 
 
 def with_setting(config: dict[str, Any], setting: Setting) -> dict[str, Any]:
-    """Return a parsed config.pbtxt with another setting; warm-up keeps to the batch sizes that are left."""
+    """Return a parsed config.pbtxt with another setting; where there is warm-up, it is of each batch size there is."""
     threads = {"string_value": str(setting.threads)}
     return {
         **config,
@@ -192,12 +193,22 @@ def with_setting(config: dict[str, Any], setting: Setting) -> dict[str, Any]:
             **config["dynamic_batching"],
             "max_queue_delay_microseconds": setting.max_queue_delay_microseconds,
         },
-        "model_warmup": [
-            request
-            for request in config.get("model_warmup", [])
-            if int(request.get("batch_size", 1)) <= setting.max_batch_size
-        ],
+        "model_warmup": _warmup(config.get("model_warmup", []), setting.max_batch_size),
     }
+
+
+def _warmup(requests: Sequence[dict[str, Any]], largest: int) -> list[dict[str, Any]]:
+    """Return the warm-up requests of batch sizes up to `largest`; those that a smaller one had cost come back."""
+    kept = {int(request.get("batch_size", 1)): request for request in requests}
+    sizes = range(1, largest + 1) if requests else ()
+    return [kept.get(size, {**requests[0], "name": f"batch_of_{size}", "batch_size": size}) for size in sizes]
+
+
+def _published_batch(folder: Path) -> int:
+    """Return the largest batch that a version was published and proved for, whatever it was tuned to since."""
+    serving = manifest.read(folder).get("serving")
+    published = serving.get("max_batch_size") if isinstance(serving, dict) else None
+    return published if isinstance(published, int) else 1
 
 
 def rows(tuning: Tuning) -> Iterator[dict[str, Any]]:

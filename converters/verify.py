@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
@@ -128,10 +129,11 @@ def at_threshold(model: onnx.ModelProto, score_threshold: float) -> onnx.ModelPr
 def onnx_runner(model: bytes) -> Runner:
     """Return a function that runs a fused model with ONNX Runtime.
 
-    Raises (the function):
-        ModelError: The graph can't run the batch it is given.
+    Raises:
+        ModelError: The graph can't be loaded; by the function: it can't run the batch it is given, or answers for fewer
+            pictures.
     """
-    fused = session(model)
+    fused = _loaded(model)
     classifier = SCORES_NAME in [output.name for output in fused.get_outputs()]
     names = [SCORES_NAME] if classifier else [DETECTIONS_NAME, COUNT_NAME]
 
@@ -143,9 +145,32 @@ def onnx_runner(model: bytes) -> Runner:
                 f"the fused graph can't run a batch of {len(frames)} ({str(error).splitlines()[0]}); "
                 "export the original with a dynamic batch axis"
             ) from error
+        answered = min(len(np.asarray(output)) for output in outputs)
+        if answered != len(frames):
+            raise ModelError(
+                f"the original answers for {answered} of the {len(frames)} pictures of a batch, as many do that were "
+                "exported with suppression inside; export it without (Ultralytics: nms=False), it is added here, and "
+                "with a dynamic batch axis"
+            )
         return list(np.asarray(outputs[0])) if classifier else rows_of(np.asarray(outputs[0]), np.asarray(outputs[1]))
 
     return run
+
+
+def _loaded(model: bytes) -> onnxruntime.InferenceSession:
+    try:
+        return session(model)
+    except (
+        ort_errors.Fail,
+        ort_errors.InvalidArgument,
+        ort_errors.InvalidGraph,
+        ort_errors.NotImplemented,
+        ort_errors.RuntimeException,
+    ) as error:
+        raise ModelError(
+            f"ONNX Runtime can't load the fused graph ({str(error).splitlines()[0]}); "
+            "publish the network undecoded, for direct calls, with --task raw"
+        ) from error
 
 
 def enough_rows(rows_at: Callable[[float], Rows], spec: ModelSpec) -> tuple[float, Rows]:

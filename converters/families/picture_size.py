@@ -12,9 +12,11 @@ from converters.onnx_file import OnnxFile, TensorInfo, output_shapes
 from converters.onnx_probe import MAX_SAMPLE_ELEMENTS
 from converters.preprocess import Element
 
+_RGB = 3
+
 
 def at_size(file: OnnxFile, size: tuple[int, int] | None) -> OnnxFile:
-    """Return the file with its picture's size fixed where it is free, and with the shapes that follow from it.
+    """Return the file with its picture's size and colours fixed where they are free, and the shapes that follow.
 
     Args:
         file: The model; its bytes stay as they are.
@@ -24,30 +26,48 @@ def at_size(file: OnnxFile, size: tuple[int, int] | None) -> OnnxFile:
         ModelError: The network takes one other size only, the size is none of a camera's picture, or the network can't
             be run at it.
     """
-    axes = _free_axes(file)
-    if axes is None:
-        if size is not None and not _has_size(file, size):
-            raise ModelError(f"{file.inputs[0]} takes one size only; leave out --size, or export it for another")
-        return file
-    size = size or metadata_of(file.model).imgsz
-    if size is None:
+    axes = _axes(file)
+    if axes is None or not any(isinstance(file.inputs[0].shape[axis], str) for axis in axes):
+        _check_only_size(file, size)
         return file
     picture = file.inputs[0]
     shape = list(picture.shape)
-    shape[axes[0]], shape[axes[1]] = size
+    colours, height, width = (shape[axis] for axis in axes)
+    if isinstance(height, int) and isinstance(width, int):
+        _check_only_size(file, size)
+        size = height, width
+    size = size or metadata_of(file.model).imgsz
+    if size is None:
+        return file
+    for axis, length in zip(axes, (_colours(file) if isinstance(colours, str) else colours, *size), strict=True):
+        shape[axis] = length
     fixed = replace(picture, shape=tuple(shape))
     _check_size(file, fixed, size)
     outputs = _outputs_at(file, fixed)
     return replace(file, model=_with_shapes(file, fixed, outputs), inputs=(fixed,), outputs=outputs)
 
 
-def _free_axes(file: OnnxFile) -> tuple[int, int] | None:
-    """Return the axes of height and width where at least one of them is free."""
+def _axes(file: OnnxFile) -> tuple[int, int, int] | None:
+    """Return the axes of colour, height and width; None where the network doesn't take one picture."""
     if len(file.inputs) != 1 or len(file.inputs[0].shape) != 4:
         return None
     shape = file.inputs[0].shape
-    axes = (1, 2) if shape[3] in (1, 3) and shape[1] not in (1, 3) else (2, 3)
-    return axes if any(isinstance(shape[axis], str) for axis in axes) else None
+    return (3, 1, 2) if shape[3] in (1, 3) and shape[1] not in (1, 3) else (1, 2, 3)
+
+
+def _colours(file: OnnxFile) -> int:
+    """Return how many colours a network takes whose input doesn't say it: as many as its first convolution, else 3."""
+    weights = {tensor.name: list(tensor.dims) for tensor in file.model.graph.initializer}
+    for node in file.model.graph.node:
+        if node.op_type == "Conv":
+            dims = weights.get(node.input[1], [])
+            return dims[1] if len(dims) == 4 else _RGB
+    return _RGB
+
+
+def _check_only_size(file: OnnxFile, size: tuple[int, int] | None) -> None:
+    if size is not None and not _has_size(file, size):
+        raise ModelError(f"{file.inputs[0]} takes one size only; leave out --size, or export it for another")
 
 
 def _has_size(file: OnnxFile, size: tuple[int, int]) -> bool:

@@ -37,6 +37,8 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
     from converters.evaluate import Limit, evaluate
     from converters.evaluation_report import render
 
+    if parsed.html:
+        _check_writable(parsed.html)
     limits = [Limit.parsed(text) for text in parsed.limits]
     truth = read_annotations(parsed.annotations)
     result = evaluate(parsed.repository, parsed.name, truth, parsed.images, limits, report)
@@ -44,9 +46,29 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
         try:
             parsed.html.write_text(render(result), encoding="utf-8")
         except OSError as error:
-            raise ModelError(f"{parsed.html} can't be written ({error.strerror}); choose another --html") from error
+            raise _unwritable(parsed.html, error) from error
     value = {**asdict(result), "passed": result.passed}
     return Answer(value=value, lines=_lines(result), status=int(not result.passed))
+
+
+def _check_writable(report: Path) -> None:
+    """Find out whether the report can be written before minutes are spent on it; one that is there stays.
+
+    Raises:
+        ModelError: It can't.
+    """
+    new = not report.exists()
+    try:
+        with report.open("ab"):
+            pass
+        if new:
+            report.unlink()
+    except OSError as error:
+        raise _unwritable(report, error) from error
+
+
+def _unwritable(report: Path, error: OSError) -> ModelError:
+    return ModelError(f"{report} can't be written ({error.strerror}); choose another --html")
 
 
 def _lines(result: "Evaluation") -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from converters.arguments import add_model
+from converters.arguments import add_model, add_size
 from converters.verbs.answer import Answer, Report
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ HELP = "say what a model is and which family it is of"
 def add(sub: argparse.ArgumentParser) -> None:
     """Add its options."""
     add_model(sub)
+    add_size(sub)
 
 
 def run(parsed: argparse.Namespace, report: Report) -> Answer:
@@ -33,7 +34,7 @@ def run(parsed: argparse.Namespace, report: Report) -> Answer:
     engine = read_header(parsed.model)
     if engine is not None:
         return _engine(parsed.model.name, engine)
-    file = at_size(read_model(parsed.model, parsed.example, None, report), None)
+    file = at_size(read_model(parsed.model, parsed.example, None, report), parsed.size)
     opset = opset_of(file.model)
     inspection = inspect(file.model, opset)
     verdicts = recognise(file)
@@ -66,9 +67,13 @@ def _facts(file: "OnnxFile", opset: int) -> dict[str, Any]:
 
 
 def _verdict_lines(verdicts: "Mapping[str, Recognition]") -> list[str]:
+    """Return what is fitting first, and families together that say the same."""
+    alike: dict[Recognition, list[str]] = {}
+    for name, verdict in sorted(verdicts.items(), key=lambda item: not item[1].fits):
+        alike.setdefault(verdict, []).append(name)
     return [
-        f"{'is' if verdict.fits else 'is not':<11} {name}: {verdict.why}"
-        for name, verdict in sorted(verdicts.items(), key=lambda item: not item[1].fits)
+        f"{'is' if verdict.fits else 'is not':<11} {', '.join(names)}: {verdict.why}"
+        for verdict, names in alike.items()
     ]
 
 

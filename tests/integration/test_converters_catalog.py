@@ -1,5 +1,6 @@
 """`ruth-convert catalog`: data that is complete, and files that are what it says or nothing."""
 
+import errno
 import http.server
 import json
 import re
@@ -7,6 +8,7 @@ import shutil
 import threading
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -91,4 +93,18 @@ def test_what_is_not_there_says_so(catalog, mirror, web, tmp_path):
     for place in (mirror, web, "http://127.0.0.1:9"):
         assert catalog("fastestdet", "--mirror", place, "--output", tmp_path)[0] == 3
     assert catalog("fastestdet", "--mirror", "ftp://127.0.0.1", "--output", tmp_path)[0] == 2
+    assert catalog("fastestdet", "--mirror", "http://[bad", "--output", tmp_path)[0] == 2
     assert catalog("yolo9000", "--output", tmp_path)[0] == 2
+
+
+def test_a_mirror_whose_file_can_not_be_read_is_not_taken_for_a_full_disk(catalog, mirror, tmp_path, monkeypatch):
+    opened = Path.open
+
+    def refused(path, *arguments, **options):
+        if path.parent == mirror:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    status, result = catalog("fastestdet", "--mirror", mirror, "--output", tmp_path / "models")
+    assert (status, "FastestDet.onnx can't be read (Permission denied)" in result["error"]) == (3, True), result

@@ -14,6 +14,7 @@ import pytest
 
 from converters.cli import main
 from converters.manifest import MANIFEST_FILE
+from converters.verbs import VERBS
 from tests.support.tiny_yolos import TinyYolo
 from tests.support.tiny_yolox import saved, tiny_yolox
 from tests.support.triton_models import CENSUS_TENSORS, publish
@@ -120,6 +121,27 @@ def test_a_wrong_command_line_ends_with_2(arguments, capsys):
     assert json.loads(said.out)["exit_status"] == 2
 
 
+def test_an_option_that_is_cut_short_is_wrong_usage(capsys):
+    assert main(["list", "--js"]) == 2
+    assert "unrecognized arguments: --js" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wanted", ["", "1"], ids=["one line", "with the traceback"])
+def test_a_bug_is_one_message_that_says_so_and_its_traceback_is_there_for_the_asking(monkeypatch, capsys, wanted):
+    def broken(*_arguments):
+        raise IndexError("list index out of range\nmore of it")
+
+    monkeypatch.setattr(VERBS["targets"], "run", broken)
+    monkeypatch.setenv("RUTH_CONVERT_TRACEBACK", wanted)
+    assert main(["targets", "--json"]) == 1
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert told["exit_status"] == 1
+    assert told["error"].startswith("IndexError: list index out of range; this is a bug of ruth-convert: report it")
+    assert ("Traceback" in said.err) is bool(wanted)
+    assert len(said.err.splitlines()) == 1 or wanted
+
+
 @pytest.mark.parametrize(
     "option",
     [
@@ -197,6 +219,23 @@ def test_onnx_runtime_gives_the_machine_no_id_and_reports_nothing(tiny, tmp_path
     command = [sys.executable, "-m", "converters", "onnx", tiny, "--name", "tiny", "--repository", tmp_path / "models"]
     subprocess.run(command, env={**environment, "HOME": str(home)}, check=True, capture_output=True)
     assert list(home.iterdir()) == []
+
+
+def test_inspect_takes_the_size_that_it_asks_for(convert, tmp_path):
+    sketch = TinyYolo()
+    sketch.picture = sketch.tensor("images", [1, 3, "height", "width"])
+    path = saved(sketch.columns(), tmp_path / "any.onnx")
+    assert convert("inspect", path)[1]["family"] is None
+    assert convert("inspect", path, "--size", "64x96")[1]["family"] == "yolov8"
+
+
+def test_inspect_says_once_what_is_wrong_for_every_family(tmp_path, capsys):
+    sketch = TinyYolo()
+    sketch.picture = sketch.tensor("images", [1, 3, "height", "width"])
+    assert main(["inspect", str(saved(sketch.columns(), tmp_path / "any.onnx"))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("choose one with --size" in line for line in lines) == 1
+    assert any(line.startswith("is not      yolov5, yolox_decoded, yolov8") for line in lines)
 
 
 def test_inspect_says_what_a_file_is_and_why(convert, data_dir):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from converters import evaluate as evaluation
 from converters.cli import main
 
 PICTURES = ("room_standing_reading_s1.jpg", "room_sitting_chair_s1.jpg", "store_aisle_3people.jpg", "empty_room.jpg")
@@ -107,3 +108,19 @@ def test_annotations_that_can_not_be_are_refused_with_their_place(evaluate, trut
 @pytest.mark.parametrize("limit", ["map50", "map50=much", "speed=3", "=1"])
 def test_a_limit_that_is_none_ends_with_2(evaluate, limit):
     assert evaluate("{}", "--limits", limit)[0] == 2
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_can_not_be_answered_is_refused_before_a_picture_is_asked_about(
+    evaluate, truth, tmp_path, monkeypatch, new
+):
+    monkeypatch.setattr(evaluation, "trial_server", None)
+    status, result = evaluate(truth, "--limits", "map50=0.5", "ap.unicorn=0.1")
+    assert (status, "no class for the limit ap.unicorn; there are: ap.person, map" in result["error"]) == (2, True)
+    status, result = evaluate(truth, "--html", tmp_path / "absent/report.html")
+    assert (status, "choose another --html" in result["error"]) == (1, True)
+    page = tmp_path / "report.html"
+    if not new:
+        page.write_text("the one before")
+    assert evaluate(truth, "--html", page, "--limits", "ap.unicorn=0.1")[0] == 2
+    assert (page.read_text() if page.exists() else None) == (None if new else "the one before")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from tritonclient.grpc import InferenceServerClient
@@ -10,8 +11,10 @@ from tritonclient.grpc import InferenceServerClient
 from converters import plan_store, triton_config
 from converters.agreement import ENOUGH_BOXES
 from converters.cli import main
+from converters.errors import ModelError
 from converters.manifest import MANIFEST_FILE
 from converters.repository import Repository
+from converters.switch import load_or_restore
 from converters.tune import Setting, with_setting
 from tests.support.tiny_yolox import saved, tiny_yolox
 from tests.support.triton_server import running_triton
@@ -156,6 +159,7 @@ def edited(path, old, new):
         ("config.pbtxt", "max_batch_size: 8", "", "max_batch_size", "at least 1"),
         ("2/manifest.json", '"model_sha256": "', '"model_sha256": "0', "", "was changed after it was published"),
         ("2/manifest.json", "{", "[", "", "can't be read"),
+        ("2/manifest.json", "{", "[" * 100_000, "", "can't be read"),
     ],
 )
 def test_lint_names_file_and_field(convert, repository, file, old, new, field, problem):
@@ -195,6 +199,28 @@ def test_what_a_running_triton_finds_is_compared_with_what_was_published(convert
         assert (status, "does not serve tiny version 1" in result["error"]) == (1, True)
     status, result = convert(*asked, triton.grpc_url)
     assert (status, "no Triton answers at" in result["error"]) == (3, True)
+
+
+def test_of_several_versions_in_service_the_published_one_is_asked(convert, repository, tmp_path):
+    assert convert("rollback", "tiny", "--repository", repository)[0] == 0
+    served = shutil.copytree(repository, tmp_path / "served")
+    edited(served / "tiny/config.pbtxt", "versions: 1", "versions: 1 versions: 2")
+    with running_triton(served, load=["tiny"], no_auto_complete=True) as triton:
+        status, result = convert("verify", "tiny", "--repository", repository, "--server", triton.grpc_url)
+    assert (status, result.get("agreement", {}).get("f1")) == (0, 1), result
+
+
+def test_a_server_that_can_not_even_unload_does_not_hide_why_it_could_not_load(repository):
+    class Broken:
+        def load(self, _name, _version):
+            raise ModelError("no memory left on the GPU")
+
+        def unload(self, _name):
+            raise ModelError("connection refused")
+
+    stage = SimpleNamespace(repository=Repository(repository))
+    with pytest.raises(ModelError, match=r"(?s)no memory left.*not published, but .* still \(connection refused\)"):
+        load_or_restore(stage, "tiny", 1, None, Broken())
 
 
 def test_a_running_triton_that_finds_something_else_is_told_of(convert, repository, tmp_path):

@@ -11,6 +11,7 @@ from converters.cli import main as convert
 from converters.errors import ModelError
 from converters.onnx_file import parsed
 from converters.raw import difference, raw_model, run_raw, seeded_inputs
+from tests.support.triton_server import running_triton
 
 
 def network(batch=1, *, couples=False, dtype=TensorProto.FLOAT, free=False):
@@ -103,3 +104,32 @@ def test_a_model_without_a_batch_says_so_itself_and_is_none_to_build_plans_of(tm
     assert json.loads(capsys.readouterr().out)["models"][0]["findings"] == []
     assert convert(["tensorrt", "plain", "--repository", models, "--json"]) == 1
     assert "outside the model contract" in json.loads(capsys.readouterr().out)["error"]
+
+
+def pyramid():
+    """Halves a picture of any size, doubles it again and puts both together: runs where the sides are even."""
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["half"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Resize", ["half", "", "scales"], ["again"], mode="nearest"),
+        helper.make_node("Concat", ["x", "again"], ["y"], axis=1),
+    ]
+    scales = numpy_helper.from_array(np.array([1, 1, 2, 2], dtype=np.float32), "scales")
+    tensors = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", depth, "h", "w"])]
+        for name, depth in (("x", 3), ("y", 6))
+    ]
+    graph = helper.make_graph(nodes, "pyramid", *tensors, [scales])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    return model
+
+
+@pytest.mark.slow
+def test_a_running_triton_is_asked_what_a_network_of_any_size_can_answer(tmp_path, capsys):
+    onnx.save(pyramid(), tmp_path / "pyramid.onnx")
+    (tmp_path / "models").mkdir()
+    with running_triton(tmp_path / "models", load=[], model_control="explicit", no_auto_complete=True) as triton:
+        command = ["onnx", str(tmp_path / "pyramid.onnx"), "--name", "pyramid", "--task", "raw", "--json"]
+        status = convert([*command, "--repository", str(tmp_path / "models"), "--server", triton.grpc_url])
+    result = json.loads(capsys.readouterr().out)
+    assert (status, result.get("outcome")) == (0, "published"), result

@@ -1,6 +1,7 @@
 """`ruth-convert tune`: what is tried, and a short sweep with the real perf_analyzer."""
 
 import csv
+import itertools
 import json
 import os
 import shutil
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 
 from converters import cuda_device, perf_analyzer, triton_config
+from converters import tune as tuning
 from converters.cli import main
 from converters.errors import ModelError
-from converters.perf_analyzer import longest_s, read_table
+from converters.manifest import MANIFEST_FILE
+from converters.perf_analyzer import Load, longest_s, read_table
 from converters.pictures import render_pictures
 from converters.repository import Repository
-from converters.tune import candidates, setting_of, tune, with_setting
+from converters.tune import Setting, candidates, setting_of, tune, with_setting
 
 
 @pytest.mark.parametrize("cores", [1, 2, 4, 64])
@@ -32,6 +35,34 @@ def test_a_setting_written_into_a_configuration_is_read_back_and_nothing_else_ch
         text = triton_config.text_of(with_setting(config, setting))
         assert setting_of(triton_config.parse(text)) == setting
         assert triton_config.spec_of(triton_config.parse(text)) == triton_config.spec_of(config)
+
+
+def test_a_warm_up_that_a_smaller_batch_cost_comes_back_with_a_larger_one(two_versions):
+    config = triton_config.parse(Repository(two_versions).config_of("tiny", 1))
+    assert [request["batch_size"] for request in config["model_warmup"]] == list(range(1, 9))
+    sizes = [
+        Setting(max_batch_size=size, instances=1, threads=1, max_queue_delay_microseconds=0) for size in range(1, 9)
+    ]
+    for first, second in itertools.product(sizes, sizes):
+        assert with_setting(with_setting(config, first), second) == with_setting(config, second)
+        assert len(with_setting(config, second)["model_warmup"]) == second.max_batch_size
+    assert with_setting({**config, "model_warmup": []}, sizes[-1])["model_warmup"] == []
+
+
+def test_a_model_tuned_to_single_pictures_is_tried_with_the_batches_it_was_published_for(
+    two_versions, tmp_path, monkeypatch
+):
+    repository = shutil.copytree(two_versions, tmp_path / "models")
+    path = repository / "tiny/config.pbtxt"
+    single = Setting(max_batch_size=1, instances=1, threads=1, max_queue_delay_microseconds=0)
+    path.write_text(triton_config.text_of(with_setting(triton_config.parse(path.read_text()), single)))
+    load = Load(concurrency=1, frames_per_s=10, p50_ms=10, p95_ms=20)
+    monkeypatch.setattr(tuning, "_loads", lambda *_given: [load])
+    found = tuned(repository, 60, itertools.repeat(0.0))
+    assert {trial.setting.max_batch_size for trial in found.trials} == {1, 8}
+    manifest = repository / "tiny/2" / MANIFEST_FILE
+    manifest.write_text(manifest.read_text().replace('"max_batch_size": 8', '"max_batch_size": "many"'))
+    assert {trial.setting.max_batch_size for trial in tuned(repository, 60, itertools.repeat(0.0)).trials} == {1}
 
 
 def test_a_table_without_its_columns_is_refused():

@@ -51,7 +51,7 @@ def test_a_time_without_a_zone_is_refused():
         manifest.render(replace(RECORD, created_at=datetime(2026, 1, 2)))  # noqa: DTZ001  # the mistake itself
 
 
-@pytest.mark.parametrize("text", [None, "", "{", json.dumps([1])])
+@pytest.mark.parametrize("text", [None, "", "{", json.dumps([1]), "[" * 100_000])
 def test_a_manifest_that_is_missing_or_broken_is_one_clear_message(tmp_path, text):
     if text is not None:
         (tmp_path / manifest.MANIFEST_FILE).write_text(text)

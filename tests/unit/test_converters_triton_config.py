@@ -8,6 +8,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from converters import triton_config
 from converters.errors import ModelError, UsageError
+from converters.lint import _is_list_of_names
 from converters.spec import Accelerator, Letterbox, ModelSpec, Serving, Target, Task, checked_name
 from converters.triton_config import Identity
 
@@ -107,6 +108,14 @@ def test_a_renamed_configuration_keeps_everything_else():
     other = triton_config.parse(triton_config.renamed(config, "other"))
     assert other["name"] == "other"
     assert {**other, "name": "people", "instance_group": config["instance_group"]} == config
+
+
+def test_labels_nested_too_deep_to_be_read_are_refused_and_found_by_lint():
+    config = triton_config.parse(text_format.MessageToString(parsed()))
+    config["parameters"]["ruth.labels"]["string_value"] = "[" * 100_000
+    with pytest.raises(ModelError, match=r"does not meet contract 1 \(RecursionError"):
+        triton_config.spec_of(config)
+    assert not _is_list_of_names("[" * 100_000)
 
 
 @pytest.mark.parametrize("text", ["", "not a config {", 'name: "x"', "\x00"])

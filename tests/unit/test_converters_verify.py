@@ -15,6 +15,7 @@ from converters.parity import Judge
 from converters.pictures import load_pictures, on_canvas, render_pictures
 from converters.spec import Letterbox, ModelSpec, Task, Tolerance
 from converters.verify import enough_rows, frames_of, verify
+from tests.support.tiny_yolos import TinyYolo
 from tests.support.tiny_yolox import saved, tiny_yolox
 
 PICTURES = render_pictures()
@@ -94,6 +95,19 @@ def test_a_graph_that_answers_with_the_first_picture_for_all_is_refused(tmp_path
                 wrong.graph.node.insert(at + offset, extra)
     with pytest.raises(ModelError, match="at batch size 2"):
         verify(replace(sound, model=wrong), PICTURES)
+
+
+def test_a_network_that_answers_for_one_picture_of_a_batch_is_refused_with_what_to_export_instead(tmp_path):
+    model = TinyYolo().end_to_end()
+    model.graph.node[-1].output[0] = "every"
+    start, end = (
+        numpy_helper.from_array(np.array([at], dtype=np.int64), name) for at, name in ((0, "first"), (1, "end"))
+    )
+    model.graph.initializer.extend([start, end])
+    model.graph.node.append(onnx.helper.make_node("Slice", ["every", "first", "end", "first"], ["output0"]))
+    file = read_onnx(saved(model, tmp_path / "nms.onnx"))
+    with pytest.raises(ModelError, match=r"answers for 1 of the 2 pictures of a batch.*nms=False"):
+        verify(families.FAMILIES["yolov10"].build(file, BuildOptions(labels=("a", "b", "c"))), PICTURES)
 
 
 def rows(*values):

@@ -227,6 +227,28 @@ def test_a_network_of_any_size_is_taken_at_the_size_of_its_metadata_or_the_user(
         assert verify(built, PICTURES).same_pixels.rows > 50
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ([1, "num_channels", "height", "width"], (96, 64)),
+        ([1, "channels", 96, 64], None),
+        ([1, 3, 96, "width"], (96, 64)),
+    ],
+)
+def test_a_free_colour_axis_as_optimum_exports_it_has_the_colours_of_the_first_convolution(shape, size):
+    model = TinyYolo().columns()
+    for dim, length in zip(model.graph.input[0].type.tensor_type.shape.dim, shape, strict=True):
+        dim.Clear()
+        if isinstance(length, int):
+            dim.dim_value = length
+        else:
+            dim.dim_param = length
+    file = at_size(read(model), size)
+    assert file.inputs[0].shape[1:] == (3, 96, 64)
+    chosen, _ = families.choose(file)
+    assert verify(chosen.build(file, BuildOptions(score_threshold=0.6)), PICTURES).same_pixels.rows > 50
+
+
 def test_a_size_that_a_network_can_not_take_is_refused():
     with pytest.raises(ModelError, match=r"can't be run on images FLOAT \[1, 3, 160, 64\]"):
         at_size(of_any_size({}), (160, 64))
