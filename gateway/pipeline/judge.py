@@ -96,10 +96,16 @@ class Judge:
         self._rules = {rule.id: rule for rule in rules}
         return Verdict(closed=self._closed(happened))
 
-    def judge(self, seen: Seen, blind_s: float = 0.0) -> Verdict:
-        """Take one frame into account, before which nobody looked for `blind_s` seconds."""
+    def judge(self, seen: Seen, blind_s: float = 0.0, period_s: float = 0.0) -> Verdict:
+        """Take one frame into account.
+
+        Args:
+            seen: The frame.
+            blind_s: Seconds before it in which nobody looked.
+            period_s: Seconds between two frames that are due; 0 where that isn't known.
+        """
         frame = seen.frame
-        happened = self._panel.judge(frame.time_s, frame.resolution_wh, seen.detections, frame.luma, blind_s)
+        happened = self._panel.judge(frame.time_s, frame.resolution_wh, seen.detections, frame.luma, blind_s, period_s)
         if not happened:
             return NOTHING
         opened = [

@@ -130,9 +130,10 @@ def _advance(
     new_id: Callable[[], str],
 ) -> tuple[AnyRuleState, list[Transition]]:
     episodes, quiet_until_s, transitions = dict(state.episodes), state.quiet_until_s, list[Transition]()
+    max_gap_s = max(definition.max_gap_s, observation.least_gap_s)
     for subject in dict.fromkeys((*state.episodes, *hits)):
         before, hit = episodes.pop(subject, episode.IDLE), hits.get(subject)
-        if before.phase is not Phase.IDLE and observation.time_s - before.last_hit_s > definition.max_gap_s:
+        if before.phase is not Phase.IDLE and observation.time_s - before.last_hit_s > max_gap_s:
             last_hit_s = before.last_hit_s
             before, ends = episode.finish(before, observation.blind_s)
             transitions += ends
@@ -145,7 +146,7 @@ def _advance(
             observation.time_s,
             hit,
             min_duration_s=definition.min_duration_s,
-            max_gap_s=definition.max_gap_s,
+            max_gap_s=max_gap_s,
             new_id=new_id,
             blind_s=observation.blind_s,
         )

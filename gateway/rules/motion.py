@@ -13,6 +13,8 @@ from gateway.rules.observation import Observation, anchors, followed
 KMH = 3.6
 
 Place = tuple[float, float]
+Path = tuple[tuple[float, float, float], ...]
+"""Frame time, and x and y in metres, of each place."""
 
 
 class Sides(msgspec.Struct, frozen=True):
@@ -56,20 +58,19 @@ def wrong_direction(definition: WrongDirection, memory: Nothing, observation: Ob
 
 
 class Paths(msgspec.Struct, frozen=True):
-    """Where each followed object was on the ground in the last moments: frame time, x and y in metres."""
+    """Where each followed object was on the ground in the last moments."""
 
-    points: dict[str, tuple[tuple[float, float, float], ...]] = {}
+    points: dict[str, Path] = {}
 
 
 def speed(definition: Speed, memory: Paths, observation: Observation) -> tuple[Paths, Hits]:
-    """Each followed object that is too fast over the last `window_s`."""
+    """Each followed object that is too fast over the last `window_s`, or since the frame before."""
     feet = anchors(observation.detections.xyxy, definition.anchor) / observation.scale
     places = on_ground(feet, definition.ground)
     paths, hits = dict(memory.points), Hits()
     for subject, row in followed(definition, observation):
         now = (observation.time_s, float(places[row, 0]), float(places[row, 1]))
-        oldest_s = observation.time_s - definition.window_s
-        path = tuple(point for point in paths.get(subject, ()) if point[0] >= oldest_s)
+        path = _since(now[0] - definition.window_s, paths.get(subject, ()))
         paths[subject] = (*path, now)
         elapsed_s = now[0] - path[0][0] if path else 0.0
         if elapsed_s < definition.window_s / 2:
@@ -80,6 +81,12 @@ def speed(definition: Speed, memory: Paths, observation: Observation) -> tuple[P
     for track in observation.tracks.lost:
         paths.pop(str(track.id), None)
     return Paths(paths), hits
+
+
+def _since(oldest_s: float, path: Path) -> Path:
+    """A path from a time on, and the place before that, without which few frames a second would make no path."""
+    before = [i for i, point in enumerate(path) if point[0] <= oldest_s]
+    return path[before[-1] :] if before else path
 
 
 def _beside(a: np.ndarray, b: np.ndarray, place: Place, observation: Observation) -> float:

@@ -14,7 +14,7 @@ from gateway.rules import evaluate as engine
 from gateway.rules.episode import Transition
 from gateway.rules.evaluate import AnyRuleState
 from gateway.rules.kinds import KINDS
-from gateway.rules.observation import Observation
+from gateway.rules.observation import PERIODS_IN_A_GAP, Observation
 from gateway.rules.tracker import TrackerState, Tracks, follow
 
 TRACKS = "~tracks"
@@ -48,6 +48,7 @@ class Panel:
         self._states: dict[str, AnyRuleState] = {}
         self._tracker = _tracks.decode(states[TRACKS]) if TRACKS in states else TrackerState()
         self._changed: set[str] = set()
+        self._period_s = 0.0
         self._resumes = bool(states)
         self.replace(definitions)
         for rule_id, definition in definitions.items():
@@ -74,6 +75,7 @@ class Panel:
         detections: Detections,
         luma: UInt8Array,
         blind_s: float = 0.0,
+        period_s: float = 0.0,
     ) -> list[Happened]:
         """Take one frame into account.
 
@@ -83,10 +85,13 @@ class Panel:
             detections: What the model saw, in those pixels.
             luma: `(H, W)` uint8.
             blind_s: Seconds since the last frame in which frames were due and none was seen.
+            period_s: Seconds between two frames that are due; 0 where that isn't known. The frames before a faster
+                rate was granted were due less often.
         """
-        observation = Observation(
-            time_s, resolution_wh, detections, self._follow(time_s, detections), self._look(luma), blind_s
-        )
+        least_gap_s = PERIODS_IN_A_GAP * max(period_s, self._period_s)
+        self._period_s = period_s
+        tracks = self._follow(time_s, detections, least_gap_s)
+        observation = Observation(time_s, resolution_wh, detections, tracks, self._look(luma), blind_s, least_gap_s)
         happened: list[Happened] = []
         for rule_id, definition in self._definitions.items():
             before = self._states[rule_id]
@@ -122,11 +127,11 @@ class Panel:
     def _encoded(self, key: str) -> bytes:
         return msgspec.json.encode(self._tracker) if key == TRACKS else engine.encode(self._states[key])
 
-    def _follow(self, time_s: float, detections: Detections) -> Tracks:
+    def _follow(self, time_s: float, detections: Detections, least_gap_s: float) -> Tracks:
         if not self._follows:
             return _untracked(len(detections))
         before = self._tracker
-        self._tracker, tracks = follow(before, time_s, detections)
+        self._tracker, tracks = follow(before, time_s, detections, least_gap_s)
         if self._tracker != before:
             self._changed.add(TRACKS)
         return tracks

@@ -93,18 +93,21 @@ class Tracks:
         return cls(np.full(n, NO_TRACK, np.int64), np.zeros((n, 2)), lost)
 
 
-def follow(state: TrackerState, time_s: float, detections: Detections) -> tuple[TrackerState, Tracks]:
+def follow(
+    state: TrackerState, time_s: float, detections: Detections, least_gap_s: float = 0.0
+) -> tuple[TrackerState, Tracks]:
     """Take one frame into account.
 
     Args:
         state: As the last call returned it.
         time_s: Frame time in seconds; tracks of a later time are forgotten.
         detections: What the model saw.
+        least_gap_s: No track is given up sooner than this after it was seen.
 
     Returns:
         The new state, and which track each detection belongs to.
     """
-    alive, lost = _expire(_of_this_time(state.tracks, time_s), time_s)
+    alive, lost = _expire(_of_this_time(state.tracks, time_s), time_s, least_gap_s)
     n = len(detections)
     if n == 0:
         return TrackerState(state.next_id, alive), Tracks.none(0, lost)
@@ -133,8 +136,10 @@ def _of_this_time(tracks: tuple[Track, ...], time_s: float) -> tuple[Track, ...]
     return tuple(track for track in tracks if track.last_s <= time_s + FARTHEST_AHEAD_S) if ahead else tracks
 
 
-def _expire(tracks: tuple[Track, ...], time_s: float) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
-    lost = tuple(track for track in tracks if time_s - track.last_s > _patience_s(track))
+def _expire(
+    tracks: tuple[Track, ...], time_s: float, least_gap_s: float
+) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
+    lost = tuple(track for track in tracks if time_s - track.last_s > max(least_gap_s, _patience_s(track)))
     return (tuple(track for track in tracks if track not in lost), lost) if lost else (tracks, ())
 
 

@@ -16,6 +16,7 @@ from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder
 from gateway.pipeline.judge import Judge, Seen, Verdict
 from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.replay import _Outcome
 from tests.support.pictures import CONTRACT, a_frame, people
 from tests.support.records import MemoryEvidence, MemorySpool
 
@@ -118,6 +119,18 @@ def test_a_restart_goes_on_with_the_violation_it_had_open():
     assert not again.judge(seen(2))
     (closed,) = again.judge(seen(60, NOBODY)).closed
     assert (closed.id, closed.ended_at) == (violation_id(1), at(2))
+
+
+def test_a_clip_replayed_at_the_rate_of_a_camera_has_the_cameras_outcome():
+    frames_s = [k * 2.5 for k in range(20)]
+    judge, replayed = a_judge(), _Outcome([a_rule().settings], period_s=2.5)
+    opened = [v for t in frames_s for v in judge.judge(seen(t), period_s=2.5).opened]
+    for t in frames_s:
+        replayed.observe(seen(t).frame, SOMEBODY)
+    (violation,) = replayed.finish()
+    (closed,) = judge.finish().closed
+    assert [each.started_at for each in opened] == [dt.datetime.fromtimestamp(violation.started_at_s, dt.UTC)]
+    assert closed.ended_at == dt.datetime.fromtimestamp(violation.ended_at_s, dt.UTC)
 
 
 def test_states_are_given_once_and_only_when_they_changed():

@@ -160,6 +160,16 @@ def test_speed_is_measured_on_the_ground(max_kmh: float, too_fast: bool):
     assert bool(stage.opened) == too_fast
 
 
+@pytest.mark.parametrize("fps", [0.5, 0.9, 1, 2])
+def test_speed_is_measured_at_few_frames_a_second_too(fps: float):
+    for max_kmh, expected in ((1.6, 1), (2.0, 0)):
+        stage = Stage(Speed(max_kmh=max_kmh, ground=FLOOR), period_s=1 / fps)
+        for k in range(round(10 * fps)):
+            late_s = 0.02 * (k % 2)
+            stage.show(k / fps + late_s, ("person", standing(50 + (k / fps + late_s) * 50)))  # 1.8 km/h
+        assert len(stage.opened) == expected
+
+
 @pytest.mark.parametrize("ground", [None, FLOOR])
 def test_a_person_too_near_to_a_vehicle_is_one_violation_for_the_pair(ground: tuple[GroundPoint, ...] | None):
     near = 1.6 if ground else 1.0
@@ -371,6 +381,32 @@ def test_an_episode_tells_how_much_of_it_nobody_saw():
     stage.show(5, ("person", standing(100)), blind_s=2.8)
     stage.end()
     assert stage.closed[0].blind_s == pytest.approx(2.8)
+
+
+@pytest.mark.parametrize("fps", [0.05, 0.3, 0.45, 0.9, 1])
+@pytest.mark.parametrize("definition", [ZonePresence(), ZoneIntrusion(), Dwell(), FrozenPicture(), LongLie()])
+def test_few_frames_a_second_are_no_gaps_nor_are_a_late_and_a_missed_one(
+    definition: RuleDefinition, fps: float, crash: bool
+):
+    stage = Stage(definition, labels=("person",), crash=crash, period_s=1 / fps)
+    for k in range(40):
+        late = 0.2 * (k % 3)
+        if k % 10 != 9:
+            stage.show((k + late) / fps, ("person", lying_at(300)))
+    stage.end()
+    assert len(stage.opened) == 1
+    assert stage.closed[0].ended_s == pytest.approx(38.4 / fps)
+
+
+def test_a_gap_that_began_before_frames_came_more_often_is_judged_by_the_rate_before():
+    stage = Stage(ZoneIntrusion(), period_s=5)
+    for t in range(0, 60, 5):
+        stage.show(t, ("person", standing(300)))
+    stage.period_s = 0.2
+    for t in times(60, 70):
+        stage.show(t, ("person", standing(300)))
+    stage.end()
+    assert [closed.ended_s for closed in stage.closed] == [70]
 
 
 @pytest.mark.parametrize("definition", [ZonePresence(), Fall(), LineCrossing(line=MIDDLE), CameraTampered()])
