@@ -1,7 +1,7 @@
 """The state machine that makes one violation of one episode, however many frames it spans.
 
     idle ──hit──▶ candidate ──hits last ≥ min_duration──▶ open ──no hit for > max_gap──▶ idle (closed)
-                      └──no hit for > max_gap──▶ idle (nothing happened)
+                      └──no hit for > max_gap, or in too many frames──▶ idle (nothing happened)
 
 Time is frame time. A frame that never came is no verdict: only the time between frames that did come counts as a gap,
 so an episode goes on over missing frames until its gap window has passed; how long nobody looked is kept with it,
@@ -57,6 +57,8 @@ class EpisodeState(msgspec.Struct, frozen=True, omit_defaults=True):
         blind_s: Seconds of it in which no frame was seen.
         told_s: Frame time when the violation was opened or updated last.
         told_score: Its best score as told then.
+        frames: Frames that showed its subject before it opened, from the first hit on.
+        hits: Those of them that hit.
     """
 
     phase: Phase = Phase.IDLE
@@ -67,6 +69,8 @@ class EpisodeState(msgspec.Struct, frozen=True, omit_defaults=True):
     blind_s: float = 0.0
     told_s: float = 0.0
     told_score: float = 0.0
+    frames: int = 0
+    hits: int = 0
 
 
 IDLE = EpisodeState()
@@ -116,6 +120,8 @@ def advance(
     max_gap_s: float,
     new_id: Callable[[], str],
     blind_s: float = 0.0,
+    least_share: float = 0.0,
+    shown: bool = True,
 ) -> tuple[EpisodeState, list[Transition]]:
     """Take one frame into account.
 
@@ -127,6 +133,8 @@ def advance(
         max_gap_s: How long a gap between hits is tolerated.
         new_id: Gives a violation its id, should one open now.
         blind_s: Seconds since the last frame in which nobody looked.
+        least_share: A candidate is none any more once less than this share of its frames hit, 0..1.
+        shown: Whether a frame without a hit shows its subject: one that doesn't says nothing against a candidate.
 
     Returns:
         The new state and what happened: at most a `Closed` followed by an `Opened`.
@@ -138,7 +146,7 @@ def advance(
         elif blind_s:
             state = msgspec.structs.replace(state, blind_s=state.blind_s + blind_s)
     if hit is None:
-        return state, transitions
+        return (_without_hit(state, least_share) if shown else state), transitions
     state = _with_hit(state, time_s, hit)
     if state.phase is Phase.CANDIDATE and time_s - state.first_hit_s >= min_duration_s:
         state = msgspec.structs.replace(
@@ -169,6 +177,15 @@ def _shows_it_better(state: EpisodeState, time_s: float, hit: Hit) -> bool:
 
 def _with_hit(state: EpisodeState, time_s: float, hit: Hit) -> EpisodeState:
     if state.phase is Phase.IDLE:
-        return EpisodeState(Phase.CANDIDATE, time_s, time_s, hit)
+        return EpisodeState(Phase.CANDIDATE, time_s, time_s, hit, frames=1, hits=1)
+    if state.phase is Phase.CANDIDATE:
+        state = msgspec.structs.replace(state, frames=state.frames + 1, hits=state.hits + 1)
     best = hit if state.best is None or hit.score > state.best.score else state.best
     return msgspec.structs.replace(state, last_hit_s=time_s, best=best)
+
+
+def _without_hit(state: EpisodeState, least_share: float) -> EpisodeState:
+    if state.phase is not Phase.CANDIDATE or not least_share:
+        return state
+    frames = state.frames + 1
+    return msgspec.structs.replace(state, frames=frames) if state.hits >= least_share * frames else IDLE

@@ -131,6 +131,8 @@ def _advance(
 ) -> tuple[AnyRuleState, list[Transition]]:
     episodes, quiet_until_s, transitions = dict(state.episodes), state.quiet_until_s, list[Transition]()
     max_gap_s = max(definition.max_gap_s, observation.least_gap_s)
+    least_share = KINDS[type(definition)].least_share(definition)
+    shown = {SCENE, *map(str, observation.tracks.ids.tolist())} if least_share else set[str]()
     for subject in dict.fromkeys((*state.episodes, *hits)):
         before, hit = episodes.pop(subject, episode.IDLE), hits.get(subject)
         if before.phase is not Phase.IDLE and observation.time_s - before.last_hit_s > max_gap_s:
@@ -149,6 +151,8 @@ def _advance(
             max_gap_s=max_gap_s,
             new_id=new_id,
             blind_s=observation.blind_s,
+            least_share=least_share,
+            shown=subject in shown,
         )
         transitions += happened
         if after.phase is not Phase.IDLE:

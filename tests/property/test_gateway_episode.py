@@ -86,6 +86,30 @@ def test_a_violation_is_a_run_of_hits_that_lasts(frames, limits):
     assert run(observed, min_duration_s, max_gap_s) == by_definition(observed, min_duration_s, max_gap_s)
 
 
+@given(
+    frames=st.lists(st.tuples(st.integers(1, 4), st.none() | st.integers(0, 100)), max_size=80),
+    limits=Limits,
+    share=st.sampled_from([0.25, 0.5, 1.0]),
+)
+def test_of_the_frames_before_a_violation_opens_the_share_asked_for_hits(frames, limits, share):
+    observed, (min_duration_s, max_gap_s) = hits_of(frames), (limits[0] / 8, limits[1] / 8)
+    state = IDLE
+    for time_s, hit in observed:
+        state, transitions = advance(
+            state,
+            time_s,
+            hit,
+            min_duration_s=min_duration_s,
+            max_gap_s=max_gap_s,
+            new_id=lambda: "v",
+            least_share=share,
+        )
+        for opened in transitions:
+            if isinstance(opened, Opened):
+                seen = [hit is not None for t, hit in observed if opened.started_s <= t <= time_s]
+                assert sum(seen) >= share * len(seen)
+
+
 @given(frames=Frames, limits=Limits)
 def test_a_crash_after_any_frame_changes_nothing(frames, limits):
     observed, (min_duration_s, max_gap_s) = hits_of(frames), (limits[0] / 8, limits[1] / 8)

@@ -332,6 +332,74 @@ def test_a_picture_without_its_noise_is_frozen(crash: bool):
     assert closed.ended_s == pytest.approx(19.8)
 
 
+@pytest.mark.parametrize("every", [2, 10])
+def test_a_live_picture_that_changes_seldom_is_not_frozen(every: int, crash: bool):
+    stage = Stage(FrozenPicture(), crash=crash)
+    for k, t in enumerate(times(0, 40)):
+        if k % every == 0:
+            picture = lively()
+        stage.show(t, luma=picture)
+    assert stage.opened == []
+
+
+# What is seen to be fine
+
+
+ERRS = {
+    "helmet": (
+        MissingClass(required=("helmet",)),
+        [("person", standing(300)), ("helmet", (285, 245, 315, 270))],
+        [("person", standing(300))],
+    ),
+    "guard": (Occupancy(below=1), [("person", standing(300))], []),
+    "owner": (
+        AbandonedObject(min_duration_s=5),
+        [("backpack", (330, 370, 370, 410)), ("person", standing(300))],
+        [("backpack", (330, 370, 370, 410))],
+    ),
+    "feet": (
+        ConfinedZone(zone=((0, 0), (1, 0), (1, 0.5), (0, 0.5)), min_inside_s=1),
+        [("person", standing(300, feet_y=230))],
+        [("person", standing(300, feet_y=242))],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRS)
+def test_single_frames_that_err_begin_no_violation_where_the_others_show_that_all_is_well(case: str, crash: bool):
+    definition, fine, broken = ERRS[case]
+    for every in (3, 5, 9):
+        stage = Stage(definition, crash=crash)
+        for k, t in enumerate(times(0, 30)):
+            stage.show(t, *(broken if k % every == every - 1 and t > 2 else fine))
+        assert stage.opened == []
+
+
+@pytest.mark.parametrize("case", ERRS)
+def test_what_is_broken_in_most_frames_begins_one_in_time(case: str, crash: bool):
+    definition, fine, broken = ERRS[case]
+    stage = Stage(definition, crash=crash)
+    for k, t in enumerate(times(0, 30)):
+        stage.show(t, *(fine if t < 10 or k % 3 == 2 else broken))
+    assert len(stage.opened) == 1
+    assert 10 <= stage.opened[0].started_s <= 10.4
+
+
+def test_frames_without_the_person_say_nothing_of_what_they_wear(crash: bool):
+    stage = Stage(MissingClass(required=("helmet",)), crash=crash)
+    for k, t in enumerate(times(0, 10)):
+        stage.show(t, *([("person", standing(300))] if k % 4 == 0 else []))
+    assert len(stage.opened) == 1
+
+
+def test_somebody_whom_the_model_sees_in_four_of_fourteen_frames_is_there():
+    for definition in (ZonePresence(), ZoneIntrusion(), Occupancy(above=0)):
+        stage = Stage(definition)
+        for k, t in enumerate(times(0, 14 / FPS)):
+            stage.show(t, *([("person", standing(300))] if k in (1, 5, 9, 13) else []))
+        assert len(stage.opened) == 1
+
+
 # What every type has
 
 
