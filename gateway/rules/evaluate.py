@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from gateway.domain import lost_numbers
 from gateway.domain.definitions import Definition, ObjectDefinition, RuleDefinition
 from gateway.rules import episode
 from gateway.rules.episode import EpisodeState, Hit, Phase, Transition
@@ -112,13 +113,13 @@ def decode(definition: RuleDefinition | None, data: bytes) -> AnyRuleState:
     """
     memory = Nothing() if definition is None else initial(definition).memory
     if "phase" in _keys.decode(data):
-        single = _single.decode(data)
+        single = lost_numbers.decode(_single, data)
         return RuleState(memory, {} if single.phase is Phase.IDLE else {SCENE: single})
     kind: type[msgspec.Struct] = type(memory)
     try:
-        return _decoder(kind).decode(data)
+        return lost_numbers.decode(_decoder(kind), data)
     except msgspec.ValidationError:
-        known = _decoder(None).decode(data)
+        known = lost_numbers.decode(_decoder(None), data)
         return RuleState(memory, known.episodes, known.quiet_until_s, known.seen_s)
 
 

@@ -1,12 +1,14 @@
 """The rules of one camera, with the tracks that they share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
 import numpy as np
 
+from gateway.domain import lost_numbers
 from gateway.domain.definitions import RuleDefinition
 from gateway.domain.detections import Detections
 from gateway.domain.frame import UInt8Array
@@ -38,6 +40,9 @@ class Panel:
         definitions: The rules by id.
         states: Their states as `take_changed` gave them, by id, with that of the tracks.
         new_id: Gives a violation its id.
+
+    Attributes:
+        unreadable: Why a state can't be understood, by id; what it is of begins anew.
     """
 
     def __init__(
@@ -46,14 +51,19 @@ class Panel:
         self._new_id = new_id
         self._definitions: dict[str, RuleDefinition] = {}
         self._states: dict[str, AnyRuleState] = {}
-        self._tracker = _tracks.decode(states[TRACKS]) if TRACKS in states else TrackerState()
+        self.unreadable: dict[str, str] = {}
         self._changed: set[str] = set()
+        self._tracker = TrackerState()
+        if TRACKS in states:
+            with self._noting(TRACKS):
+                self._tracker = lost_numbers.decode(_tracks, states[TRACKS])
         self._period_s = 0.0
         self._resumes = bool(states)
         self.replace(definitions)
         for rule_id, definition in definitions.items():
             if rule_id in states:
-                self._states[rule_id] = engine.decode(definition, states[rule_id])
+                with self._noting(rule_id):
+                    self._states[rule_id] = engine.decode(definition, states[rule_id])
 
     def replace(self, definitions: Mapping[str, RuleDefinition]) -> list[Happened]:
         """Judge by other rules from now on; what a rule that is gone or changed had open, ends."""
@@ -123,6 +133,14 @@ class Panel:
         """Every state as it is now, by id."""
         tracks = {TRACKS: self._encoded(TRACKS)} if self._follows else {}
         return {**tracks, **{rule_id: self._encoded(rule_id) for rule_id in self._states}}
+
+    @contextmanager
+    def _noting(self, key: str) -> Generator[None]:
+        try:
+            yield
+        except msgspec.MsgspecError as error:
+            self.unreadable[key] = str(error)
+            self._changed.add(key)
 
     def _encoded(self, key: str) -> bytes:
         return msgspec.json.encode(self._tracker) if key == TRACKS else engine.encode(self._states[key])
