@@ -59,6 +59,7 @@ class EpisodeState(msgspec.Struct, frozen=True, omit_defaults=True):
         told_score: Its best score as told then.
         frames: Frames that showed its subject before it opened, from the first hit on.
         hits: Those of them that hit.
+        seen_until_s: Frame time of its last hit before the clock was set back; 0 where it never was.
     """
 
     phase: Phase = Phase.IDLE
@@ -71,6 +72,7 @@ class EpisodeState(msgspec.Struct, frozen=True, omit_defaults=True):
     told_score: float = 0.0
     frames: int = 0
     hits: int = 0
+    seen_until_s: float = 0.0
 
 
 IDLE = EpisodeState()
@@ -163,8 +165,25 @@ def finish(state: EpisodeState, blind_s: float = 0.0) -> tuple[EpisodeState, lis
     """End the episode now: the stream is over, or its gap window has passed, for `blind_s` of it unseen."""
     if state.phase is not Phase.OPEN or state.best is None:
         return IDLE, []
-    ended_s = max(state.first_hit_s, state.last_hit_s)  # frame time may have gone back over a restart
+    ended_s = max(state.first_hit_s, state.last_hit_s, state.seen_until_s)  # frame time may have gone back
     return IDLE, [Closed(state.violation_id, ended_s, state.best, state.blind_s + blind_s)]
+
+
+def set_back(state: EpisodeState, time_s: float) -> EpisodeState:
+    """The clock was set back to `time_s`: nothing waits for a time that was.
+
+    A candidate begins by the new clock at the latest. What is open keeps its beginning and its last hit for the record,
+    and its gap begins now.
+    """
+    before_s = max(state.last_hit_s, state.seen_until_s)
+    first_hit_s = state.first_hit_s if state.phase is Phase.OPEN else min(state.first_hit_s, time_s)
+    return msgspec.structs.replace(
+        state,
+        first_hit_s=first_hit_s,
+        last_hit_s=min(state.last_hit_s, time_s),
+        told_s=min(state.told_s, time_s),
+        seen_until_s=before_s,
+    )
 
 
 def _shows_it_better(state: EpisodeState, time_s: float, hit: Hit) -> bool:

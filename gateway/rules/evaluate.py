@@ -57,7 +57,8 @@ def evaluate(
     """Judge one frame.
 
     A frame from long before the state begins anew: a wrong clock was put right, or a clip that ran ahead of it was
-    replaced by a camera. What was open ends, and nothing waits for a time that may never come.
+    replaced by a camera. What was open ends, and nothing waits for a time that may never come. One from not so long
+    before goes on with what is open, by the clock as it is now.
 
     Args:
         definition: The rule.
@@ -69,6 +70,8 @@ def evaluate(
         fresh, ends = finish(definition, state)
         after, happened = evaluate(definition, fresh, observation, new_id)
         return after, ends + happened
+    if observation.time_s < state.seen_s:
+        state = _set_back(definition, state, observation.time_s)
     if not holds(definition.schedule, observation.time_s):
         return finish(definition, state)
     memory, hits = KINDS[type(definition)].judge(definition, state.memory, observation)
@@ -121,6 +124,11 @@ def decode(definition: RuleDefinition | None, data: bytes) -> AnyRuleState:
     except msgspec.ValidationError:
         known = lost_numbers.decode(_decoder(None), data)
         return RuleState(memory, known.episodes, known.quiet_until_s, known.seen_s)
+
+
+def _set_back(definition: Definition, state: AnyRuleState, time_s: float) -> AnyRuleState:
+    episodes = {subject: episode.set_back(each, time_s) for subject, each in state.episodes.items()}
+    return RuleState(state.memory, episodes, min(state.quiet_until_s, time_s + definition.cooldown_s), time_s)
 
 
 def _advance(

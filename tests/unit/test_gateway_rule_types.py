@@ -24,7 +24,7 @@ from gateway.domain.definitions import (
     ZoneIntrusion,
     ZonePresence,
 )
-from gateway.rules import Closed
+from gateway.rules import Closed, Updated
 from tests.support.scenes import Stage, lying_at, standing
 
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
@@ -524,6 +524,34 @@ def test_a_clock_that_goes_back_a_little_over_a_restart_changes_nothing():
     assert [(opened.started_s, closed.ended_s) for opened, closed in zip(stage.opened, stage.closed, strict=True)] == [
         (100, 105)
     ]
+
+
+@pytest.mark.parametrize("back_s", [1, 3, 20, 1800, 3590])
+def test_a_clock_that_goes_back_over_a_restart_mutes_nothing_and_merges_nothing(back_s: int):
+    waiting = Stage(ZonePresence(min_duration_s=5), crash=True)
+    for t in (*times(5000, 5003), *times(5003 - back_s, 5020 - back_s)):
+        waiting.show(t, ("person", standing(100)))
+    assert len(waiting.opened) == 1
+    assert waiting.opened[0].started_s == min(5000, 5003 - back_s)
+
+    gone = Stage(ZonePresence(cooldown_s=10), crash=True)
+    for t in times(5000, 5010):
+        gone.show(t, ("person", standing(100)))
+    for t in times(5010.2 - back_s, 5080 - back_s):
+        gone.show(t, *([("person", standing(500))] if t > 5060 - back_s else []))
+    assert len(gone.opened) == 2
+    assert gone.closed == [Closed(gone.opened[0].violation_id, 5010, gone.closed[0].best)]
+    assert gone.opened[1].started_s == pytest.approx(5060 - back_s, abs=0.3)
+
+
+def test_a_clock_that_goes_back_while_somebody_stays_ends_nothing(crash: bool):
+    stage = Stage(ZonePresence(), crash=crash)
+    for k, t in enumerate((*times(5000, 5010), *times(3000, 3020))):
+        stage.show(t, ("person", standing(100), 0.9 if k > 100 else 0.5))
+    stage.end()
+    (opened,), (closed,) = stage.opened, stage.closed
+    assert (opened.started_s, closed.ended_s) == (5000, 5010)
+    assert Updated in map(type, stage.happened), "it is shown better by the new clock"
 
 
 def test_the_time_between_a_kill_and_the_next_frame_is_blind_time_of_what_was_open():
