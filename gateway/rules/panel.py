@@ -17,7 +17,7 @@ from gateway.rules.episode import Transition
 from gateway.rules.evaluate import AnyRuleState
 from gateway.rules.kinds import KINDS
 from gateway.rules.observation import PERIODS_IN_A_GAP, Observation
-from gateway.rules.tracker import TrackerState, Tracks, follow
+from gateway.rules.tracker import Leeway, TrackerState, Tracks, follow
 
 TRACKS = "~tracks"
 """The key of the tracks among the states of a camera's rules; no rule's id, as those are UUIDs."""
@@ -75,6 +75,7 @@ class Panel:
         self._states = {id_: kept.get(id_) or engine.initial(definition) for id_, definition in definitions.items()}
         kinds = [KINDS[type(definition)] for definition in definitions.values()]
         self._follows = any(kind.follows for kind in kinds)
+        self._gap_s = max((d.max_gap_s for d in definitions.values() if KINDS[type(d)].follows), default=0.0)
         self._looks = any(kind.looks for kind in kinds)
         return happened
 
@@ -100,7 +101,8 @@ class Panel:
         """
         least_gap_s = PERIODS_IN_A_GAP * max(period_s, self._period_s)
         self._period_s = period_s
-        tracks = self._follow(time_s, detections, least_gap_s)
+        leeway = Leeway(max(self._gap_s, least_gap_s), least_gap_s)
+        tracks = self._follow(time_s, detections, leeway, max(blind_s, self._unseen_s(time_s)))
         observation = Observation(time_s, resolution_wh, detections, tracks, self._look(luma), blind_s, least_gap_s)
         happened: list[Happened] = []
         for rule_id, definition in self._definitions.items():
@@ -145,11 +147,16 @@ class Panel:
     def _encoded(self, key: str) -> bytes:
         return msgspec.json.encode(self._tracker) if key == TRACKS else engine.encode(self._states[key])
 
-    def _follow(self, time_s: float, detections: Detections, least_gap_s: float) -> Tracks:
+    def _unseen_s(self, time_s: float) -> float:
+        """Seconds before the first frame after a restart in which nobody looked, by the rule that saw a frame last."""
+        states = self._states.values() if self._resumes else ()
+        return min((engine.unseen_s(state, time_s) for state in states if state.seen_s), default=0.0)
+
+    def _follow(self, time_s: float, detections: Detections, leeway: Leeway, blind_s: float) -> Tracks:
         if not self._follows:
             return _untracked(len(detections))
         before = self._tracker
-        self._tracker, tracks = follow(before, time_s, detections, least_gap_s)
+        self._tracker, tracks = follow(before, time_s, detections, leeway, blind_s)
         if self._tracker != before:
             self._changed.add(TRACKS)
         return tracks

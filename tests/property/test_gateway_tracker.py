@@ -4,7 +4,18 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rules.tracker import BEGIN_SCORE, LOST_S, NO_TRACK, TrackerState, follow
+from gateway.rules.tracker import (
+    BEGIN_SCORE,
+    LOST_S,
+    MOST_WAITING,
+    NO_TRACK,
+    STILL_LOST_S,
+    Box,
+    Leeway,
+    Track,
+    TrackerState,
+    follow,
+)
 from tests.support.scenes import Object, seen, standing
 
 Coordinates = st.floats(0, 600)
@@ -88,6 +99,68 @@ def test_an_unsure_detection_continues_a_track_and_begins_none():
     state, _ = follow(state, 0.2, seen(("person", standing(100), 0.9)))
     _, weak = follow(state, 0.4, seen(("person", standing(104), 0.2)))
     assert (nobody.ids.tolist(), weak.ids.tolist()) == ([NO_TRACK], [1])
+
+
+LONG = Leeway(gap_s=3600)
+
+
+def seen_still(*boxes: Box) -> TrackerState:
+    state = TrackerState()
+    for k in range(21):
+        state, _ = follow(state, k / 5, seen(*(("person", box) for box in boxes)), LONG)
+    return state
+
+
+def test_after_long_who_is_found_in_the_same_place_is_the_same_and_who_is_found_beside_it_is_not():
+    waiting = seen_still(standing(300))
+    _, same = follow(waiting, 60, seen(("person", standing(315))), LONG)
+    _, other = follow(waiting, 60, seen(("person", standing(350))), LONG)
+    _, soon = follow(waiting, 9, seen(("person", standing(350))), LONG)
+    assert (same.ids.tolist(), other.ids.tolist(), soon.ids.tolist()) == ([1], [2], [1])
+
+
+@given(fps=st.sampled_from([2, 5, 10]), speed=st.floats(0.2, 1), score=st.sampled_from([0.45, 0.9]))
+def test_who_walks_into_the_place_of_one_who_is_waited_for_keeps_their_own_number(fps, speed, score):
+    state, ids = seen_still(standing(300)), set[int]()
+    for k in range(int(12 / speed * fps)):
+        walker = standing(min(300, 60 + 40 * speed * k / fps))
+        state, tracks = follow(state, 30 + k / fps, seen(("person", walker, score)), LONG)
+        ids |= set(tracks.ids.tolist())
+    assert ids == {2}
+
+
+@given(clip=Clips, gap_s=st.floats(0, 30))
+def test_no_track_is_given_up_sooner_for_being_waited_for_longer(clip: list[tuple[float, list[Object]]], gap_s: float):
+    state, time_s = TrackerState(), 0.0
+    for step_s, objects in clip:
+        time_s += step_s
+        usual, _ = follow(state, time_s, seen())
+        state, _ = follow(state, time_s, seen(), Leeway(gap_s), blind_s=step_s / 2)
+        assert {track.id for track in usual.tracks} <= {track.id for track in state.tracks}
+        longest_s = max(STILL_LOST_S, gap_s)
+        assert all(time_s - track.last_s <= longest_s for track in state.tracks)
+        state, _ = follow(state, time_s, seen(*objects), Leeway(gap_s))
+
+
+def test_no_more_are_waited_for_than_can_be_compared_with_each_frame():
+    boxes = [standing(20 * k, feet_y=100 + 100 * row, height=10) for k in range(30) for row in range(4)]
+    state, _ = follow(seen_still(*boxes), 600, seen(), LONG)
+    assert len(state.tracks) == MOST_WAITING
+
+
+def test_tracks_of_the_version_before_are_read_and_those_of_this_one_by_it():
+    class Before(msgspec.Struct, frozen=True, array_like=True):
+        id: int
+        label: str
+        box: Box
+        velocity: tuple[float, float]
+        first_s: float
+        last_s: float
+
+    track = Track(1, "person", (0.0, 0.0, 1.0, 1.0), (0.0, 0.0), 1.0, 2.0)
+    before = Before(*msgspec.structs.astuple(track)[:6])
+    assert msgspec.json.decode(msgspec.json.encode(before), type=Track) == track
+    assert msgspec.json.decode(msgspec.json.encode(track), type=Before) == before
 
 
 def test_what_has_not_been_seen_for_too_long_is_told_once_as_lost():

@@ -79,6 +79,30 @@ def test_a_loiterer_who_is_hidden_for_a_moment_is_the_same_one(crash: bool):
     assert len(stage.opened) == 1
 
 
+@pytest.mark.parametrize("blind", [True, False])
+def test_who_stood_still_is_the_same_one_for_as_long_as_the_rule_waits(blind: bool, crash: bool):
+    stage = Stage(Dwell(min_duration_s=5, max_gap_s=60), crash=crash)
+    for t in times(0, 20):
+        stage.show(t, ("person", standing(300)))
+    stage.show(70, ("person", standing(310)), blind_s=49 if blind else 0)
+    for t in times(70.2, 80):
+        stage.show(t, ("person", standing(310)), ("person", standing(500)))
+    stage.end()
+    assert [opened.hit.track_id for opened in stage.opened] == [1, 2]
+
+
+@pytest.mark.parametrize(("away_s", "expected"), [(4.4, 1), (5.4, 2)])
+def test_who_walks_while_nobody_looks_is_the_same_one_for_as_long_as_the_rule_waits(
+    away_s: float, expected: int, crash: bool
+):
+    stage = Stage(Dwell(min_duration_s=5), crash=crash)
+    back_s = 20 + away_s
+    for t in (*times(0, 20), *times(back_s, 30 + back_s)):
+        blind_s = away_s - 0.2 if t == back_s and not crash else 0.0  # after a crash it goes by the time away
+        stage.show(t, ("person", standing(200 + 60 * np.sin(t), feet_y=200)), blind_s=blind_s)
+    assert len(stage.opened) == expected
+
+
 @pytest.mark.parametrize(("above", "below", "broken_by"), [(1, None, {2, 3}), (None, 2, {0, 1}), (2, 1, {0, 3})])
 def test_occupancy_is_broken_above_or_below_its_limits(above: int | None, below: int | None, broken_by: set[int]):
     for n in range(4):
