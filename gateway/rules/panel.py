@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from gateway.domain import lost_numbers
-from gateway.domain.definitions import RuleDefinition
+from gateway.domain.definitions import ObjectDefinition, RuleDefinition
 from gateway.domain.detections import Detections
 from gateway.domain.frame import UInt8Array
 from gateway.rules import evaluate as engine
@@ -17,7 +17,7 @@ from gateway.rules.episode import Transition
 from gateway.rules.evaluate import AnyRuleState
 from gateway.rules.kinds import KINDS
 from gateway.rules.observation import PERIODS_IN_A_GAP, Observation
-from gateway.rules.tracker import Leeway, TrackerState, Tracks, follow
+from gateway.rules.tracker import Leeway, TrackerState, Tracks, as_one, follow
 
 TRACKS = "~tracks"
 """The key of the tracks among the states of a camera's rules; no rule's id, as those are UUIDs."""
@@ -75,7 +75,9 @@ class Panel:
         self._states = {id_: kept.get(id_) or engine.initial(definition) for id_, definition in definitions.items()}
         kinds = [KINDS[type(definition)] for definition in definitions.values()]
         self._follows = any(kind.follows for kind in kinds)
-        self._gap_s = max((d.max_gap_s for d in definitions.values() if KINDS[type(d)].follows), default=0.0)
+        following = [definition for definition in definitions.values() if KINDS[type(definition)].follows]
+        self._gap_s = max((definition.max_gap_s for definition in following), default=0.0)
+        self._confused = as_one(each.labels for each in following if isinstance(each, ObjectDefinition))
         self._looks = any(kind.looks for kind in kinds)
         return happened
 
@@ -101,7 +103,7 @@ class Panel:
         """
         least_gap_s = PERIODS_IN_A_GAP * max(period_s, self._period_s)
         self._period_s = period_s
-        leeway = Leeway(max(self._gap_s, least_gap_s), least_gap_s)
+        leeway = Leeway(max(self._gap_s, least_gap_s), least_gap_s, self._confused)
         tracks = self._follow(time_s, detections, leeway, max(blind_s, self._unseen_s(time_s)))
         observation = Observation(time_s, resolution_wh, detections, tracks, self._look(luma), blind_s, least_gap_s)
         happened: list[Happened] = []

@@ -7,7 +7,7 @@ between, because cameras are looked at a few times a second only. Positions are 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -46,6 +46,7 @@ NO_TRACK = -1
 _WIDEN, _WIDEN_PER_S, _WIDEN_MOST = 0.3, 0.5, 1.5
 _MIN_LIKENESS = 0.05
 _SAME_PLACE = 0.3
+_SAME_OBJECT = 0.6
 _MAX_AREA_RATIO = 5.0
 _MAX_PREDICTION_S = 1.0
 _VELOCITY_SMOOTHING = 0.5
@@ -58,7 +59,7 @@ class Track(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         id: Its number, never given twice.
-        label: The class of the object, whatever its posture.
+        label: The class of the object as it was seen last, whatever its posture.
         box: x1, y1, x2, y2 in source pixels.
         velocity: Of the box's middle, pixels per second of frame time.
         first_s: Frame time when it was seen first.
@@ -84,16 +85,19 @@ class TrackerState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Leeway:
-    """How long what isn't seen is waited for.
+    """What may be the same object: after how long, and under which other class.
 
     Attributes:
         gap_s: The longest gap in which it is still the same for a rule: so long for what stood still, and for the rest
             as far as nobody looked.
         least_s: No track is given up sooner, as frames are due no more often.
+        confused: Classes that are one to some rule, as a car and a truck are: a model that can't decide between two of
+            them makes no second object. From `as_one`.
     """
 
     gap_s: float = 0.0
     least_s: float = 0.0
+    confused: tuple[frozenset[str], ...] = ()
 
     def lasts_s(self, track: Track) -> float:
         """Seconds after which a track is given up."""
@@ -108,8 +112,18 @@ class Leeway:
         """Seconds after which a track is found again in the same place alone."""
         return max(self.least_s, STILL_LOST_S)
 
+    def confuses(self, label: str, other: str) -> bool:
+        """Whether two classes may be taken for each other."""
+        return any(label in classes and other in classes for classes in self.confused)
+
 
 USUAL = Leeway()
+
+
+def as_one(labels: Iterable[Sequence[str]]) -> tuple[frozenset[str], ...]:
+    """Sets of objects' classes from the labels that each rule counts as the same; none for rules with one class."""
+    classes = (frozenset(_object_of(tuple(each))) for each in labels)
+    return tuple(dict.fromkeys(each for each in classes if len(each) > 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +173,7 @@ def follow(
     for row, box in enumerate(boxes):
         t = track_of.get(row)
         if t is not None:
-            track = followed[t] = _moved(alive[t], time_s, box)
+            track = followed[t] = _moved(alive[t], time_s, box, labels[row])
         elif scores[row] >= BEGIN_SCORE:
             track = Track(next_id, labels[row], box, (0.0, 0.0), time_s, time_s)
             followed.append(track)
@@ -198,7 +212,8 @@ class _Stage(IntEnum):
 
     SURE = 0
     UNSURE = 1
-    LONG_GONE = 2
+    OTHER_CLASS = 2
+    LONG_GONE = 3
 
 
 def _associate(
@@ -223,11 +238,17 @@ def _pairs(
     """Each pair that may belong together, and when it may choose."""
     for t, track in enumerate(tracks):
         away_s = max(0.0, time_s - track.last_s)  # a restart may begin a little before it
-        likeness_of = _found_again(track) if away_s > leeway.near_s else _moved_on(track, away_s)
+        near = away_s <= leeway.near_s
+        likeness_of = _moved_on(track, away_s) if near else _found_again(track)
         for row, box in enumerate(boxes):
-            if track.label == labels[row] and (likeness := likeness_of(box)):
-                sure = _Stage.SURE if scores[row] >= SURE_SCORE else _Stage.UNSURE
-                yield _Stage.LONG_GONE if away_s > leeway.near_s else sure, (likeness, t, row)
+            if track.label == labels[row]:
+                if likeness := likeness_of(box):
+                    sure = _Stage.SURE if scores[row] >= SURE_SCORE else _Stage.UNSURE
+                    yield sure if near else _Stage.LONG_GONE, (likeness, t, row)
+            elif near and leeway.confuses(track.label, labels[row]):
+                likeness = _iou(_predicted(track, away_s), box)
+                if likeness > _SAME_OBJECT:
+                    yield _Stage.OTHER_CLASS, (likeness, t, row)
 
 
 def _moved_on(track: Track, away_s: float) -> Callable[[Box], float]:
@@ -290,7 +311,7 @@ def _iou(a: Box, b: Box) -> float:
     return overlap / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap)
 
 
-def _moved(track: Track, time_s: float, new: Box) -> Track:
+def _moved(track: Track, time_s: float, new: Box, label: str) -> Track:
     old, elapsed_s = track.box, time_s - track.last_s
     vx, vy = track.velocity
     if elapsed_s > 0:
@@ -299,7 +320,7 @@ def _moved(track: Track, time_s: float, new: Box) -> Track:
         first = track.first_s == track.last_s  # there is no velocity yet that could be smoothed
         weight = 1.0 if first else _VELOCITY_SMOOTHING
         vx, vy = vx + (moved_x - vx) * weight, vy + (moved_y - vy) * weight
-    return Track(track.id, track.label, new, (vx, vy), track.first_s, time_s)
+    return Track(track.id, label, new, (vx, vy), track.first_s, time_s)
 
 
 @lru_cache(maxsize=256)

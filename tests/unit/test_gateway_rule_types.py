@@ -79,6 +79,22 @@ def test_a_loiterer_who_is_hidden_for_a_moment_is_the_same_one(crash: bool):
     assert len(stage.opened) == 1
 
 
+@pytest.mark.parametrize("frames", [1, 2, 4, 25])
+@pytest.mark.parametrize(
+    "definition", [ZoneIntrusion(labels=("car", "truck", "bus")), AbandonedObject(labels=("car", "truck"))]
+)
+def test_one_object_of_which_the_model_changes_its_mind_is_one_violation(
+    definition: RuleDefinition, frames: int, crash: bool
+):
+    labels = ("car", "truck", "bus", "person")
+    stage = Stage(definition, labels=labels, crash=crash)
+    for k, t in enumerate(times(0, 80)):
+        label = labels[k // frames % len(definition.labels)]
+        stage.show(t, (label, (200, 200, 300 + k % 3, 260)), ("car", (450, 200, 550, 260)))
+    stage.end()
+    assert sorted(opened.hit.track_id for opened in stage.opened) == [1, 2]
+
+
 @pytest.mark.parametrize("blind", [True, False])
 def test_who_stood_still_is_the_same_one_for_as_long_as_the_rule_waits(blind: bool, crash: bool):
     stage = Stage(Dwell(min_duration_s=5, max_gap_s=60), crash=crash)
