@@ -129,6 +129,17 @@ def test_occupancy_is_broken_above_or_below_its_limits(above: int | None, below:
         assert bool(stage.opened) == (n in broken_by)
 
 
+def test_too_many_are_as_sure_as_the_one_who_makes_them_so():
+    stage = Stage(Occupancy(above=1, min_score=0.6, keep_score=0.2))
+    for t in times(0, 12):
+        second = ("person", standing(400), 0.7 if 5 <= t <= 7 else 0.25)
+        stage.show(t, ("person", standing(100), 0.9), second)
+    stage.end()
+    (opened,) = stage.opened
+    assert (opened.started_s, opened.hit.score, opened.hit.box) == (5, pytest.approx(0.7), standing(400))
+    assert stage.closed[0].ended_s == 12, "one who is less sure continues it"
+
+
 def test_a_zone_that_lacks_somebody_is_the_box_of_the_violation():
     stage = Stage(Occupancy(zone=LEFT_HALF, below=1, min_duration_s=0))
     stage.show(0)
