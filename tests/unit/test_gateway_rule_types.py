@@ -177,6 +177,22 @@ def test_a_line_counts_the_direction_asked_for(direction: Crossing, counts: bool
     assert bool(stage.opened) == counts
 
 
+@pytest.mark.parametrize("min_duration_s", [0.5, 2])
+def test_a_crossing_that_is_to_last_is_one_once_it_has_and_none_who_turns_back_before(
+    min_duration_s: float, crash: bool
+):
+    stays = Stage(LineCrossing(line=MIDDLE, min_duration_s=min_duration_s), crash=crash)
+    for t in times(0, 8):
+        stays.show(t, ("person", standing(min(460, 100 + 110 * t))))
+    (opened,) = stays.opened
+    assert opened.started_s == pytest.approx(2.2, abs=0.2)
+    one_way = LineCrossing(line=MIDDLE, min_duration_s=min_duration_s + 0.5, direction=Crossing.RIGHT_TO_LEFT)
+    turns_back = Stage(one_way, crash=crash)
+    for t in times(0, 8):
+        turns_back.show(t, ("person", standing(320 + (30 if 4 <= t < 4 + min_duration_s else -30))))
+    assert turns_back.opened == []
+
+
 def test_who_sways_on_a_line_or_goes_round_its_end_does_not_cross_it():
     stage = Stage(LineCrossing(line=MIDDLE))
     for t in times(0, 6):
