@@ -1,6 +1,7 @@
 """From one frame and a rule's state to what happened: the same for every type of rule."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -138,25 +139,23 @@ def _advance(
     observation: Observation,
     new_id: Callable[[], str],
 ) -> tuple[AnyRuleState, list[Transition]]:
-    episodes, quiet_until_s, transitions = dict(state.episodes), state.quiet_until_s, list[Transition]()
     max_gap_s = max(definition.max_gap_s, observation.least_gap_s)
+    episodes, quiet_until_s, transitions = _without_past(definition, state, observation, max_gap_s)
     least_share = KINDS[type(definition)].least_share(definition)
     shown = {SCENE, *map(str, observation.tracks.ids.tolist())} if least_share else set[str]()
+    cools_from = _cools_down_from(definition, episodes, hits)
     for subject in dict.fromkeys((*state.episodes, *hits)):
         before, hit = episodes.pop(subject, episode.IDLE), hits.get(subject)
-        if before.phase is not Phase.IDLE and observation.time_s - before.last_hit_s > max_gap_s:
-            last_hit_s = before.last_hit_s
-            before, ends = episode.finish(before, observation.blind_s)
-            transitions += ends
-            if ends and definition.cooldown_s:
-                quiet_until_s = max(quiet_until_s, last_hit_s + definition.cooldown_s)
-        if hit is not None and before.phase is Phase.IDLE and not _begins(definition, hit, observation, quiet_until_s):
+        begins = before.phase is Phase.IDLE
+        if hit is not None and begins and not _begins(definition, hit, observation, quiet_until_s):
             hit = None
+        first_hit_s = observation.time_s if begins else before.first_hit_s
+        waits = any(ended_s < first_hit_s < ended_s + definition.cooldown_s for ended_s in cools_from)
         after, happened = episode.advance(
             before,
             observation.time_s,
             hit,
-            min_duration_s=definition.min_duration_s,
+            min_duration_s=math.inf if waits else definition.min_duration_s,
             max_gap_s=max_gap_s,
             new_id=new_id,
             blind_s=observation.blind_s,
@@ -167,6 +166,37 @@ def _advance(
         if after.phase is not Phase.IDLE:
             episodes[subject] = after
     return RuleState(state.memory, episodes, quiet_until_s, observation.time_s), transitions
+
+
+def _without_past(
+    definition: Definition, state: AnyRuleState, observation: Observation, max_gap_s: float
+) -> tuple[dict[str, EpisodeState], float, list[Transition]]:
+    """The episodes that go on, until when no other begins, and the ends of those whose gap window has passed."""
+    episodes, quiet_until_s, ends = dict[str, EpisodeState](), state.quiet_until_s, list[Transition]()
+    for subject, each in state.episodes.items():
+        if observation.time_s - each.last_hit_s <= max_gap_s:
+            episodes[subject] = each
+            continue
+        _, closed = episode.finish(each, observation.blind_s)
+        ends += closed
+        if closed and definition.cooldown_s:
+            quiet_until_s = max(quiet_until_s, each.last_hit_s + definition.cooldown_s)
+    if ends and definition.cooldown_s:
+        ended_s = quiet_until_s - definition.cooldown_s
+        episodes = {
+            subject: each
+            for subject, each in episodes.items()
+            if each.phase is Phase.OPEN or not ended_s < each.first_hit_s < quiet_until_s
+        }
+    return episodes, quiet_until_s, ends
+
+
+def _cools_down_from(definition: Definition, episodes: Mapping[str, EpisodeState], hits: Hits) -> list[float]:
+    """Last hits after which a cooldown has begun, should what is open and isn't seen now have ended."""
+    if not definition.cooldown_s:
+        return []
+    unseen = (each for subject, each in episodes.items() if subject not in hits)
+    return [each.last_hit_s for each in unseen if each.phase is Phase.OPEN]
 
 
 def _begins(definition: Definition, hit: Hit, observation: Observation, quiet_until_s: float) -> bool:

@@ -498,6 +498,39 @@ def test_a_cooldown_keeps_the_next_violation_away():
     assert [opened.started_s for opened in stage.opened] == [0.0, 12.0]
 
 
+@pytest.mark.parametrize("min_duration_s", [0, 0.5, 3])
+@pytest.mark.parametrize("comes_s", [10.2, 11, 11.8])
+def test_a_cooldown_holds_for_one_who_comes_before_it_is_sure_that_the_last_one_has_gone(
+    comes_s: float, min_duration_s: float, crash: bool
+):
+    stage = Stage(ZoneIntrusion(cooldown_s=20, min_duration_s=min_duration_s), crash=crash)
+    for t in times(0, 40):
+        first = [("person", standing(100))] if t <= 10 else []
+        stage.show(t, *first, *([("person", standing(500))] if t >= comes_s else []))
+    assert [opened.started_s for opened in stage.opened] == [0, pytest.approx(30)]
+
+
+def test_a_cooldown_holds_up_nobody_who_came_before_the_last_one_went_or_while_that_one_is_hidden():
+    stage = Stage(ZoneIntrusion(cooldown_s=20))
+    for t in times(0, 10):
+        hidden = 4 < t < 5.5
+        stage.show(
+            t,
+            *([] if hidden else [("person", standing(100))]),
+            *([("person", standing(300))] if t >= 4.4 else []),
+            *([("person", standing(500))] if t >= 7 else []),
+        )
+    assert [opened.started_s for opened in stage.opened] == [0, pytest.approx(4.4), 7]
+
+
+def test_a_cooldown_that_is_over_before_the_gap_window_takes_no_crossing_away():
+    stage = Stage(LineCrossing(line=MIDDLE, cooldown_s=0.3))
+    for t in times(0, 6):
+        walkers = [("person", standing(100 + 80 * (t - late), feet_y=y)) for late, y in ((0, 200), (0.8, 460))]
+        stage.show(t, *walkers)
+    assert len(stage.opened) == 2
+
+
 def test_weaker_sightings_continue_what_a_sure_one_began():
     stage = Stage(ZonePresence(min_score=0.6, keep_score=0.3))
     for t in times(0, 3):
