@@ -18,7 +18,10 @@ UPDATE_STEP = 0.05
 """A violation's best frame is replaced by one whose score is better by more than this."""
 
 UPDATE_EVERY_S = 1.0
-"""And not more often than this, in frame time."""
+"""And not more often than this, in frame time, unless it is better by `LEAP`."""
+
+LEAP = 0.15
+"""A frame that is better by more than this is worth its pictures at any time: there are six of them at most."""
 
 
 class Phase(StrEnum):
@@ -187,11 +190,8 @@ def set_back(state: EpisodeState, time_s: float) -> EpisodeState:
 
 
 def _shows_it_better(state: EpisodeState, time_s: float, hit: Hit) -> bool:
-    return (
-        state.phase is Phase.OPEN
-        and hit.score > state.told_score + UPDATE_STEP
-        and time_s - state.told_s >= UPDATE_EVERY_S
-    )
+    least = UPDATE_STEP if time_s - state.told_s >= UPDATE_EVERY_S else LEAP
+    return state.phase is Phase.OPEN and hit.score > state.told_score + least
 
 
 def _with_hit(state: EpisodeState, time_s: float, hit: Hit) -> EpisodeState:

@@ -6,7 +6,20 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rules.episode import IDLE, Closed, EpisodeState, Hit, Opened, Phase, Transition, Updated, advance, finish
+from gateway.rules.episode import (
+    IDLE,
+    LEAP,
+    UPDATE_EVERY_S,
+    Closed,
+    EpisodeState,
+    Hit,
+    Opened,
+    Phase,
+    Transition,
+    Updated,
+    advance,
+    finish,
+)
 
 # Times and limits in eighths of a second, which floats hold exactly.
 Frames = st.lists(st.tuples(st.integers(0, 24), st.none() | st.integers(0, 100)), max_size=80)
@@ -162,10 +175,24 @@ def test_a_hit_after_the_gap_window_ends_one_violation_and_begins_another():
 
 def test_a_clearly_better_view_updates_an_open_violation_but_not_every_frame():
     state, _ = step(IDLE, 0.0, a_hit(0.5))
-    state, transitions = step(state, 0.5, a_hit(0.7))
+    state, transitions = step(state, 0.5, a_hit(0.6))
     assert transitions == []
-    state, transitions = step(state, 1.0, a_hit(0.75))
-    assert transitions == [Updated("v", a_hit(0.75))]
-    state, transitions = step(state, 2.5, a_hit(0.78))
+    state, transitions = step(state, 1.0, a_hit(0.62))
+    assert transitions == [Updated("v", a_hit(0.62))]
+    state, transitions = step(state, 2.5, a_hit(0.65))
     assert transitions == []
-    assert finish(state)[1] == [Closed("v", 2.5, a_hit(0.78))]
+    assert finish(state)[1] == [Closed("v", 2.5, a_hit(0.65))]
+
+
+@given(scores=st.lists(st.integers(1, 100), min_size=1, max_size=40), step_s=st.sampled_from([0.1, 0.2, 0.5, 2.0]))
+def test_the_frame_told_of_is_nearly_the_best_however_soon_it_came(scores, step_s):
+    state, told, at_once = IDLE, 0.0, 0
+    for k, score in enumerate(scores):
+        before_s = state.told_s
+        state, transitions = step(state, k * step_s, a_hit(score / 100))
+        for each in transitions:
+            assert isinstance(each, Opened | Updated)
+            told = each.hit.score
+            at_once += isinstance(each, Updated) and k * step_s - before_s < UPDATE_EVERY_S
+        assert told >= max(scores[: k + 1]) / 100 - LEAP - 1e-9
+    assert at_once <= 1 / LEAP
