@@ -110,9 +110,15 @@ def to_detections(
     if not 0 <= count <= len(rows):
         raise ModelContractError(f"model {contract.name} answered that {count} of {len(rows)} rows count")
     found = rows[:count]
+    if not np.isfinite(found[:, :BOX_COLUMNS]).all():
+        raise ModelContractError(
+            f"model {contract.name} answered with a box or score that is no finite number; "
+            "its precision may be too low for it: publish it in another"
+        )
     keypoints = np.zeros((count, 0, 3), np.float32)
     if contract.keypoints:
         keypoints = found[:, BOX_COLUMNS:].reshape(count, len(contract.keypoints), 3).copy()
+        keypoints[~np.isfinite(keypoints).all(axis=2)] = 0  # as one that isn't seen
         keypoints[..., :2] = letterbox.to_source(keypoints[..., :2], source_wh)
     try:
         return Detections(

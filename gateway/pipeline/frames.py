@@ -250,7 +250,7 @@ class FrameLoop:
                     return
                 grant = self._scheduler.grant(running.key)
                 blind_s = running.count_inferred(seen.frame.time_s, grant, self._clock.monotonic())
-                verdict = running.judge.judge(seen, blind_s)
+                verdict = running.judge.judge(seen, blind_s, running.period_s(grant))
                 if verdict:
                     await self.record(running, verdict, seen)
                 self._metrics.frame_judged(self._clock.monotonic() - offered_s)

@@ -1,6 +1,7 @@
 """From a frame's detections, by a camera's rules, to what has to be recorded."""
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,9 @@ from gateway.domain.frame import Frame
 from gateway.domain.model import ModelContract
 from gateway.domain.rule import Rule
 from gateway.domain.violation import Evidence, Sighting, Violation, ViolationClosed, ViolationUpdated
-from gateway.rules import TRACKS, Closed, Happened, Opened, Panel, Updated, decode, ended, holds
+from gateway.rules import TRACKS, Closed, Happened, Opened, Panel, Transition, Updated, decode, ended, holds
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +80,8 @@ class Judge:
         self._utcnow = utcnow
         self._rules = {rule.id: rule for rule in rules}
         self._panel = Panel(_definitions(rules), states, new_id)
+        for rule_id, why in self._panel.unreadable.items():
+            _log_unreadable(rule_id, why)
 
     @property
     def rules(self) -> Sequence[Rule]:
@@ -96,10 +101,16 @@ class Judge:
         self._rules = {rule.id: rule for rule in rules}
         return Verdict(closed=self._closed(happened))
 
-    def judge(self, seen: Seen, blind_s: float = 0.0) -> Verdict:
-        """Take one frame into account, before which nobody looked for `blind_s` seconds."""
+    def judge(self, seen: Seen, blind_s: float = 0.0, period_s: float = 0.0) -> Verdict:
+        """Take one frame into account.
+
+        Args:
+            seen: The frame.
+            blind_s: Seconds before it in which nobody looked.
+            period_s: Seconds between two frames that are due; 0 where that isn't known.
+        """
         frame = seen.frame
-        happened = self._panel.judge(frame.time_s, frame.resolution_wh, seen.detections, frame.luma, blind_s)
+        happened = self._panel.judge(frame.time_s, frame.resolution_wh, seen.detections, frame.luma, blind_s, period_s)
         if not happened:
             return NOTHING
         opened = [
@@ -181,9 +192,21 @@ class Judge:
 
 def end_episodes(states: Mapping[str, bytes], now: dt.datetime, *, cut_off: bool = False) -> Verdict:
     """End what states, by rule id, that nobody judges by here any more have open; cut off where it may go on."""
-    ends = [end for rule_id, state in states.items() if rule_id != TRACKS for end in ended(decode(None, state))]
+    ends = [end for rule_id, state in states.items() if rule_id != TRACKS for end in _ended(rule_id, state)]
     closed = (_closed(end, now) for end in ends if isinstance(end, Closed))
     return Verdict(closed=tuple(msgspec.structs.replace(each, cut_off=cut_off) for each in closed))
+
+
+def _ended(rule_id: str, state: bytes) -> Sequence[Transition]:
+    try:
+        return ended(decode(None, state))
+    except msgspec.MsgspecError as error:
+        _log_unreadable(rule_id, str(error))
+        return ()
+
+
+def _log_unreadable(rule_id: str, why: str) -> None:
+    _logger.warning("a rule's state can't be understood; it begins anew", extra={"rule_id": rule_id, "reason": why})
 
 
 def _definitions(rules: Sequence[Rule]) -> dict[str, RuleDefinition]:

@@ -85,7 +85,7 @@ async def _run(
     source: Source, rules: Sequence[RuleSettings], model: str, runtime: TritonRuntime, gate: FpsGate | None
 ) -> ReplayReport:
     report = ReplayReport()
-    outcome = _Outcome(rules)
+    outcome = _Outcome(rules, 0.0 if gate is None else 1 / gate.fps)
     upcoming = asyncio.create_task(asyncio.to_thread(source.read))
     while (frame := await upcoming) is not None:
         upcoming = asyncio.create_task(asyncio.to_thread(source.read))
@@ -101,9 +101,10 @@ async def _run(
 
 
 class _Outcome:
-    """What the rules made of the clip so far."""
+    """What the rules made of the clip so far; `period_s` between two frames to look at, 0 for every frame."""
 
-    def __init__(self, rules: Sequence[RuleSettings]) -> None:
+    def __init__(self, rules: Sequence[RuleSettings], period_s: float = 0.0) -> None:
+        self._period_s = period_s
         numbers = itertools.count(1)
         self._rules = {str(i): rule for i, rule in enumerate(rules)}
         definitions = {rule_id: rule.definition for rule_id, rule in self._rules.items()}
@@ -111,7 +112,8 @@ class _Outcome:
         self._violations: dict[str, ReplayedViolation] = {}
 
     def observe(self, frame: Frame, detections: Detections) -> None:
-        self._take(self._panel.judge(frame.time_s, frame.resolution_wh, detections, frame.luma))
+        period_s = self._period_s
+        self._take(self._panel.judge(frame.time_s, frame.resolution_wh, detections, frame.luma, period_s=period_s))
 
     def finish(self) -> list[ReplayedViolation]:
         self._take(self._panel.finish())

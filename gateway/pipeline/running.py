@@ -98,7 +98,7 @@ class RunningCamera:
         self.last_time_s = time_s
         self._inferred_at_s.append(now_s)
         self._forget_old(now_s)
-        blind_s = self.blindness.see(now_s, self._period_s(grant), self._why_blind())
+        blind_s = self.blindness.see(now_s, self.period_s(grant), self._why_blind())
         self._last_drop = ""
         return blind_s
 
@@ -110,7 +110,7 @@ class RunningCamera:
     def look(self, grant: Grant, now_s: float) -> None:
         """Count the time since the last frame as blind, where one has been due for too long."""
         if not self.over or self.state is CameraState.REFUSED:
-            self.blindness.wait(now_s, self._period_s(grant), self._why_blind())
+            self.blindness.wait(now_s, self.period_s(grant), self._why_blind())
 
     def status(self, grant: Grant, frames_waiting: int, now_s: float) -> CameraStatus:
         """How it is doing at `now_s` (monotonic)."""
@@ -135,6 +135,10 @@ class RunningCamera:
             last_frame_at=None if self.last_time_s is None else from_unix(self.last_time_s),
         )
 
+    def period_s(self, grant: Grant) -> float:
+        """Seconds between frames that are due: also those of a refused camera, which asks the scheduler for none."""
+        return 1 / (grant.granted_fps or self.camera.settings.fps)
+
     def _forget_old(self, now_s: float) -> None:
         while self._inferred_at_s and self._inferred_at_s[0] < now_s - RATE_WINDOW_S:
             self._inferred_at_s.popleft()
@@ -142,10 +146,6 @@ class RunningCamera:
     def _why_blind(self) -> str:
         """One of a fixed set: the state of a source that isn't live, else the cause of the last frame's drop."""
         return self._last_drop or NO_FRAMES if self.state is CameraState.LIVE else self.state
-
-    def _period_s(self, grant: Grant) -> float:
-        """Seconds between frames that are due: also those of a refused camera, which asks the scheduler for none."""
-        return 1 / (grant.granted_fps or self.camera.settings.fps)
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:

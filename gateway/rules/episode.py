@@ -1,7 +1,7 @@
 """The state machine that makes one violation of one episode, however many frames it spans.
 
     idle ──hit──▶ candidate ──hits last ≥ min_duration──▶ open ──no hit for > max_gap──▶ idle (closed)
-                      └──no hit for > max_gap──▶ idle (nothing happened)
+                      └──no hit for > max_gap, or in too many frames──▶ idle (nothing happened)
 
 Time is frame time. A frame that never came is no verdict: only the time between frames that did come counts as a gap,
 so an episode goes on over missing frames until its gap window has passed; how long nobody looked is kept with it,
@@ -18,7 +18,10 @@ UPDATE_STEP = 0.05
 """A violation's best frame is replaced by one whose score is better by more than this."""
 
 UPDATE_EVERY_S = 1.0
-"""And not more often than this, in frame time."""
+"""And not more often than this, in frame time, unless it is better by `LEAP`."""
+
+LEAP = 0.15
+"""A frame that is better by more than this is worth its pictures at any time: there are six of them at most."""
 
 
 class Phase(StrEnum):
@@ -57,6 +60,9 @@ class EpisodeState(msgspec.Struct, frozen=True, omit_defaults=True):
         blind_s: Seconds of it in which no frame was seen.
         told_s: Frame time when the violation was opened or updated last.
         told_score: Its best score as told then.
+        frames: Frames that showed its subject before it opened, from the first hit on.
+        hits: Those of them that hit.
+        seen_until_s: Frame time of its last hit before the clock was set back; 0 where it never was.
     """
 
     phase: Phase = Phase.IDLE
@@ -67,6 +73,9 @@ class EpisodeState(msgspec.Struct, frozen=True, omit_defaults=True):
     blind_s: float = 0.0
     told_s: float = 0.0
     told_score: float = 0.0
+    frames: int = 0
+    hits: int = 0
+    seen_until_s: float = 0.0
 
 
 IDLE = EpisodeState()
@@ -116,6 +125,8 @@ def advance(
     max_gap_s: float,
     new_id: Callable[[], str],
     blind_s: float = 0.0,
+    least_share: float = 0.0,
+    shown: bool = True,
 ) -> tuple[EpisodeState, list[Transition]]:
     """Take one frame into account.
 
@@ -127,6 +138,8 @@ def advance(
         max_gap_s: How long a gap between hits is tolerated.
         new_id: Gives a violation its id, should one open now.
         blind_s: Seconds since the last frame in which nobody looked.
+        least_share: A candidate is none any more once less than this share of its frames hit, 0..1.
+        shown: Whether a frame without a hit shows its subject: one that doesn't says nothing against a candidate.
 
     Returns:
         The new state and what happened: at most a `Closed` followed by an `Opened`.
@@ -138,7 +151,7 @@ def advance(
         elif blind_s:
             state = msgspec.structs.replace(state, blind_s=state.blind_s + blind_s)
     if hit is None:
-        return state, transitions
+        return (_without_hit(state, least_share) if shown else state), transitions
     state = _with_hit(state, time_s, hit)
     if state.phase is Phase.CANDIDATE and time_s - state.first_hit_s >= min_duration_s:
         state = msgspec.structs.replace(
@@ -155,20 +168,43 @@ def finish(state: EpisodeState, blind_s: float = 0.0) -> tuple[EpisodeState, lis
     """End the episode now: the stream is over, or its gap window has passed, for `blind_s` of it unseen."""
     if state.phase is not Phase.OPEN or state.best is None:
         return IDLE, []
-    ended_s = max(state.first_hit_s, state.last_hit_s)  # frame time may have gone back over a restart
+    ended_s = max(state.first_hit_s, state.last_hit_s, state.seen_until_s)  # frame time may have gone back
     return IDLE, [Closed(state.violation_id, ended_s, state.best, state.blind_s + blind_s)]
 
 
-def _shows_it_better(state: EpisodeState, time_s: float, hit: Hit) -> bool:
-    return (
-        state.phase is Phase.OPEN
-        and hit.score > state.told_score + UPDATE_STEP
-        and time_s - state.told_s >= UPDATE_EVERY_S
+def set_back(state: EpisodeState, time_s: float) -> EpisodeState:
+    """The clock was set back to `time_s`: nothing waits for a time that was.
+
+    A candidate begins by the new clock at the latest. What is open keeps its beginning and its last hit for the record,
+    and its gap begins now.
+    """
+    before_s = max(state.last_hit_s, state.seen_until_s)
+    first_hit_s = state.first_hit_s if state.phase is Phase.OPEN else min(state.first_hit_s, time_s)
+    return msgspec.structs.replace(
+        state,
+        first_hit_s=first_hit_s,
+        last_hit_s=min(state.last_hit_s, time_s),
+        told_s=min(state.told_s, time_s),
+        seen_until_s=before_s,
     )
+
+
+def _shows_it_better(state: EpisodeState, time_s: float, hit: Hit) -> bool:
+    least = UPDATE_STEP if time_s - state.told_s >= UPDATE_EVERY_S else LEAP
+    return state.phase is Phase.OPEN and hit.score > state.told_score + least
 
 
 def _with_hit(state: EpisodeState, time_s: float, hit: Hit) -> EpisodeState:
     if state.phase is Phase.IDLE:
-        return EpisodeState(Phase.CANDIDATE, time_s, time_s, hit)
+        return EpisodeState(Phase.CANDIDATE, time_s, time_s, hit, frames=1, hits=1)
+    if state.phase is Phase.CANDIDATE:
+        state = msgspec.structs.replace(state, frames=state.frames + 1, hits=state.hits + 1)
     best = hit if state.best is None or hit.score > state.best.score else state.best
     return msgspec.structs.replace(state, last_hit_s=time_s, best=best)
+
+
+def _without_hit(state: EpisodeState, least_share: float) -> EpisodeState:
+    if state.phase is not Phase.CANDIDATE or not least_share:
+        return state
+    frames = state.frames + 1
+    return msgspec.structs.replace(state, frames=frames) if state.hits >= least_share * frames else IDLE

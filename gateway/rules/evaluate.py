@@ -1,11 +1,13 @@
 """From one frame and a rule's state to what happened: the same for every type of rule."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from gateway.domain import lost_numbers
 from gateway.domain.definitions import Definition, ObjectDefinition, RuleDefinition
 from gateway.rules import episode
 from gateway.rules.episode import EpisodeState, Hit, Phase, Transition
@@ -56,7 +58,8 @@ def evaluate(
     """Judge one frame.
 
     A frame from long before the state begins anew: a wrong clock was put right, or a clip that ran ahead of it was
-    replaced by a camera. What was open ends, and nothing waits for a time that may never come.
+    replaced by a camera. What was open ends, and nothing waits for a time that may never come. One from not so long
+    before goes on with what is open, by the clock as it is now.
 
     Args:
         definition: The rule.
@@ -68,6 +71,8 @@ def evaluate(
         fresh, ends = finish(definition, state)
         after, happened = evaluate(definition, fresh, observation, new_id)
         return after, ends + happened
+    if observation.time_s < state.seen_s:
+        state = _set_back(definition, state, observation.time_s)
     if not holds(definition.schedule, observation.time_s):
         return finish(definition, state)
     memory, hits = KINDS[type(definition)].judge(definition, state.memory, observation)
@@ -112,14 +117,19 @@ def decode(definition: RuleDefinition | None, data: bytes) -> AnyRuleState:
     """
     memory = Nothing() if definition is None else initial(definition).memory
     if "phase" in _keys.decode(data):
-        single = _single.decode(data)
+        single = lost_numbers.decode(_single, data)
         return RuleState(memory, {} if single.phase is Phase.IDLE else {SCENE: single})
     kind: type[msgspec.Struct] = type(memory)
     try:
-        return _decoder(kind).decode(data)
+        return lost_numbers.decode(_decoder(kind), data)
     except msgspec.ValidationError:
-        known = _decoder(None).decode(data)
+        known = lost_numbers.decode(_decoder(None), data)
         return RuleState(memory, known.episodes, known.quiet_until_s, known.seen_s)
+
+
+def _set_back(definition: Definition, state: AnyRuleState, time_s: float) -> AnyRuleState:
+    episodes = {subject: episode.set_back(each, time_s) for subject, each in state.episodes.items()}
+    return RuleState(state.memory, episodes, min(state.quiet_until_s, time_s + definition.cooldown_s), time_s)
 
 
 def _advance(
@@ -129,30 +139,64 @@ def _advance(
     observation: Observation,
     new_id: Callable[[], str],
 ) -> tuple[AnyRuleState, list[Transition]]:
-    episodes, quiet_until_s, transitions = dict(state.episodes), state.quiet_until_s, list[Transition]()
+    max_gap_s = max(definition.max_gap_s, observation.least_gap_s)
+    episodes, quiet_until_s, transitions = _without_past(definition, state, observation, max_gap_s)
+    least_share = KINDS[type(definition)].least_share(definition)
+    shown = {SCENE, *map(str, observation.tracks.ids.tolist())} if least_share else set[str]()
+    cools_from = _cools_down_from(definition, episodes, hits)
     for subject in dict.fromkeys((*state.episodes, *hits)):
         before, hit = episodes.pop(subject, episode.IDLE), hits.get(subject)
-        if before.phase is not Phase.IDLE and observation.time_s - before.last_hit_s > definition.max_gap_s:
-            last_hit_s = before.last_hit_s
-            before, ends = episode.finish(before, observation.blind_s)
-            transitions += ends
-            if ends and definition.cooldown_s:
-                quiet_until_s = max(quiet_until_s, last_hit_s + definition.cooldown_s)
-        if hit is not None and before.phase is Phase.IDLE and not _begins(definition, hit, observation, quiet_until_s):
+        begins = before.phase is Phase.IDLE
+        if hit is not None and begins and not _begins(definition, hit, observation, quiet_until_s):
             hit = None
+        first_hit_s = observation.time_s if begins else before.first_hit_s
+        waits = any(ended_s < first_hit_s < ended_s + definition.cooldown_s for ended_s in cools_from)
         after, happened = episode.advance(
             before,
             observation.time_s,
             hit,
-            min_duration_s=definition.min_duration_s,
-            max_gap_s=definition.max_gap_s,
+            min_duration_s=math.inf if waits else definition.min_duration_s,
+            max_gap_s=max_gap_s,
             new_id=new_id,
             blind_s=observation.blind_s,
+            least_share=least_share,
+            shown=subject in shown,
         )
         transitions += happened
         if after.phase is not Phase.IDLE:
             episodes[subject] = after
     return RuleState(state.memory, episodes, quiet_until_s, observation.time_s), transitions
+
+
+def _without_past(
+    definition: Definition, state: AnyRuleState, observation: Observation, max_gap_s: float
+) -> tuple[dict[str, EpisodeState], float, list[Transition]]:
+    """The episodes that go on, until when no other begins, and the ends of those whose gap window has passed."""
+    episodes, quiet_until_s, ends = dict[str, EpisodeState](), state.quiet_until_s, list[Transition]()
+    for subject, each in state.episodes.items():
+        if observation.time_s - each.last_hit_s <= max_gap_s:
+            episodes[subject] = each
+            continue
+        _, closed = episode.finish(each, observation.blind_s)
+        ends += closed
+        if closed and definition.cooldown_s:
+            quiet_until_s = max(quiet_until_s, each.last_hit_s + definition.cooldown_s)
+    if ends and definition.cooldown_s:
+        ended_s = quiet_until_s - definition.cooldown_s
+        episodes = {
+            subject: each
+            for subject, each in episodes.items()
+            if each.phase is Phase.OPEN or not ended_s < each.first_hit_s < quiet_until_s
+        }
+    return episodes, quiet_until_s, ends
+
+
+def _cools_down_from(definition: Definition, episodes: Mapping[str, EpisodeState], hits: Hits) -> list[float]:
+    """Last hits after which a cooldown has begun, should what is open and isn't seen now have ended."""
+    if not definition.cooldown_s:
+        return []
+    unseen = (each for subject, each in episodes.items() if subject not in hits)
+    return [each.last_hit_s for each in unseen if each.phase is Phase.OPEN]
 
 
 def _begins(definition: Definition, hit: Hit, observation: Observation, quiet_until_s: float) -> bool:

@@ -19,6 +19,9 @@ Hits = dict[str, Hit]
 D = TypeVar("D", bound=Definition)
 M = TypeVar("M", bound=msgspec.Struct)
 
+ANY, HALF, EVERY = 0.0, 0.5, 1.0
+"""Shares of frames."""
+
 
 class Nothing(msgspec.Struct, frozen=True):
     """The memory of a rule that judges each frame for itself."""
@@ -33,9 +36,13 @@ class Kind(Generic[D, M]):
         judge: From its definition, memory and one frame to the new memory and what breaks it. Pure.
         follows: Whether it needs tracks.
         looks: Whether it needs the picture's luma.
+        least_share: From its definition to the share of the frames that show a subject that must hit before a violation
+            opens. Any where a hit is something seen: models lose people in many frames. More where it is that something
+            isn't seen or stands still, as one frame that errs looks like that.
     """
 
     memory: type[M]
     judge: Callable[[D, M, Observation], tuple[M, Hits]]
     follows: bool = False
     looks: bool = False
+    least_share: Callable[[D], float] = lambda _: ANY

@@ -13,33 +13,46 @@ from gateway.rules.observation import Observation, anchors, followed
 KMH = 3.6
 
 Place = tuple[float, float]
+Path = tuple[tuple[float, float, float], ...]
+"""Frame time, and x and y in metres, of each place."""
 
 
-class Sides(msgspec.Struct, frozen=True):
-    """Where each followed object was when it was last clearly beside the line, in fractions of the picture."""
+class Sides(msgspec.Struct, frozen=True, omit_defaults=True):
+    """On which side of the line each followed object is.
+
+    Attributes:
+        places: Where it was when it was last clearly beside the line, in fractions of the picture.
+        crossed: Of those whose crossing is still to last: its key, and the frame time when it was seen.
+    """
 
     places: dict[str, Place] = {}
+    crossed: dict[str, tuple[str, float]] = {}
 
 
 def line_crossing(definition: LineCrossing, memory: Sides, observation: Observation) -> tuple[Sides, Hits]:
-    """Each followed object that is beside the line now and was on the other side of it before."""
-    places, hits = dict(memory.places), Hits()
+    """Each followed object that is beside the line now and was on the other side of it before, until it has lasted."""
+    places, crossed, hits = dict(memory.places), dict(memory.crossed), Hits()
     points = anchors(observation.detections.xyxy, definition.anchor) / observation.scale
     a, b = (np.asarray(end) for end in definition.line)
     for subject, row in followed(definition, observation):
         place: Place = (float(points[row, 0]), float(points[row, 1]))
-        if abs(_beside(a, b, place, observation)) < definition.margin * _height(observation, row):
-            continue
-        before = places.get(subject)
-        places[subject] = place
-        if before is None or not _cross(a, b, before, place, observation):
-            continue
-        rightwards = _beside(a, b, place, observation) > 0
-        if definition.direction is not (Crossing.RIGHT_TO_LEFT if rightwards else Crossing.LEFT_TO_RIGHT):
-            hits[f"{subject}{'>' if rightwards else '<'}"] = observation.hit(row)
+        beside = _beside(a, b, place, observation)
+        if abs(beside) >= definition.margin * _height(observation, row):
+            before = places.get(subject)
+            places[subject] = place
+            if before is not None and _cross(a, b, before, place, observation):
+                crossed.pop(subject, None)
+                if definition.direction is not (Crossing.RIGHT_TO_LEFT if beside > 0 else Crossing.LEFT_TO_RIGHT):
+                    crossed[subject] = (f"{subject}{'>' if beside > 0 else '<'}", observation.time_s)
+        if subject in crossed:
+            key, since_s = crossed[subject]
+            hits[key] = observation.hit(row)
+            if observation.time_s - since_s >= definition.min_duration_s:
+                del crossed[subject]
     for track in observation.tracks.lost:
         places.pop(str(track.id), None)
-    return Sides(places), hits
+        crossed.pop(str(track.id), None)
+    return Sides(places, crossed), hits
 
 
 def wrong_direction(definition: WrongDirection, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:
@@ -56,20 +69,19 @@ def wrong_direction(definition: WrongDirection, memory: Nothing, observation: Ob
 
 
 class Paths(msgspec.Struct, frozen=True):
-    """Where each followed object was on the ground in the last moments: frame time, x and y in metres."""
+    """Where each followed object was on the ground in the last moments."""
 
-    points: dict[str, tuple[tuple[float, float, float], ...]] = {}
+    points: dict[str, Path] = {}
 
 
 def speed(definition: Speed, memory: Paths, observation: Observation) -> tuple[Paths, Hits]:
-    """Each followed object that is too fast over the last `window_s`."""
+    """Each followed object that is too fast over the last `window_s`, or since the frame before."""
     feet = anchors(observation.detections.xyxy, definition.anchor) / observation.scale
     places = on_ground(feet, definition.ground)
     paths, hits = dict(memory.points), Hits()
     for subject, row in followed(definition, observation):
         now = (observation.time_s, float(places[row, 0]), float(places[row, 1]))
-        oldest_s = observation.time_s - definition.window_s
-        path = tuple(point for point in paths.get(subject, ()) if point[0] >= oldest_s)
+        path = _since(now[0] - definition.window_s, paths.get(subject, ()))
         paths[subject] = (*path, now)
         elapsed_s = now[0] - path[0][0] if path else 0.0
         if elapsed_s < definition.window_s / 2:
@@ -80,6 +92,12 @@ def speed(definition: Speed, memory: Paths, observation: Observation) -> tuple[P
     for track in observation.tracks.lost:
         paths.pop(str(track.id), None)
     return Paths(paths), hits
+
+
+def _since(oldest_s: float, path: Path) -> Path:
+    """A path from a time on, and the place before that, without which few frames a second would make no path."""
+    before = [i for i, point in enumerate(path) if point[0] <= oldest_s]
+    return path[before[-1] :] if before else path
 
 
 def _beside(a: np.ndarray, b: np.ndarray, place: Place, observation: Observation) -> float:

@@ -17,6 +17,9 @@ from gateway.rules.tracker import NO_TRACK, Tracks
 
 BoolArray = npt.NDArray[np.bool_]
 
+PERIODS_IN_A_GAP = 2.5
+"""One frame that is missed, or late, makes no gap."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
@@ -29,6 +32,7 @@ class Observation:
         tracks: Which followed object each detection is; `Tracks.none` where no rule follows any.
         luma: `(36, 64)` uint8, pixels picked from the picture's luma; None where no rule looks at the picture itself.
         blind_s: Seconds since the frame before in which frames were due and none was seen.
+        least_gap_s: Up to so many seconds between two frames are no gap, as frames are due no more often.
     """
 
     time_s: float
@@ -37,6 +41,7 @@ class Observation:
     tracks: Tracks
     luma: UInt8Array | None = None
     blind_s: float = 0.0
+    least_gap_s: float = 0.0
 
     @property
     def scale(self) -> npt.NDArray[np.float64]:

@@ -1,21 +1,23 @@
 """The rules of one camera, with the tracks that they share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
 import numpy as np
 
-from gateway.domain.definitions import RuleDefinition
+from gateway.domain import lost_numbers
+from gateway.domain.definitions import ObjectDefinition, RuleDefinition
 from gateway.domain.detections import Detections
 from gateway.domain.frame import UInt8Array
 from gateway.rules import evaluate as engine
 from gateway.rules.episode import Transition
 from gateway.rules.evaluate import AnyRuleState
 from gateway.rules.kinds import KINDS
-from gateway.rules.observation import Observation
-from gateway.rules.tracker import TrackerState, Tracks, follow
+from gateway.rules.observation import PERIODS_IN_A_GAP, Observation
+from gateway.rules.tracker import Leeway, TrackerState, Tracks, as_one, follow
 
 TRACKS = "~tracks"
 """The key of the tracks among the states of a camera's rules; no rule's id, as those are UUIDs."""
@@ -38,6 +40,9 @@ class Panel:
         definitions: The rules by id.
         states: Their states as `take_changed` gave them, by id, with that of the tracks.
         new_id: Gives a violation its id.
+
+    Attributes:
+        unreadable: Why a state can't be understood, by id; what it is of begins anew.
     """
 
     def __init__(
@@ -46,13 +51,19 @@ class Panel:
         self._new_id = new_id
         self._definitions: dict[str, RuleDefinition] = {}
         self._states: dict[str, AnyRuleState] = {}
-        self._tracker = _tracks.decode(states[TRACKS]) if TRACKS in states else TrackerState()
+        self.unreadable: dict[str, str] = {}
         self._changed: set[str] = set()
+        self._tracker = TrackerState()
+        if TRACKS in states:
+            with self._noting(TRACKS):
+                self._tracker = lost_numbers.decode(_tracks, states[TRACKS])
+        self._period_s = 0.0
         self._resumes = bool(states)
         self.replace(definitions)
         for rule_id, definition in definitions.items():
             if rule_id in states:
-                self._states[rule_id] = engine.decode(definition, states[rule_id])
+                with self._noting(rule_id):
+                    self._states[rule_id] = engine.decode(definition, states[rule_id])
 
     def replace(self, definitions: Mapping[str, RuleDefinition]) -> list[Happened]:
         """Judge by other rules from now on; what a rule that is gone or changed had open, ends."""
@@ -64,6 +75,9 @@ class Panel:
         self._states = {id_: kept.get(id_) or engine.initial(definition) for id_, definition in definitions.items()}
         kinds = [KINDS[type(definition)] for definition in definitions.values()]
         self._follows = any(kind.follows for kind in kinds)
+        following = [definition for definition in definitions.values() if KINDS[type(definition)].follows]
+        self._gap_s = max((definition.max_gap_s for definition in following), default=0.0)
+        self._confused = as_one(each.labels for each in following if isinstance(each, ObjectDefinition))
         self._looks = any(kind.looks for kind in kinds)
         return happened
 
@@ -74,6 +88,7 @@ class Panel:
         detections: Detections,
         luma: UInt8Array,
         blind_s: float = 0.0,
+        period_s: float = 0.0,
     ) -> list[Happened]:
         """Take one frame into account.
 
@@ -83,10 +98,14 @@ class Panel:
             detections: What the model saw, in those pixels.
             luma: `(H, W)` uint8.
             blind_s: Seconds since the last frame in which frames were due and none was seen.
+            period_s: Seconds between two frames that are due; 0 where that isn't known. The frames before a faster
+                rate was granted were due less often.
         """
-        observation = Observation(
-            time_s, resolution_wh, detections, self._follow(time_s, detections), self._look(luma), blind_s
-        )
+        least_gap_s = PERIODS_IN_A_GAP * max(period_s, self._period_s)
+        self._period_s = period_s
+        leeway = Leeway(max(self._gap_s, least_gap_s), least_gap_s, self._confused)
+        tracks = self._follow(time_s, detections, leeway, max(blind_s, self._unseen_s(time_s)))
+        observation = Observation(time_s, resolution_wh, detections, tracks, self._look(luma), blind_s, least_gap_s)
         happened: list[Happened] = []
         for rule_id, definition in self._definitions.items():
             before = self._states[rule_id]
@@ -119,14 +138,27 @@ class Panel:
         tracks = {TRACKS: self._encoded(TRACKS)} if self._follows else {}
         return {**tracks, **{rule_id: self._encoded(rule_id) for rule_id in self._states}}
 
+    @contextmanager
+    def _noting(self, key: str) -> Generator[None]:
+        try:
+            yield
+        except msgspec.MsgspecError as error:
+            self.unreadable[key] = str(error)
+            self._changed.add(key)
+
     def _encoded(self, key: str) -> bytes:
         return msgspec.json.encode(self._tracker) if key == TRACKS else engine.encode(self._states[key])
 
-    def _follow(self, time_s: float, detections: Detections) -> Tracks:
+    def _unseen_s(self, time_s: float) -> float:
+        """Seconds before the first frame after a restart in which nobody looked, by the rule that saw a frame last."""
+        states = self._states.values() if self._resumes else ()
+        return min((engine.unseen_s(state, time_s) for state in states if state.seen_s), default=0.0)
+
+    def _follow(self, time_s: float, detections: Detections, leeway: Leeway, blind_s: float) -> Tracks:
         if not self._follows:
             return _untracked(len(detections))
         before = self._tracker
-        self._tracker, tracks = follow(before, time_s, detections)
+        self._tracker, tracks = follow(before, time_s, detections, leeway, blind_s)
         if self._tracker != before:
             self._changed.add(TRACKS)
         return tracks

@@ -23,10 +23,11 @@ def each_inside(definition: ZoneIntrusion | Dwell, memory: Nothing, observation:
 
 
 def occupancy(definition: Occupancy, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:
-    """The zone when too many or too few are in it."""
+    """The zone when too many or too few are in it; too many are as sure as the one who makes them so."""
     rows = counted(definition, observation)
     if definition.above is not None and len(rows) > definition.above:
-        return memory, {SCENE: _best(observation, rows)}
+        surest = sorted(rows, key=observation.detections.score.__getitem__, reverse=True)
+        return memory, {SCENE: observation.hit(surest[definition.above])}
     if definition.below is not None and len(rows) < definition.below:
         return memory, {SCENE: Hit(definition.labels[0], WHOLE_SURE, _bounds(definition, observation))}
     return memory, {}

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.domain.clock import Clock, SystemClock
 from gateway.domain.lease import CameraStates
+from gateway.domain.lost_numbers import decode
 from gateway.domain.violation import ViolationRecord
 from gateway.errors import SpoolError
 from gateway.store import spool_leases
@@ -220,6 +221,6 @@ def _query(sql: str, *parameters: object) -> Callable[[sqlite3.Connection], list
 
 def _decode(seq: int, payload: bytes) -> ViolationRecord:
     try:
-        return _decoder.decode(payload)
+        return decode(_decoder, payload)
     except msgspec.MsgspecError as error:
         raise SpoolError(f"record {seq} of the spool can't be understood: {error}") from error

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.domain.clock import SystemClock
@@ -145,12 +147,23 @@ async def test_a_closed_spool_says_so(tmp_path: Path) -> None:
 async def test_a_record_that_can_not_be_understood_is_named(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     connection = open_spool_file(path, 1 << 20, SystemClock())
-    connection.execute("INSERT INTO record (payload) VALUES ('{}')")
+    connection.execute("INSERT INTO record (payload) VALUES (X'7B7D')")
     connection.close()
 
     async with await SqliteSpool.open(path) as spool:
         with pytest.raises(SpoolError, match="record 1 "):
             await spool.oldest(1)
+
+
+async def test_a_box_that_was_no_number_holds_up_no_record(tmp_path: Path) -> None:
+    record = opened()
+    nowhere = msgspec.structs.replace(record.violation, box=(math.nan, 1.0, 2.0, math.inf))
+    async with await SqliteSpool.open(tmp_path / "spool.db") as spool:
+        await spool.commit([msgspec.structs.replace(record, violation=nowhere), record], {})
+        found = [each for _, each in await spool.oldest(2)]
+
+    at_the_edge = msgspec.structs.replace(record.violation, box=(0.0, 1.0, 2.0, 0.0))
+    assert found == [msgspec.structs.replace(record, violation=at_the_edge), record]
 
 
 async def test_after_a_failure_the_connection_is_another_one(tmp_path: Path) -> None:

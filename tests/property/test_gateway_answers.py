@@ -51,6 +51,30 @@ def test_boxes_and_keypoints_go_the_same_way_back_as_the_picture_came(rows, coun
     assert alone.keypoints.shape == (count, 0, 3)
 
 
+NO_NUMBER = st.sampled_from([np.nan, np.inf, -np.inf])
+
+
+@given(no_number=NO_NUMBER, row=st.integers(0, 4), column=st.integers(0, 5), count=st.integers(1, 5))
+def test_a_box_that_is_no_finite_number_is_refused_where_it_counts(no_number, row, column, count):
+    rows = np.ones((5, 6 + 3 * JOINTS), np.float32)
+    rows[row, column] = no_number
+    letterbox = Letterbox.fit((416, 416), (416, 416), LetterboxMode.CENTER)
+    if row < count:
+        with pytest.raises(ModelContractError, match="no finite number; its precision"):
+            to_detections(rows, count, CONTRACT, letterbox, (416, 416))
+    else:
+        assert len(to_detections(rows, count, CONTRACT, letterbox, (416, 416))) == count
+
+
+@given(no_number=NO_NUMBER, column=st.integers(6, 8))
+def test_a_keypoint_that_is_no_finite_number_is_not_seen_and_the_others_are(no_number, column):
+    rows = np.ones((5, 6 + 3 * JOINTS), np.float32)
+    rows[0, column] = no_number
+    letterbox = Letterbox.fit((416, 416), (416, 416), LetterboxMode.CENTER)
+    found = to_detections(rows, 2, CONTRACT, letterbox, (416, 416))
+    assert found.keypoints.tolist() == [[[0, 0, 0], [1, 1, 1]], [[1, 1, 1], [1, 1, 1]]]
+
+
 def test_what_was_found_stays_when_the_slot_gets_its_next_answer():
     rows = np.ones((5, 12), np.float32)
     letterbox = Letterbox.fit((416, 416), (416, 416), LetterboxMode.CENTER)

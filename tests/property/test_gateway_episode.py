@@ -6,7 +6,20 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rules.episode import IDLE, Closed, EpisodeState, Hit, Opened, Phase, Transition, Updated, advance, finish
+from gateway.rules.episode import (
+    IDLE,
+    LEAP,
+    UPDATE_EVERY_S,
+    Closed,
+    EpisodeState,
+    Hit,
+    Opened,
+    Phase,
+    Transition,
+    Updated,
+    advance,
+    finish,
+)
 
 # Times and limits in eighths of a second, which floats hold exactly.
 Frames = st.lists(st.tuples(st.integers(0, 24), st.none() | st.integers(0, 100)), max_size=80)
@@ -86,6 +99,30 @@ def test_a_violation_is_a_run_of_hits_that_lasts(frames, limits):
     assert run(observed, min_duration_s, max_gap_s) == by_definition(observed, min_duration_s, max_gap_s)
 
 
+@given(
+    frames=st.lists(st.tuples(st.integers(1, 4), st.none() | st.integers(0, 100)), max_size=80),
+    limits=Limits,
+    share=st.sampled_from([0.25, 0.5, 1.0]),
+)
+def test_of_the_frames_before_a_violation_opens_the_share_asked_for_hits(frames, limits, share):
+    observed, (min_duration_s, max_gap_s) = hits_of(frames), (limits[0] / 8, limits[1] / 8)
+    state = IDLE
+    for time_s, hit in observed:
+        state, transitions = advance(
+            state,
+            time_s,
+            hit,
+            min_duration_s=min_duration_s,
+            max_gap_s=max_gap_s,
+            new_id=lambda: "v",
+            least_share=share,
+        )
+        for opened in transitions:
+            if isinstance(opened, Opened):
+                seen = [hit is not None for t, hit in observed if opened.started_s <= t <= time_s]
+                assert sum(seen) >= share * len(seen)
+
+
 @given(frames=Frames, limits=Limits)
 def test_a_crash_after_any_frame_changes_nothing(frames, limits):
     observed, (min_duration_s, max_gap_s) = hits_of(frames), (limits[0] / 8, limits[1] / 8)
@@ -138,10 +175,24 @@ def test_a_hit_after_the_gap_window_ends_one_violation_and_begins_another():
 
 def test_a_clearly_better_view_updates_an_open_violation_but_not_every_frame():
     state, _ = step(IDLE, 0.0, a_hit(0.5))
-    state, transitions = step(state, 0.5, a_hit(0.7))
+    state, transitions = step(state, 0.5, a_hit(0.6))
     assert transitions == []
-    state, transitions = step(state, 1.0, a_hit(0.75))
-    assert transitions == [Updated("v", a_hit(0.75))]
-    state, transitions = step(state, 2.5, a_hit(0.78))
+    state, transitions = step(state, 1.0, a_hit(0.62))
+    assert transitions == [Updated("v", a_hit(0.62))]
+    state, transitions = step(state, 2.5, a_hit(0.65))
     assert transitions == []
-    assert finish(state)[1] == [Closed("v", 2.5, a_hit(0.78))]
+    assert finish(state)[1] == [Closed("v", 2.5, a_hit(0.65))]
+
+
+@given(scores=st.lists(st.integers(1, 100), min_size=1, max_size=40), step_s=st.sampled_from([0.1, 0.2, 0.5, 2.0]))
+def test_the_frame_told_of_is_nearly_the_best_however_soon_it_came(scores, step_s):
+    state, told, at_once = IDLE, 0.0, 0
+    for k, score in enumerate(scores):
+        before_s = state.told_s
+        state, transitions = step(state, k * step_s, a_hit(score / 100))
+        for each in transitions:
+            assert isinstance(each, Opened | Updated)
+            told = each.hit.score
+            at_once += isinstance(each, Updated) and k * step_s - before_s < UPDATE_EVERY_S
+        assert told >= max(scores[: k + 1]) / 100 - LEAP - 1e-9
+    assert at_once <= 1 / LEAP

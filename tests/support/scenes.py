@@ -41,8 +41,15 @@ def lying_at(x: float, y: float = 400, length: float = 160) -> Box:
 class Stage:
     """One rule and what it makes of the scenes it is shown."""
 
-    def __init__(self, definition: RuleDefinition, labels: tuple[str, ...] = LABELS, crash: bool = False) -> None:
+    def __init__(
+        self,
+        definition: RuleDefinition,
+        labels: tuple[str, ...] = LABELS,
+        crash: bool = False,
+        period_s: float = 0.0,
+    ) -> None:
         self.definition = definition
+        self.period_s = period_s
         self.labels = labels
         self.crash = crash
         self.happened: list[Transition] = []
@@ -54,7 +61,8 @@ class Stage:
         if self.crash:
             self._panel = self._made(self._panel.states())
         picture = NO_PICTURE if luma is None else luma
-        self._take(self._panel.judge(time_s, SIZE, seen(*objects, labels=self.labels), picture, blind_s))
+        detections = seen(*objects, labels=self.labels)
+        self._take(self._panel.judge(time_s, SIZE, detections, picture, blind_s, self.period_s))
 
     def end(self) -> None:
         """The stream is over."""

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from gateway.domain.definitions import ZonePresence
+from gateway.domain.definitions import ZoneIntrusion, ZonePresence
 from gateway.domain.detections import Detections
 from gateway.domain.rule import Rule, RuleSettings
 from gateway.domain.violation import (
@@ -22,8 +22,10 @@ from gateway.domain.violation import (
 )
 from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder
-from gateway.pipeline.judge import Judge, Seen, Verdict
+from gateway.pipeline.judge import Judge, Seen, Verdict, end_episodes
 from gateway.pipeline.recorder import Recorder
+from gateway.pipeline.replay import _Outcome
+from gateway.rules import TRACKS
 from tests.support.pictures import CONTRACT, a_frame, people
 from tests.support.records import MemoryEvidence, MemorySpool
 
@@ -128,6 +130,18 @@ def test_a_restart_goes_on_with_the_violation_it_had_open():
     assert (closed.id, closed.ended_at) == (violation_id(1), at(2))
 
 
+def test_a_clip_replayed_at_the_rate_of_a_camera_has_the_cameras_outcome():
+    frames_s = [k * 2.5 for k in range(20)]
+    judge, replayed = a_judge(), _Outcome([a_rule().settings], period_s=2.5)
+    opened = [v for t in frames_s for v in judge.judge(seen(t), period_s=2.5).opened]
+    for t in frames_s:
+        replayed.observe(seen(t).frame, SOMEBODY)
+    (violation,) = replayed.finish()
+    (closed,) = judge.finish().closed
+    assert [each.started_at for each in opened] == [dt.datetime.fromtimestamp(violation.started_at_s, dt.UTC)]
+    assert closed.ended_at == dt.datetime.fromtimestamp(violation.ended_at_s, dt.UTC)
+
+
 def test_states_are_given_once_and_only_when_they_changed():
     judge = a_judge()
     judge.judge(seen(0, NOBODY))
@@ -135,6 +149,36 @@ def test_states_are_given_once_and_only_when_they_changed():
     judge.judge(seen(0))
     assert list(judge.take_changed_states()) == ["rule-1"]
     assert judge.take_changed_states() == {}
+
+
+def test_what_a_box_without_numbers_left_behind_ends_as_it_would_have():
+    judge = a_judge(a_rule(), a_rule("rule-2"))
+    nowhere = people((float("nan"), 10, 30, 40))
+    judge.judge(seen(0, nowhere))
+    judge.judge(seen(1, nowhere))
+    again = a_judge(a_rule(), states=judge.states())
+    assert [closed.id for closed in again.finish().closed] == [violation_id(1)]
+    assert [closed.id for closed in end_episodes(judge.states(), NOON).closed] == [violation_id(1), violation_id(2)]
+
+
+def test_tracks_that_are_no_numbers_stop_no_start():
+    intrusion = a_rule()
+    settings = msgspec.structs.replace(intrusion.settings, definition=ZoneIntrusion(min_duration_s=0))
+    intrusion = msgspec.structs.replace(intrusion, settings=settings)
+    judge = a_judge(intrusion)
+    judge.judge(seen(0, people((float("nan"), 10, 30, 40))))
+    judge.judge(seen(0.5))
+    ended = a_judge(intrusion, states=judge.states()).judge(seen(60, NOBODY)).closed
+    assert [closed.id for closed in ended] == [violation_id(1), violation_id(2)]
+
+
+@pytest.mark.parametrize("key", ["rule-1", TRACKS])
+def test_a_state_that_cannot_be_understood_begins_anew_and_is_told(key: str, caplog: pytest.LogCaptureFixture):
+    judge = a_judge(states={key: b'{"episodes": 7, "tracks": 7}'})
+    judge.judge(seen(0))
+    assert judge.judge(seen(1)).opened
+    assert not end_episodes({"rule-1": b"{"}, NOON)
+    assert caplog.text.count("begins anew") == 2
 
 
 @pytest.mark.parametrize("rules", [[], [a_rule(revision=2, min_duration_s=0.5)], [a_rule(revision=2, enabled=False)]])

@@ -24,7 +24,7 @@ from gateway.domain.definitions import (
     ZoneIntrusion,
     ZonePresence,
 )
-from gateway.rules import Closed
+from gateway.rules import Closed, Updated
 from tests.support.scenes import Stage, lying_at, standing
 
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
@@ -79,6 +79,46 @@ def test_a_loiterer_who_is_hidden_for_a_moment_is_the_same_one(crash: bool):
     assert len(stage.opened) == 1
 
 
+@pytest.mark.parametrize("frames", [1, 2, 4, 25])
+@pytest.mark.parametrize(
+    "definition", [ZoneIntrusion(labels=("car", "truck", "bus")), AbandonedObject(labels=("car", "truck"))]
+)
+def test_one_object_of_which_the_model_changes_its_mind_is_one_violation(
+    definition: RuleDefinition, frames: int, crash: bool
+):
+    labels = ("car", "truck", "bus", "person")
+    stage = Stage(definition, labels=labels, crash=crash)
+    for k, t in enumerate(times(0, 80)):
+        label = labels[k // frames % len(definition.labels)]
+        stage.show(t, (label, (200, 200, 300 + k % 3, 260)), ("car", (450, 200, 550, 260)))
+    stage.end()
+    assert sorted(opened.hit.track_id for opened in stage.opened) == [1, 2]
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_who_stood_still_is_the_same_one_for_as_long_as_the_rule_waits(blind: bool, crash: bool):
+    stage = Stage(Dwell(min_duration_s=5, max_gap_s=60), crash=crash)
+    for t in times(0, 20):
+        stage.show(t, ("person", standing(300)))
+    stage.show(70, ("person", standing(310)), blind_s=49 if blind else 0)
+    for t in times(70.2, 80):
+        stage.show(t, ("person", standing(310)), ("person", standing(500)))
+    stage.end()
+    assert [opened.hit.track_id for opened in stage.opened] == [1, 2]
+
+
+@pytest.mark.parametrize(("away_s", "expected"), [(4.4, 1), (5.4, 2)])
+def test_who_walks_while_nobody_looks_is_the_same_one_for_as_long_as_the_rule_waits(
+    away_s: float, expected: int, crash: bool
+):
+    stage = Stage(Dwell(min_duration_s=5), crash=crash)
+    back_s = 20 + away_s
+    for t in (*times(0, 20), *times(back_s, 30 + back_s)):
+        blind_s = away_s - 0.2 if t == back_s and not crash else 0.0  # after a crash it goes by the time away
+        stage.show(t, ("person", standing(200 + 60 * np.sin(t), feet_y=200)), blind_s=blind_s)
+    assert len(stage.opened) == expected
+
+
 @pytest.mark.parametrize(("above", "below", "broken_by"), [(1, None, {2, 3}), (None, 2, {0, 1}), (2, 1, {0, 3})])
 def test_occupancy_is_broken_above_or_below_its_limits(above: int | None, below: int | None, broken_by: set[int]):
     for n in range(4):
@@ -87,6 +127,17 @@ def test_occupancy_is_broken_above_or_below_its_limits(above: int | None, below:
             outside = ("person", standing(500))
             stage.show(t, outside, *(("person", standing(50 + 100 * i)) for i in range(n)))
         assert bool(stage.opened) == (n in broken_by)
+
+
+def test_too_many_are_as_sure_as_the_one_who_makes_them_so():
+    stage = Stage(Occupancy(above=1, min_score=0.6, keep_score=0.2))
+    for t in times(0, 12):
+        second = ("person", standing(400), 0.7 if 5 <= t <= 7 else 0.25)
+        stage.show(t, ("person", standing(100), 0.9), second)
+    stage.end()
+    (opened,) = stage.opened
+    assert (opened.started_s, opened.hit.score, opened.hit.box) == (5, pytest.approx(0.7), standing(400))
+    assert stage.closed[0].ended_s == 12, "one who is less sure continues it"
 
 
 def test_a_zone_that_lacks_somebody_is_the_box_of_the_violation():
@@ -126,6 +177,22 @@ def test_a_line_counts_the_direction_asked_for(direction: Crossing, counts: bool
     assert bool(stage.opened) == counts
 
 
+@pytest.mark.parametrize("min_duration_s", [0.5, 2])
+def test_a_crossing_that_is_to_last_is_one_once_it_has_and_none_who_turns_back_before(
+    min_duration_s: float, crash: bool
+):
+    stays = Stage(LineCrossing(line=MIDDLE, min_duration_s=min_duration_s), crash=crash)
+    for t in times(0, 8):
+        stays.show(t, ("person", standing(min(460, 100 + 110 * t))))
+    (opened,) = stays.opened
+    assert opened.started_s == pytest.approx(2.2, abs=0.2)
+    one_way = LineCrossing(line=MIDDLE, min_duration_s=min_duration_s + 0.5, direction=Crossing.RIGHT_TO_LEFT)
+    turns_back = Stage(one_way, crash=crash)
+    for t in times(0, 8):
+        turns_back.show(t, ("person", standing(320 + (30 if 4 <= t < 4 + min_duration_s else -30))))
+    assert turns_back.opened == []
+
+
 def test_who_sways_on_a_line_or_goes_round_its_end_does_not_cross_it():
     stage = Stage(LineCrossing(line=MIDDLE))
     for t in times(0, 6):
@@ -158,6 +225,16 @@ def test_speed_is_measured_on_the_ground(max_kmh: float, too_fast: bool):
     for t in times(0, 4):
         stage.show(t, ("person", standing(50 + t * 5 / 3.6 * 100)))  # 5 km/h
     assert bool(stage.opened) == too_fast
+
+
+@pytest.mark.parametrize("fps", [0.5, 0.9, 1, 2])
+def test_speed_is_measured_at_few_frames_a_second_too(fps: float):
+    for max_kmh, expected in ((1.6, 1), (2.0, 0)):
+        stage = Stage(Speed(max_kmh=max_kmh, ground=FLOOR), period_s=1 / fps)
+        for k in range(round(10 * fps)):
+            late_s = 0.02 * (k % 2)
+            stage.show(k / fps + late_s, ("person", standing(50 + (k / fps + late_s) * 50)))  # 1.8 km/h
+        assert len(stage.opened) == expected
 
 
 @pytest.mark.parametrize("ground", [None, FLOOR])
@@ -322,6 +399,74 @@ def test_a_picture_without_its_noise_is_frozen(crash: bool):
     assert closed.ended_s == pytest.approx(19.8)
 
 
+@pytest.mark.parametrize("every", [2, 10])
+def test_a_live_picture_that_changes_seldom_is_not_frozen(every: int, crash: bool):
+    stage = Stage(FrozenPicture(), crash=crash)
+    for k, t in enumerate(times(0, 40)):
+        if k % every == 0:
+            picture = lively()
+        stage.show(t, luma=picture)
+    assert stage.opened == []
+
+
+# What is seen to be fine
+
+
+ERRS = {
+    "helmet": (
+        MissingClass(required=("helmet",)),
+        [("person", standing(300)), ("helmet", (285, 245, 315, 270))],
+        [("person", standing(300))],
+    ),
+    "guard": (Occupancy(below=1), [("person", standing(300))], []),
+    "owner": (
+        AbandonedObject(min_duration_s=5),
+        [("backpack", (330, 370, 370, 410)), ("person", standing(300))],
+        [("backpack", (330, 370, 370, 410))],
+    ),
+    "feet": (
+        ConfinedZone(zone=((0, 0), (1, 0), (1, 0.5), (0, 0.5)), min_inside_s=1),
+        [("person", standing(300, feet_y=230))],
+        [("person", standing(300, feet_y=242))],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRS)
+def test_single_frames_that_err_begin_no_violation_where_the_others_show_that_all_is_well(case: str, crash: bool):
+    definition, fine, broken = ERRS[case]
+    for every in (3, 5, 9):
+        stage = Stage(definition, crash=crash)
+        for k, t in enumerate(times(0, 30)):
+            stage.show(t, *(broken if k % every == every - 1 and t > 2 else fine))
+        assert stage.opened == []
+
+
+@pytest.mark.parametrize("case", ERRS)
+def test_what_is_broken_in_most_frames_begins_one_in_time(case: str, crash: bool):
+    definition, fine, broken = ERRS[case]
+    stage = Stage(definition, crash=crash)
+    for k, t in enumerate(times(0, 30)):
+        stage.show(t, *(fine if t < 10 or k % 3 == 2 else broken))
+    assert len(stage.opened) == 1
+    assert 10 <= stage.opened[0].started_s <= 10.4
+
+
+def test_frames_without_the_person_say_nothing_of_what_they_wear(crash: bool):
+    stage = Stage(MissingClass(required=("helmet",)), crash=crash)
+    for k, t in enumerate(times(0, 10)):
+        stage.show(t, *([("person", standing(300))] if k % 4 == 0 else []))
+    assert len(stage.opened) == 1
+
+
+def test_somebody_whom_the_model_sees_in_four_of_fourteen_frames_is_there():
+    for definition in (ZonePresence(), ZoneIntrusion(), Occupancy(above=0)):
+        stage = Stage(definition)
+        for k, t in enumerate(times(0, 14 / FPS)):
+            stage.show(t, *([("person", standing(300))] if k in (1, 5, 9, 13) else []))
+        assert len(stage.opened) == 1
+
+
 # What every type has
 
 
@@ -353,6 +498,39 @@ def test_a_cooldown_keeps_the_next_violation_away():
     assert [opened.started_s for opened in stage.opened] == [0.0, 12.0]
 
 
+@pytest.mark.parametrize("min_duration_s", [0, 0.5, 3])
+@pytest.mark.parametrize("comes_s", [10.2, 11, 11.8])
+def test_a_cooldown_holds_for_one_who_comes_before_it_is_sure_that_the_last_one_has_gone(
+    comes_s: float, min_duration_s: float, crash: bool
+):
+    stage = Stage(ZoneIntrusion(cooldown_s=20, min_duration_s=min_duration_s), crash=crash)
+    for t in times(0, 40):
+        first = [("person", standing(100))] if t <= 10 else []
+        stage.show(t, *first, *([("person", standing(500))] if t >= comes_s else []))
+    assert [opened.started_s for opened in stage.opened] == [0, pytest.approx(30)]
+
+
+def test_a_cooldown_holds_up_nobody_who_came_before_the_last_one_went_or_while_that_one_is_hidden():
+    stage = Stage(ZoneIntrusion(cooldown_s=20))
+    for t in times(0, 10):
+        hidden = 4 < t < 5.5
+        stage.show(
+            t,
+            *([] if hidden else [("person", standing(100))]),
+            *([("person", standing(300))] if t >= 4.4 else []),
+            *([("person", standing(500))] if t >= 7 else []),
+        )
+    assert [opened.started_s for opened in stage.opened] == [0, pytest.approx(4.4), 7]
+
+
+def test_a_cooldown_that_is_over_before_the_gap_window_takes_no_crossing_away():
+    stage = Stage(LineCrossing(line=MIDDLE, cooldown_s=0.3))
+    for t in times(0, 6):
+        walkers = [("person", standing(100 + 80 * (t - late), feet_y=y)) for late, y in ((0, 200), (0.8, 460))]
+        stage.show(t, *walkers)
+    assert len(stage.opened) == 2
+
+
 def test_weaker_sightings_continue_what_a_sure_one_began():
     stage = Stage(ZonePresence(min_score=0.6, keep_score=0.3))
     for t in times(0, 3):
@@ -371,6 +549,32 @@ def test_an_episode_tells_how_much_of_it_nobody_saw():
     stage.show(5, ("person", standing(100)), blind_s=2.8)
     stage.end()
     assert stage.closed[0].blind_s == pytest.approx(2.8)
+
+
+@pytest.mark.parametrize("fps", [0.05, 0.3, 0.45, 0.9, 1])
+@pytest.mark.parametrize("definition", [ZonePresence(), ZoneIntrusion(), Dwell(), FrozenPicture(), LongLie()])
+def test_few_frames_a_second_are_no_gaps_nor_are_a_late_and_a_missed_one(
+    definition: RuleDefinition, fps: float, crash: bool
+):
+    stage = Stage(definition, labels=("person",), crash=crash, period_s=1 / fps)
+    for k in range(40):
+        late = 0.2 * (k % 3)
+        if k % 10 != 9:
+            stage.show((k + late) / fps, ("person", lying_at(300)))
+    stage.end()
+    assert len(stage.opened) == 1
+    assert stage.closed[0].ended_s == pytest.approx(38.4 / fps)
+
+
+def test_a_gap_that_began_before_frames_came_more_often_is_judged_by_the_rate_before():
+    stage = Stage(ZoneIntrusion(), period_s=5)
+    for t in range(0, 60, 5):
+        stage.show(t, ("person", standing(300)))
+    stage.period_s = 0.2
+    for t in times(60, 70):
+        stage.show(t, ("person", standing(300)))
+    stage.end()
+    assert [closed.ended_s for closed in stage.closed] == [70]
 
 
 @pytest.mark.parametrize("definition", [ZonePresence(), Fall(), LineCrossing(line=MIDDLE), CameraTampered()])
@@ -420,6 +624,34 @@ def test_a_clock_that_goes_back_a_little_over_a_restart_changes_nothing():
     assert [(opened.started_s, closed.ended_s) for opened, closed in zip(stage.opened, stage.closed, strict=True)] == [
         (100, 105)
     ]
+
+
+@pytest.mark.parametrize("back_s", [1, 3, 20, 1800, 3590])
+def test_a_clock_that_goes_back_over_a_restart_mutes_nothing_and_merges_nothing(back_s: int):
+    waiting = Stage(ZonePresence(min_duration_s=5), crash=True)
+    for t in (*times(5000, 5003), *times(5003 - back_s, 5020 - back_s)):
+        waiting.show(t, ("person", standing(100)))
+    assert len(waiting.opened) == 1
+    assert waiting.opened[0].started_s == min(5000, 5003 - back_s)
+
+    gone = Stage(ZonePresence(cooldown_s=10), crash=True)
+    for t in times(5000, 5010):
+        gone.show(t, ("person", standing(100)))
+    for t in times(5010.2 - back_s, 5080 - back_s):
+        gone.show(t, *([("person", standing(500))] if t > 5060 - back_s else []))
+    assert len(gone.opened) == 2
+    assert gone.closed == [Closed(gone.opened[0].violation_id, 5010, gone.closed[0].best)]
+    assert gone.opened[1].started_s == pytest.approx(5060 - back_s, abs=0.3)
+
+
+def test_a_clock_that_goes_back_while_somebody_stays_ends_nothing(crash: bool):
+    stage = Stage(ZonePresence(), crash=crash)
+    for k, t in enumerate((*times(5000, 5010), *times(3000, 3020))):
+        stage.show(t, ("person", standing(100), 0.9 if k > 100 else 0.5))
+    stage.end()
+    (opened,), (closed,) = stage.opened, stage.closed
+    assert (opened.started_s, closed.ended_s) == (5000, 5010)
+    assert Updated in map(type, stage.happened), "it is shown better by the new clock"
 
 
 def test_the_time_between_a_kill_and_the_next_frame_is_blind_time_of_what_was_open():

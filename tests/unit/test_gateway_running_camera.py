@@ -68,6 +68,12 @@ def test_the_rate_achieved_is_that_of_the_last_seconds():
     assert running.status(Grant(10, 10), 0, 10 + RATE_WINDOW_S).achieved_fps == 0
 
 
+def test_frames_of_a_camera_that_was_granted_few_are_due_as_seldom():
+    running = a_camera()
+    assert running.period_s(Grant(10, 0.25)) == 4
+    assert running.period_s(Grant(10, 0)) == 0.1, "refused ones are due as wanted"
+
+
 def test_it_is_blind_while_frames_are_due_and_none_is_judged_and_says_why():
     running = a_camera()
     running.state = CameraState.LIVE

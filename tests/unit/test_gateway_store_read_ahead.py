@@ -96,7 +96,7 @@ async def test_a_record_that_can_not_be_understood_holds_up_no_batch_before_it(t
     async with await SqliteSpool.open(path) as spool:
         await spool.commit([opened() for _ in range(3)], {})
     connection = open_spool_file(path, 1 << 20, SystemClock())
-    connection.execute("UPDATE record SET payload = '{}' WHERE seq = 3")
+    connection.execute("UPDATE record SET payload = X'7B7D' WHERE seq = 3")
     connection.close()
 
     async with await SqliteSpool.open(path) as spool:

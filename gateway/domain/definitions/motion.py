@@ -26,7 +26,7 @@ class Crossing(StrEnum):
 
 
 class LineCrossing(ObjectDefinition, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="line_crossing"):
-    """An object goes across a line: one violation for each object and crossing.
+    """An object goes across a line, and stays there for `min_duration_s`: one violation for each object and crossing.
 
     Attributes:
         line: Its two ends in fractions of the picture's width and height.
