@@ -284,6 +284,80 @@ def test_a_long_lie_counts_from_when_they_lay_down(crash: bool):
     assert opened.started_s == pytest.approx(4.8)
 
 
+@pytest.mark.parametrize("score", [0.5, 0.95])
+def test_who_lies_from_the_beginning_beside_one_who_stands_has_not_fallen(score: float, crash: bool):
+    stage = Stage(Fall(), crash=crash)
+    for t in times(0, 10):
+        lying = [("person_lying", lying_at(430), score)] if t >= 5 else []
+        both = [("person", standing(340), 0.7), *lying]
+        stage.show(t, *sorted(both, key=lambda each: -each[2]))
+    assert stage.opened == []
+
+
+def test_a_helper_who_hides_the_fallen_for_a_frame_makes_no_second_fall(crash: bool):
+    for helper in (standing(380), (460, 60, 560, 300)):
+        stage = Stage(Fall(), crash=crash)
+        walk_and_fall(stage)
+        stage.show(10.2, ("person", helper))
+        for t in times(10.4, 16):
+            stage.show(t, ("person", helper), ("person_lying", lying_at(300), 0.8))
+        stage.end()
+        (closed,) = stage.closed
+        assert closed.ended_s == 16
+
+
+@pytest.mark.parametrize("definition", [Fall(), LongLie(min_duration_s=8)])
+def test_who_is_half_covered_where_they_lie_has_fallen_once_and_lies_on(definition: RuleDefinition, crash: bool):
+    stage = Stage(definition, crash=crash)
+    walk_and_fall(stage)
+    for t in times(10.2, 20):
+        stage.show(t, ("person_lying", (300, 365, 345, 395)))
+    stage.end()
+    (opened,), (closed,) = stage.opened, stage.closed
+    assert (4.5 < opened.started_s < 5.5, closed.ended_s) == (True, 20)
+
+
+def test_one_who_was_lost_low_and_is_found_lying_has_fallen_once(crash: bool):
+    stage = Stage(Fall(lost_low=True), crash=crash)
+    for t in times(0, 3):
+        stage.show(t, ("person", standing(300)))
+    for t in times(3.2, 5):
+        stage.show(t, *([("person", (270, 310, 330, 400))] if t < 3.5 else []))
+    for t in times(5.2, 10):
+        stage.show(t, ("person_lying", (280, 375, 320, 400)))
+    stage.end()
+    (closed,) = stage.closed
+    assert closed.ended_s == 10
+
+
+def test_who_gets_up_beside_somebody_new_on_the_floor_has_fallen_and_is_up():
+    stage = Stage(Fall(max_gap_s=1))
+    walk_and_fall(stage)
+    for t in times(10.2, 16):
+        lying = [("person_lying", lying_at(430), 0.8)] if t > 13 else []
+        stage.show(t, ("person", standing(300)), *lying)
+    (closed,) = stage.closed
+    assert closed.ended_s == 10
+
+
+@pytest.mark.parametrize("definition", [Fall(), LongLie(min_duration_s=3)])
+def test_a_box_that_the_pictures_edge_cuts_off_does_not_tell_by_its_shape_who_lies(definition: RuleDefinition):
+    walks_out, stands_below = (Stage(definition, labels=("person",)) for _ in range(2))
+    for t in times(0, 12):
+        top, height = 100 + 70 * t, 260 + 25 * t
+        if top < 460:
+            walks_out.show(t, ("person", (320 - height / 5, top, 320 + height / 5, min(480, top + height))))
+        stands_below.show(t, ("person", (245, min(100 + 70 * t, 380), 395, 480)))
+    assert (walks_out.opened, stands_below.opened) == ([], [])
+
+
+def test_who_lies_by_the_shape_of_the_box_and_comes_to_the_pictures_edge_lies_on():
+    stage = Stage(LongLie(min_duration_s=5), labels=("person",))
+    for t in times(0, 8):
+        stage.show(t, ("person", lying_at(300, y=460 if t < 2 else 480)))
+    assert len(stage.opened) == 1
+
+
 # The picture itself
 
 NOISE = np.random.default_rng(1)
