@@ -386,6 +386,46 @@ def test_dusk_and_people_are_no_tampering():
     assert stage.opened == []
 
 
+@pytest.mark.parametrize(("away_s", "blind_s"), [(10, 9.8), (200, 199.8), (310, 309.8), (310, 0)])
+def test_a_camera_that_was_turned_away_while_nobody_looked_is_tampered_with(away_s: float, blind_s: float, crash: bool):
+    stage = Stage(CameraTampered(), crash=crash)
+    for t in times(0, 20):
+        stage.show(1000 + t, luma=lively())
+    for t in times(1020 + away_s, 1030 + away_s):
+        stage.show(t, luma=lively(SCENERY[:, ::-1]), blind_s=blind_s if t == 1020 + away_s else 0)
+    (opened,) = stage.opened
+    assert opened.started_s == 1020 + away_s
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_another_scene_becomes_the_usual_one_after_as_long_as_asked_for(seed: int):
+    numbers = np.random.default_rng(seed)
+    usual, other = (numbers.integers(0, 255, (12, 16)).repeat(8, axis=0).repeat(8, axis=1) for _ in range(2))
+    stage = Stage(CameraTampered(memory_s=100))
+    for t in range(300):
+        stage.show(t, luma=lively(usual if t < 50 else other))
+    (closed,) = stage.closed
+    assert closed.ended_s == pytest.approx(150, abs=2)
+
+
+def test_a_camera_that_was_covered_for_long_or_from_the_beginning_shows_its_usual_scene_afterwards():
+    covered = np.full(SCENERY.shape, 16.0)
+    for shown_s in (0, 50):
+        stage = Stage(CameraTampered(memory_s=20))
+        for t in range(300):
+            stage.show(t, luma=lively(covered if shown_s <= t < 200 else SCENERY))
+        (closed,) = stage.closed
+        assert closed.ended_s == 199
+
+
+@pytest.mark.parametrize(("back_s", "light"), [(600, 0.5), (1800, 1.2), (3500, 1.0)])
+def test_a_clock_that_was_set_back_over_a_restart_makes_no_other_scene(back_s: float, light: float):
+    stage = Stage(CameraTampered(), crash=True)
+    for t in (*times(9000, 9010), *times(9010 - back_s, 9040 - back_s)):
+        stage.show(t, luma=lively(np.clip(SCENERY * (0.7 if t > 8999 else 0.7 * light), 0, 255)))
+    assert stage.opened == []
+
+
 def test_a_picture_without_its_noise_is_frozen(crash: bool):
     stage = Stage(FrozenPicture(min_duration_s=5), crash=crash)
     still = lively()
