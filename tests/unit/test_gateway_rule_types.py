@@ -104,6 +104,28 @@ def test_who_was_in_a_confined_zone_and_is_outside_has_left(crash: bool):
     assert opened.hit.track_id == 1
 
 
+@pytest.mark.parametrize("zone", [ConfinedZone().zone, ((0.0, 0.2), (0.8, 0.2), (0.8, 1.0), (0.0, 1.0))])
+def test_who_goes_out_of_the_picture_or_is_lost_at_the_zones_border_has_left(zone: tuple, crash: bool):
+    through = 640 * max(x for x, _ in zone)
+    stage = Stage(ConfinedZone(zone=zone), crash=crash)
+    for t in times(0, 16):
+        x = 200 + 100 * max(0, t - 3)
+        in_view = [("person", (x - 32, 240, min(640, x + 32), 400))] if x < through else []
+        stage.show(t, *in_view, ("person", standing(120, feet_y=300)))
+    (closed,) = stage.closed
+    assert closed.best.track_id == 1
+    assert closed.ended_s < 14
+
+
+def test_who_passed_through_or_is_lost_inside_or_without_moving_has_not_left():
+    passing, hidden, missed = (Stage(ConfinedZone(min_inside_s=2)) for _ in range(3))
+    for t in times(0, 20):
+        passing.show(t, *([("person", standing(500 + 100 * t))] if t < 1.4 else []))
+        hidden.show(t, *([("person", standing(100 + 50 * t))] if t < 5 else []))
+        missed.show(t, *([("person", standing(600))] if t < 5 else []))
+    assert (passing.opened, hidden.opened, missed.opened) == ([], [], [])
+
+
 def test_two_who_cross_a_line_in_opposite_directions_at_once_are_two_crossings(crash: bool):
     stage = Stage(LineCrossing(line=MIDDLE), crash=crash)
     for t in times(0, 4):
