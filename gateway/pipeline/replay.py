@@ -17,7 +17,7 @@ from gateway.domain.ports import Source
 from gateway.domain.rule import RuleSettings, check_labels
 from gateway.inference import Link, TritonRuntime
 from gateway.pipeline.outcome import OutcomeDiff, ReplayedViolation
-from gateway.rules import Closed, Happened, Opened, Panel, Updated
+from gateway.rules import Closed, Happened, Opened, Panel, Updated, check_ground
 from gateway.sampling import FpsGate
 
 FRAME_TIMEOUT_S = 60.0
@@ -77,10 +77,12 @@ async def replay(
 
     Raises:
         SourceError: The clip can't be read.
-        InvalidInputError: A rule counts a label that the model doesn't have.
+        InvalidInputError: A rule counts a label that the model doesn't have, or its ground plane is none.
         RuntimeUnavailableError: Triton can't be reached.
         InferenceError: The model isn't loaded, or a frame failed.
     """
+    for rule in rules:
+        check_ground(rule)
     with ThreadPoolExecutor(2, thread_name_prefix="replay") as workers:
         runtime = TritonRuntime(
             grpc_url,
