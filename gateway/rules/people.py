@@ -88,7 +88,7 @@ Remembered = TypeVar("Remembered", Person, Lying)
 
 def lying(definition: LongLie, memory: Lain, observation: Observation) -> tuple[Lain, Hits]:
     """Each followed person who lies, where lying matters."""
-    time_s, known, hits = observation.time_s, dict(memory.known), Hits()
+    time_s, known, hits = observation.time_s, _set_back(memory.known, observation.time_s), Hits()
     people = [(*each, posture(definition, observation, each[1])) for each in _people(definition, observation)]
     down = {track for track, _, how in people if how is not Posture.UP}
     for track, row, how in people:
@@ -108,7 +108,7 @@ def lying(definition: LongLie, memory: Lain, observation: Observation) -> tuple[
 def fall(definition: Fall, memory: People, observation: Observation) -> tuple[People, Hits]:
     """Each followed person who was up a moment ago and is down, until they are up again."""
     time_s = observation.time_s
-    known, hits = dict(memory.known), Hits()
+    known, hits = _set_back(memory.known, time_s), Hits()
     for track, row in _people(definition, observation):
         before, how = known.get(track), posture(definition, observation, row)
         if how is Posture.LYING and (before is None or _is_new(before, time_s)):
@@ -175,6 +175,23 @@ def _dropped(definition: Fall, before: Person, top: float, time_s: float) -> boo
         return False
     sunk, elapsed_s = _sunk(before, top), time_s - before.tall[2]
     return 0 < elapsed_s <= definition.within_s and sunk >= SUNK and sunk / elapsed_s >= definition.min_drop_speed
+
+
+def _set_back(known: Mapping[str, Remembered], time_s: float) -> dict[str, Remembered]:
+    """A copy; where the clock was set back to `time_s`, as if it had shown that when the last of them was seen."""
+    ahead_s = max((person.seen_s for person in known.values()), default=time_s) - time_s
+    if ahead_s <= 0:
+        return dict(known)
+    return {track: _earlier(person, ahead_s) for track, person in known.items()}
+
+
+def _earlier(person: Remembered, by_s: float) -> Remembered:
+    seen_s = person.seen_s - by_s
+    if isinstance(person, Lying):
+        return replace(person, seen_s=seen_s)
+    up_s, first_s = (at_s if at_s == NEVER else at_s - by_s for at_s in (person.up_s, person.first_s))
+    tall = (*person.tall[:2], person.tall[2] - by_s)
+    return replace(person, seen_s=seen_s, up_s=up_s, first_s=first_s, since_s=person.since_s - by_s, tall=tall)
 
 
 def _is_new(person: Person, time_s: float) -> bool:

@@ -75,7 +75,7 @@ def confined(definition: ConfinedZone, memory: Inside, observation: Observation)
             left[str(track.id)] = (observation.time_s, Hit(track.label, WHOLE_SURE, track.box, track.id))
     for subject, (noticed_s, hit) in tuple(left.items()):
         hits[subject] = hit
-        if observation.time_s - noticed_s >= definition.min_duration_s:
+        if not 0 <= observation.time_s - noticed_s < definition.min_duration_s:
             del left[subject]  # it is told by now; that they are away is seen no longer
     after = Inside(times, left)
     return (after if after != memory else memory), hits

@@ -352,6 +352,17 @@ def test_one_who_was_lost_low_and_is_found_lying_has_fallen_once(crash: bool):
     assert closed.ended_s == 10
 
 
+@pytest.mark.parametrize("back_s", [20, 1800])
+def test_who_lies_while_the_clock_is_set_back_over_a_restart_has_fallen_once_and_who_stands_has_not(back_s: float):
+    fallen, upright = Stage(Fall(), crash=True), Stage(Fall(within_s=1), crash=True)
+    for k, t in enumerate((*times(5000, 5008), *times(5008.2 - back_s, 5018 - back_s))):
+        fallen.show(t, ("person", standing(300)) if k < 15 else ("person_lying", lying_at(300)))
+        upright.show(t, ("person", standing(300)))
+    for t in times(5020 - back_s, 5025 - back_s):
+        upright.show(t, ("person_lying", lying_at(300)))
+    assert (len(fallen.opened), len(fallen.closed), upright.opened) == (1, 0, [])
+
+
 def test_who_gets_up_beside_somebody_new_on_the_floor_has_fallen_and_is_up():
     stage = Stage(Fall(max_gap_s=1))
     walk_and_fall(stage)
