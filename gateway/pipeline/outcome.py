@@ -1,7 +1,7 @@
 """The violations of a clip, and what differs between those on record and those that other rules make of it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -116,18 +116,21 @@ def diff(
     recorded: Sequence[ReplayedViolation],
     replayed: Sequence[ReplayedViolation],
     clip_s: float,
+    needs_s: Mapping[str, float],
     tolerance_s: float = 0.5,
 ) -> OutcomeDiff:
     """Pair violations of the same rule that overlap in time, those most alike first; tracks needn't agree.
 
     Args:
         recorded: One outcome. What lies outside the clip doesn't count, and of what reaches beyond it only the part
-            inside: nobody can tell the rest from the clip.
+            inside; it isn't gone where that part alone can't tell.
         replayed: The other.
         clip_s: Seconds from the clip's first frame to the last that was looked at.
+        needs_s: How long each rule, by its name, must be broken in the clip to open a violation.
         tolerance_s: Beginnings and ends closer than this are the same.
     """
-    recorded = [_inside(old, clip_s) for old in recorded if old.ended_at_s >= 0 and old.started_at_s <= clip_s]
+    reaching = [old for old in recorded if old.ended_at_s >= 0 and old.started_at_s <= clip_s]
+    recorded = [_inside(old, clip_s) for old in reaching]
     pairs = sorted(
         (-_likeness(old, new), i, k)
         for i, old in enumerate(recorded)
@@ -146,7 +149,11 @@ def diff(
     return OutcomeDiff(
         same=len(new_of) - len(moved),
         moved=moved,
-        gone=tuple(old for i, old in enumerate(recorded) if i not in new_of),
+        gone=tuple(
+            recorded[i]
+            for i, old in enumerate(reaching)
+            if i not in new_of and _can_be_told(old, clip_s, needs_s.get(old.rule, 0.0))
+        ),
         new=tuple(new for k, new in enumerate(replayed) if k not in new_of.values()),
     )
 
@@ -165,6 +172,12 @@ def _likeness(a: ReplayedViolation, b: ReplayedViolation) -> float:
 def _inside(violation: ReplayedViolation, clip_s: float) -> ReplayedViolation:
     started_at_s, ended_at_s = max(0.0, violation.started_at_s), min(clip_s, violation.ended_at_s)
     return msgspec.structs.replace(violation, started_at_s=started_at_s, ended_at_s=ended_at_s)
+
+
+def _can_be_told(violation: ReplayedViolation, clip_s: float, needs_s: float) -> bool:
+    """Whether a clip shows enough of a violation to find it: its beginning and, if not its end, as much as it needs."""
+    whole = violation.ended_at_s <= clip_s
+    return violation.started_at_s >= 0 and (whole or clip_s - violation.started_at_s >= needs_s)
 
 
 def _same_times(a: ReplayedViolation, b: ReplayedViolation, tolerance_s: float) -> bool:

@@ -53,7 +53,7 @@ Violations = st.lists(
 def test_what_is_there_again_is_the_same_or_has_moved_and_the_rest_is_gone_or_new():
     recorded = [violation(0, 5), violation(10, 20), violation(30, 31), violation(40, 50, "other")]
     replayed = [violation(0.3, 5.2), violation(12, 28), violation(40, 50), violation(60, 61)]
-    outcome = diff(recorded, replayed, CLIP_S)
+    outcome = diff(recorded, replayed, CLIP_S, {})
     assert outcome.same == 1
     assert outcome.moved == (Moved(recorded[1], replayed[1]),)
     assert outcome.gone == (recorded[2], recorded[3])
@@ -62,10 +62,10 @@ def test_what_is_there_again_is_the_same_or_has_moved_and_the_rest_is_gone_or_ne
 
 @given(recorded=Violations, replayed=Violations)
 def test_every_violation_is_told_once(recorded: list[ReplayedViolation], replayed: list[ReplayedViolation]):
-    outcome = diff(recorded, replayed, CLIP_S)
+    outcome = diff(recorded, replayed, CLIP_S, {})
     assert outcome.same + len(outcome.moved) + len(outcome.gone) == len(recorded)
     assert outcome.same + len(outcome.moved) + len(outcome.new) == len(replayed)
-    assert diff(recorded, recorded, CLIP_S).same == len(recorded)
+    assert diff(recorded, recorded, CLIP_S, {}).same == len(recorded)
 
 
 @given(recorded=Violations, replayed=Violations)
@@ -75,18 +75,24 @@ def test_what_is_there_again_to_the_second_is_never_told_to_have_moved(
     def counted(violations: list[ReplayedViolation]) -> Counter[tuple[str, float, float]]:
         return Counter((each.rule, each.started_at_s, each.ended_at_s) for each in violations)
 
-    assert diff(recorded, replayed, CLIP_S).same >= (counted(recorded) & counted(replayed)).total()
+    assert diff(recorded, replayed, CLIP_S, {}).same >= (counted(recorded) & counted(replayed)).total()
 
 
 def test_a_long_violation_takes_no_other_ones_match():
-    outcome = diff([violation(0, 30), violation(10, 12)], [violation(10, 12)], CLIP_S)
+    outcome = diff([violation(0, 30), violation(10, 12)], [violation(10, 12)], CLIP_S, {})
     assert (outcome.same, outcome.moved, outcome.gone) == (1, (), (violation(0, 30),))
 
 
 def test_of_what_is_on_record_only_the_part_inside_the_clip_is_compared():
     recorded = [violation(-5, 3), violation(8, float("inf")), violation(-9, -1), violation(17, 40)]
-    outcome = diff(recorded, [violation(0, 3), violation(8, 16)], 16)
+    outcome = diff(recorded, [violation(0, 3), violation(8, 16)], 16, {})
     assert (outcome.same, outcome.moved, outcome.gone, outcome.new) == (2, (), (), ())
+
+
+def test_what_the_clip_shows_too_little_of_to_be_found_is_not_gone():
+    recorded = [violation(-20, 3), violation(12, 60), violation(2, 6), violation(1, 40)]
+    outcome = diff(recorded, [], 16, {"nobody": 5})
+    assert outcome.gone == (violation(2, 6), violation(1, 16))
 
 
 @pytest.mark.parametrize(
