@@ -90,7 +90,8 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         "--clip-started-at",
         type=_time,
         metavar="TIME",
-        help="when the clip's first frame was taken (RFC 3339), for violations with times of day",
+        help="when the clip's first frame was taken (RFC 3339), for schedules and for violations with times of day "
+        "(default: what the clip says, as those recorded by the gateway do)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
@@ -139,6 +140,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
 
 def _replay(options: argparse.Namespace, settings: Settings) -> int:
     from gateway.domain.clock import SystemClock
+    from gateway.evidence import first_picture_at
     from gateway.pipeline.outcome import OutcomeDiff, diff
     from gateway.pipeline.replay import ReplayReport, replay
     from gateway.sources.file import FileSource
@@ -148,14 +150,19 @@ def _replay(options: argparse.Namespace, settings: Settings) -> int:
     clock = SystemClock()
     source = FileSource(options.video, loop=False, pace=Pace.MAX, clock=clock)
     triton = options.triton or settings.runtime_url
-    recorded = _read_recorded(options.recorded, options.clip_started_at)
-    report: ReplayReport = asyncio.run(replay(source, rules, options.model, triton, options.fps, clock))
+    started_at = options.clip_started_at or first_picture_at(options.video)
+    recorded = _read_recorded(options.recorded, started_at)
+    report: ReplayReport = asyncio.run(replay(source, rules, options.model, triton, options.fps, clock, started_at))
     if recorded is not None:
-        report.diff = diff(recorded, report.violations)
+        needs_s = {rule.name: rule.definition.min_duration_s for rule in rules}
+        report.diff = diff(recorded, report.violations, report.clip_s, needs_s)
     if options.json:
         print(msgspec.json.encode(report).decode())
         return DONE
     print(f"{report.frames_decoded} frames decoded, {report.frames_inferred} inferred")
+    if report.schedules_ignored:
+        names = ", ".join(report.schedules_ignored)
+        print(f"taken to hold all the time, as the clip doesn't tell its time: {names}; say it with --clip-started-at")
     for violation in report.violations:
         print(f"  {_line(violation)}")
     count = len(report.violations)

@@ -10,6 +10,7 @@ from gateway.domain.rule import Rule, RuleSettings, check_labels
 from gateway.errors import InvalidInputError
 from gateway.masking import MASK, mask_secrets
 from gateway.metrics import Metrics
+from gateway.rules import check_ground
 
 
 class Configuration:
@@ -64,8 +65,9 @@ class Configuration:
 
         Raises:
             NotFoundError: There is no such camera.
-            InvalidInputError: The camera's model knows none of the rule's labels.
+            InvalidInputError: The camera's model knows none of the rule's labels, or its ground plane is none.
         """
+        check_ground(settings)
         async with self._one_at_a_time:
             self._check_labels(await self._store.camera(camera_id), settings)
             rule = await self._store.create_rule(camera_id, settings)
@@ -77,8 +79,9 @@ class Configuration:
 
         Raises:
             NotFoundError: There is no such rule.
-            InvalidInputError: The camera's model knows none of the rule's labels.
+            InvalidInputError: The camera's model knows none of the rule's labels, or its ground plane is none.
         """
+        check_ground(settings)
         async with self._one_at_a_time:
             self._check_labels(await self._store.camera(camera_id), settings)
             rule = await self._store.update_rule(camera_id, rule_id, settings)

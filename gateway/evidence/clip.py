@@ -1,9 +1,11 @@
 """A stretch of a camera's stream as an MP4 file that browsers play: the camera's own pictures, not encoded again."""
 
+import datetime as dt
 import io
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import av.error
@@ -17,6 +19,10 @@ PLAYABLE = frozenset({"h264", "hevc"})
 
 TIME_BASE = Fraction(1, 90_000)
 MEDIA_TYPE = "video/mp4"
+
+_TIME_KEY = "comment"
+_TIME_SAID = "first picture taken at "
+"""In a comment, as MP4 keeps its own time of creation in whole seconds only."""
 
 
 def remux(excerpt: Excerpt) -> bytes:
@@ -32,16 +38,32 @@ def remux(excerpt: Excerpt) -> bytes:
     codec = excerpt.format.codec
     if codec not in PLAYABLE:
         raise ValueError(f"the camera sends {codec}, which browsers don't play")
+    if not excerpt.packets:
+        raise ValueError("there is no picture to make a clip of")
     with os.fdopen(os.memfd_create("clip"), "rb") as file:
         path = f"/proc/self/fd/{file.fileno()}"  # FFmpeg opens it twice, to move the index to its front
         try:
             with av.open(path, "w", format="mp4", options={"movflags": "faststart"}) as container:
+                first_at = dt.datetime.fromtimestamp(excerpt.packets[0].time_s, dt.UTC)
+                container.metadata[_TIME_KEY] = _TIME_SAID + first_at.isoformat()
                 stream = _add_stream(container, excerpt)
                 for packet in _packets(excerpt.packets, stream):
                     container.mux_one(packet)
         except av.error.FFmpegError as error:
             raise ValueError(f"the camera's packets make no clip: {error.strerror}") from error
         return file.read()
+
+
+def first_picture_at(path: Path) -> dt.datetime | None:
+    """When the first picture of a clip was taken; None where it doesn't say, as only those made here do."""
+    try:
+        options = {"protocol_whitelist": "file"}
+        with av.open(str(path.absolute()), format="mp4", options=options, metadata_errors="replace") as container:
+            said = container.metadata.get(_TIME_KEY, "")
+        taken_at = dt.datetime.fromisoformat(said.removeprefix(_TIME_SAID)) if said.startswith(_TIME_SAID) else None
+    except (av.error.FFmpegError, ValueError):
+        return None
+    return taken_at if taken_at is not None and taken_at.tzinfo is not None else None
 
 
 def _add_stream(container: OutputContainer, excerpt: Excerpt) -> Stream:

@@ -1,7 +1,7 @@
 """The violations of a clip, and what differs between those on record and those that other rules make of it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -9,7 +9,10 @@ from gateway.errors import InvalidInputError
 
 
 class ReplayedViolation(msgspec.Struct, kw_only=True):
-    """One violation; times in seconds from the clip's first frame."""
+    """One violation; times in seconds from the clip's first frame.
+
+    `opened_at_s` is that of the frame that opened it; None where only the record tells of it.
+    """
 
     type: str
     rule: str
@@ -18,6 +21,7 @@ class ReplayedViolation(msgspec.Struct, kw_only=True):
     label: str
     score: float
     track_id: int | None = None
+    opened_at_s: float | None = None
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -28,7 +32,7 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class OutcomeDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the recorded violations.
+    """What became of the recorded violations that reach into the clip.
 
     Attributes:
         same: How many are there again, their times within the tolerance.
@@ -46,6 +50,7 @@ class OutcomeDiff(msgspec.Struct, frozen=True, kw_only=True):
 class _RecordedViolation(msgspec.Struct, frozen=True):
     """As the API shows it."""
 
+    camera_id: str
     type: str
     rule_name: str
     started_at: dt.datetime
@@ -61,6 +66,7 @@ class _Replayed(msgspec.Struct, frozen=True):
 
 class _Recorded(msgspec.Struct, frozen=True):
     items: list[_RecordedViolation]
+    next_cursor: str | None = None
 
 
 def read_recorded(content: bytes, clip_started_at: dt.datetime | None) -> list[ReplayedViolation]:
@@ -71,36 +77,62 @@ def read_recorded(content: bytes, clip_started_at: dt.datetime | None) -> list[R
         clip_started_at: When the clip's first frame was taken; needed for the second, whose times are times of day.
 
     Raises:
-        InvalidInputError: It is neither, or the clip's time is needed and missing.
+        InvalidInputError: It is neither, or the clip's time is needed and missing, or the answer isn't whole or is of
+            several cameras.
     """
     try:
         keys = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         if "violations" in keys:
             return msgspec.json.decode(content, type=_Replayed).violations
-        recorded = msgspec.json.decode(content, type=_Recorded).items
+        answer = msgspec.json.decode(content, type=_Recorded)
     except msgspec.MsgspecError as error:
         raise InvalidInputError(
             f"the recorded violations can't be read: {error}; give what replay --json printed, "
             "or an answer of GET /api/v1/violations"
         ) from error
+    _check_answer(answer)
     if clip_started_at is None:
-        raise InvalidInputError("these violations have times of day: say when the clip began with --clip-started-at")
+        raise InvalidInputError(
+            "these violations have times of day, and the clip doesn't tell its own: "
+            "say when it began with --clip-started-at"
+        )
     origin = clip_started_at
-    return [_of_clip(violation, origin) for violation in recorded]
+    return [_of_clip(violation, origin) for violation in answer.items]
+
+
+def _check_answer(answer: _Recorded) -> None:
+    if answer.next_cursor is not None:
+        raise InvalidInputError(
+            f"these are only the first {len(answer.items)} of more recorded violations: "
+            "ask for those around the clip with from=…&to=…, or for a longer page with limit=…"
+        )
+    if len(cameras := {violation.camera_id for violation in answer.items}) > 1:
+        raise InvalidInputError(
+            f"these recorded violations are of {len(cameras)} cameras: ask for the clip's own with camera_id=…"
+        )
 
 
 def diff(
-    recorded: Sequence[ReplayedViolation], replayed: Sequence[ReplayedViolation], tolerance_s: float = 0.5
+    recorded: Sequence[ReplayedViolation],
+    replayed: Sequence[ReplayedViolation],
+    clip_s: float,
+    needs_s: Mapping[str, float],
+    tolerance_s: float = 0.5,
 ) -> OutcomeDiff:
-    """Pair violations of the same rule that overlap in time, the best overlap first; tracks needn't agree.
+    """Pair violations of the same rule that overlap in time, those most alike first; tracks needn't agree.
 
     Args:
-        recorded: One outcome.
+        recorded: One outcome. What lies outside the clip doesn't count, and of what reaches beyond it only the part
+            inside; it isn't gone where that part alone can't tell.
         replayed: The other.
+        clip_s: Seconds from the clip's first frame to the last that was looked at.
+        needs_s: How long each rule, by its name, must be broken in the clip to open a violation.
         tolerance_s: Beginnings and ends closer than this are the same.
     """
+    reaching = [old for old in recorded if old.ended_at_s >= 0 and old.started_at_s <= clip_s]
+    recorded = [_inside(old, clip_s) for old in reaching]
     pairs = sorted(
-        (-_overlap_s(old, new), i, k)
+        (-_likeness(old, new), i, k)
         for i, old in enumerate(recorded)
         for k, new in enumerate(replayed)
         if (old.type, old.rule) == (new.type, new.rule) and _overlap_s(old, new) >= 0
@@ -117,7 +149,11 @@ def diff(
     return OutcomeDiff(
         same=len(new_of) - len(moved),
         moved=moved,
-        gone=tuple(old for i, old in enumerate(recorded) if i not in new_of),
+        gone=tuple(
+            recorded[i]
+            for i, old in enumerate(reaching)
+            if i not in new_of and _can_be_told(old, clip_s, needs_s.get(old.rule, 0.0))
+        ),
         new=tuple(new for k, new in enumerate(replayed) if k not in new_of.values()),
     )
 
@@ -125,6 +161,23 @@ def diff(
 def _overlap_s(a: ReplayedViolation, b: ReplayedViolation) -> float:
     """Seconds in common; below 0 where there are none."""
     return min(a.ended_at_s, b.ended_at_s) - max(a.started_at_s, b.started_at_s)
+
+
+def _likeness(a: ReplayedViolation, b: ReplayedViolation) -> float:
+    """What two that overlap have in common, as a part of what they span; 1 for two equal moments."""
+    span_s = max(a.ended_at_s, b.ended_at_s) - min(a.started_at_s, b.started_at_s)
+    return _overlap_s(a, b) / span_s if span_s > 0 else 1.0
+
+
+def _inside(violation: ReplayedViolation, clip_s: float) -> ReplayedViolation:
+    started_at_s, ended_at_s = max(0.0, violation.started_at_s), min(clip_s, violation.ended_at_s)
+    return msgspec.structs.replace(violation, started_at_s=started_at_s, ended_at_s=ended_at_s)
+
+
+def _can_be_told(violation: ReplayedViolation, clip_s: float, needs_s: float) -> bool:
+    """Whether a clip shows enough of a violation to find it: its beginning and, if not its end, as much as it needs."""
+    whole = violation.ended_at_s <= clip_s
+    return violation.started_at_s >= 0 and (whole or clip_s - violation.started_at_s >= needs_s)
 
 
 def _same_times(a: ReplayedViolation, b: ReplayedViolation, tolerance_s: float) -> bool:

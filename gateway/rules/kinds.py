@@ -20,7 +20,7 @@ KINDS: Mapping[type[d.Definition], Kind[Any, Any]] = {
     d.AbandonedObject: Kind(objects.Places, objects.abandoned, follows=True, least_share=lambda _: HALF),
     d.MissingClass: Kind(Nothing, objects.missing_class, follows=True, least_share=lambda _: HALF),
     d.Fall: Kind(people.People, people.fall, follows=True),
-    d.LongLie: Kind(Nothing, people.lying, follows=True),
+    d.LongLie: Kind(people.Lain, people.lying, follows=True),
     d.CameraTampered: Kind(picture.UsualScene, picture.tampered, looks=True),
     d.FrozenPicture: Kind(picture.LastPicture, picture.frozen, looks=True, least_share=lambda _: EVERY),
 }

@@ -1,24 +1,18 @@
 """How rules about people who fall and lie judge a frame."""
 
-from enum import StrEnum
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import msgspec
-import numpy as np
+from msgspec.structs import replace
 
 from gateway.domain.definitions import Anchor, Fall, LongLie, PostureDefinition
-from gateway.domain.detections import Detections
 from gateway.rules.episode import Hit
-from gateway.rules.kind import Hits, Nothing
+from gateway.rules.kind import Hits
 from gateway.rules.observation import Observation, followed, inside
+from gateway.rules.posture import EDGE, Posture, posture
 
 STANDING = "person"
-KEYPOINT_SCORE = 0.3
-SHOULDERS, HIPS = (5, 6), (11, 12)
-"""Rows of the COCO keypoint order."""
-
-LYING_DEGREES = 50.0
-"""A torso farther from upright than this lies."""
-
 NEVER = -1e18
 UP_FOR_S = DOWN_FOR_S = 0.3
 """A posture counts once it has lasted this long: a frame that errs makes nobody fall, nor stand up to fall anew."""
@@ -34,18 +28,10 @@ SUNK = 0.3
 NOT_SUNK = 0.1
 """And who sank by less has only moved."""
 
-EDGE = 0.02
-"""A box this near to the picture's edge, in fractions, may have left the picture."""
-
+NEW_S = 1.0
+"""Who lies and has been followed for less than this may be somebody who was followed before."""
 
 Box = tuple[float, float, float, float]
-
-
-class Posture(StrEnum):
-    """What a person's body does, as far as one frame tells."""
-
-    UP = "up"
-    LYING = "lying"
 
 
 class Person(msgspec.Struct, frozen=True, array_like=True):
@@ -61,6 +47,8 @@ class Person(msgspec.Struct, frozen=True, array_like=True):
         box: Where.
         score: How surely.
         fallen: Whether they have fallen and haven't been up since for long.
+        first_s: Frame time when they were seen first.
+        subject: The key of their episode; empty where it is their track.
     """
 
     up_s: float
@@ -71,6 +59,8 @@ class Person(msgspec.Struct, frozen=True, array_like=True):
     box: Box
     score: float
     fallen: bool = False
+    first_s: float = NEVER
+    subject: str = ""
 
 
 class People(msgspec.Struct, frozen=True):
@@ -79,43 +69,62 @@ class People(msgspec.Struct, frozen=True):
     known: dict[str, Person] = {}
 
 
-def lying(definition: LongLie, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:
+class Lying(msgspec.Struct, frozen=True, array_like=True):
+    """What is remembered of one who lies: where and at what frame time they were seen last, and their episode's key."""
+
+    seen_s: float
+    box: Box
+    subject: str
+
+
+class Lain(msgspec.Struct, frozen=True):
+    """Everybody who lies, by track."""
+
+    known: dict[str, Lying] = {}
+
+
+Remembered = TypeVar("Remembered", Person, Lying)
+
+
+def lying(definition: LongLie, memory: Lain, observation: Observation) -> tuple[Lain, Hits]:
     """Each followed person who lies, where lying matters."""
-    hits = Hits()
-    for subject, row in _people(definition, observation):
-        if posture(definition, observation.detections, row) is Posture.LYING:
-            hits[subject] = observation.hit(row)
-    return memory, hits
+    time_s, known, hits = observation.time_s, _set_back(memory.known, observation.time_s), Hits()
+    people = [(*each, posture(definition, observation, each[1])) for each in _people(definition, observation)]
+    down = {track for track, _, how in people if how is not Posture.UP}
+    for track, row, how in people:
+        before = known.get(track)
+        if how is Posture.UP or (how is Posture.CUT_OFF and before is None):
+            continue
+        if before is None:
+            missed = {earlier: person for earlier, person in known.items() if earlier not in down}
+            earlier = _whom_it_may_be(missed, observation, row, lambda _: definition.max_gap_s)
+            before = None if earlier is None else known.pop(earlier)
+        known[track] = Lying(time_s, _box(observation, row), track if before is None else before.subject)
+        hits[known[track].subject] = observation.hit(row)
+    known = {track: person for track, person in known.items() if time_s - person.seen_s <= definition.max_gap_s}
+    return (Lain(known) if known != memory.known else memory), hits
 
 
 def fall(definition: Fall, memory: People, observation: Observation) -> tuple[People, Hits]:
     """Each followed person who was up a moment ago and is down, until they are up again."""
     time_s = observation.time_s
-    known, hits = dict(memory.known), Hits()
-    for subject, row in _people(definition, observation):
-        before = known.get(subject) or _whom_it_may_be(known, definition, observation, row)
-        person = _seen(definition, before, observation, row)
-        known[subject] = person
+    known, hits = _set_back(memory.known, time_s), Hits()
+    for track, row in _people(definition, observation):
+        before, how = known.get(track), posture(definition, observation, row)
+        if how is Posture.LYING and (before is None or _is_new(before, time_s)):
+            before = _taken_over(known, definition, observation, row) or before
+        elif before is None:
+            before = _taken_over(known, definition, observation, row, down=False)
+        person = known[track] = _seen(definition, before, observation, row, how)
         if person.fallen and person.down and time_s - person.since_s >= DOWN_FOR_S:
-            hits[subject] = observation.hit(row)
-    for subject, person in list(known.items()):
+            hits[person.subject or track] = observation.hit(row)
+    for track, person in list(known.items()):
         away_s = time_s - person.seen_s
-        if away_s > max(LOST_UNTIL_S, definition.within_s):
-            del known[subject]
+        if away_s > max(LOST_UNTIL_S, _may_be_away_s(definition, person)):
+            del known[track]
         elif definition.lost_low and LOST_AFTER_S <= away_s <= LOST_UNTIL_S and _sank_out_of_sight(person, observation):
-            hits[subject] = Hit(STANDING, person.score, person.box, int(subject))
+            hits[person.subject or track] = Hit(STANDING, person.score, person.box, int(track))
     return People(known), hits
-
-
-def posture(definition: PostureDefinition, detections: Detections, row: int) -> Posture:
-    """Whether a person lies: by their class where the model tells, else by their keypoints, else by their box."""
-    if any(label in detections.labels for label in definition.lying_labels):
-        return Posture.LYING if detections.label(row) in definition.lying_labels else Posture.UP
-    lean = _torso_degrees(detections.keypoints[row])
-    if lean is not None:
-        return Posture.LYING if lean > LYING_DEGREES else Posture.UP
-    width, height = detections.xyxy[row, 2:] - detections.xyxy[row, :2]
-    return Posture.LYING if width >= definition.min_aspect * height else Posture.UP
 
 
 def _people(definition: PostureDefinition, observation: Observation) -> list[tuple[str, int]]:
@@ -127,21 +136,23 @@ def _people(definition: PostureDefinition, observation: Observation) -> list[tup
     return people
 
 
-def _seen(definition: Fall, before: Person | None, observation: Observation, row: int) -> Person:
+def _seen(definition: Fall, before: Person | None, observation: Observation, row: int, how: Posture) -> Person:
     """What is known of a person after this frame."""
-    time_s, detections = observation.time_s, observation.detections
-    x1, y1, x2, y2 = (float(v) for v in detections.xyxy[row])
-    box, score = (x1, y1, x2, y2), float(detections.score[row])
+    time_s, box, score = observation.time_s, _box(observation, row), float(observation.detections.score[row])
     if before is None:
-        before = Person(NEVER, False, time_s, (y1, y2 - y1, time_s), time_s, box, score)
-    down = posture(definition, detections, row) is Posture.LYING or _dropped(definition, before, y1, time_s)
+        before = Person(NEVER, False, time_s, (box[1], box[3] - box[1], time_s), time_s, box, score, first_s=time_s)
+    now = replace(before, seen_s=time_s, box=box, score=score)
+    if how is Posture.CUT_OFF:
+        return now if now.down else replace(now, since_s=time_s)
+    down = how is Posture.LYING or _dropped(definition, before, box[1], time_s)
     since_s = before.since_s if down is before.down else time_s
     if down:
         fell = before.fallen or time_s - before.up_s <= definition.within_s
-        return Person(before.up_s, True, since_s, before.tall, time_s, box, score, fell)
+        return replace(now, down=True, since_s=since_s, fallen=fell)
     tall = _standing(before, box, time_s, definition.within_s)
     up_s = before.up_s if time_s - since_s < UP_FOR_S else time_s
-    return Person(up_s, False, since_s, tall, time_s, box, score, before.fallen and time_s - since_s < UP_AGAIN_S)
+    fallen = before.fallen and time_s - since_s < UP_AGAIN_S
+    return replace(now, up_s=up_s, down=False, since_s=since_s, tall=tall, fallen=fallen)
 
 
 def _standing(before: Person, box: Box, time_s: float, follows_in_s: float) -> tuple[float, float, float]:
@@ -166,19 +177,71 @@ def _dropped(definition: Fall, before: Person, top: float, time_s: float) -> boo
     return 0 < elapsed_s <= definition.within_s and sunk >= SUNK and sunk / elapsed_s >= definition.min_drop_speed
 
 
-def _whom_it_may_be(known: dict[str, Person], definition: Fall, observation: Observation, row: int) -> Person | None:
-    """Somebody who was up near here and is seen no more: a fall can cost the tracker its track."""
-    x1, y1, x2, y2 = observation.detections.xyxy[row].tolist()
-    for subject, person in known.items():
-        away_s = observation.time_s - person.seen_s
-        if not 0 < away_s <= definition.within_s:
+def _set_back(known: Mapping[str, Remembered], time_s: float) -> dict[str, Remembered]:
+    """A copy; where the clock was set back to `time_s`, as if it had shown that when the last of them was seen."""
+    ahead_s = max((person.seen_s for person in known.values()), default=time_s) - time_s
+    if ahead_s <= 0:
+        return dict(known)
+    return {track: _earlier(person, ahead_s) for track, person in known.items()}
+
+
+def _earlier(person: Remembered, by_s: float) -> Remembered:
+    seen_s = person.seen_s - by_s
+    if isinstance(person, Lying):
+        return replace(person, seen_s=seen_s)
+    up_s, first_s = (at_s if at_s == NEVER else at_s - by_s for at_s in (person.up_s, person.first_s))
+    tall = (*person.tall[:2], person.tall[2] - by_s)
+    return replace(person, seen_s=seen_s, up_s=up_s, first_s=first_s, since_s=person.since_s - by_s, tall=tall)
+
+
+def _is_new(person: Person, time_s: float) -> bool:
+    """Whether a person was never up and hasn't been followed for long."""
+    return person.up_s == NEVER and time_s - person.first_s <= NEW_S
+
+
+def _taken_over(
+    known: dict[str, Person], definition: Fall, observation: Observation, row: int, *, down: bool = True
+) -> Person | None:
+    """Somebody who was followed until a moment ago under another track; one who was down then only if `down`.
+
+    Who is in this frame is somebody else, unless they have fallen and are up: the tracker took another for them.
+    """
+    here = {str(track) for track in observation.tracks.ids.tolist()}
+    missed = {
+        track: person
+        for track, person in known.items()
+        if (person.fallen and not person.down and down) or (track not in here and (down or not person.down))
+    }
+    track = _whom_it_may_be(missed, observation, row, lambda person: _may_be_away_s(definition, person))
+    if track is None:
+        return None
+    person = known.pop(track)
+    has_episode = person.fallen or definition.lost_low
+    return replace(person, subject=person.subject or track) if has_episode else person
+
+
+def _may_be_away_s(definition: Fall, person: Person) -> float:
+    return max(definition.within_s, definition.max_gap_s) if person.fallen else definition.within_s
+
+
+def _whom_it_may_be(
+    missed: Mapping[str, Remembered], observation: Observation, row: int, may_be_away_s: Callable[[Remembered], float]
+) -> str | None:
+    """The track of the one of these who was near here: a fall can cost the tracker its track."""
+    x1, y1, x2, y2 = _box(observation, row)
+    for track, person in missed.items():
+        if not 0 <= observation.time_s - person.seen_s <= may_be_away_s(person):
             continue
         a, b, c, d = person.box
         reach = (d - b) / 2
         if x1 < c + reach and x2 > a - reach and y1 < d + reach and y2 > b - reach:
-            del known[subject]
-            return person
+            return track
     return None
+
+
+def _box(observation: Observation, row: int) -> Box:
+    x1, y1, x2, y2 = observation.detections.xyxy[row].tolist()
+    return x1, y1, x2, y2
 
 
 def _sank_out_of_sight(person: Person, observation: Observation) -> bool:
@@ -188,15 +251,3 @@ def _sank_out_of_sight(person: Person, observation: Observation) -> bool:
     edge_x, edge_y = EDGE * width, EDGE * height
     within = x1 > edge_x and x2 < width - edge_x and y2 < height - edge_y
     return within and _sunk(person, y1) >= SUNK
-
-
-def _torso_degrees(keypoints: np.ndarray) -> float | None:
-    """How far the torso is from upright, in degrees 0..180; None where too little of it is seen."""
-    if len(keypoints) <= max(HIPS):
-        return None
-    ends = [keypoints[list(pair)] for pair in (SHOULDERS, HIPS)]
-    if any((end[:, 2] < KEYPOINT_SCORE).all() for end in ends):
-        return None
-    shoulders, hips = (np.average(end[:, :2], axis=0, weights=end[:, 2]) for end in ends)
-    across, down = hips - shoulders
-    return float(np.degrees(np.arctan2(abs(across), down)))

@@ -15,33 +15,55 @@ _FIXED_POINT = 256
 """The usual scene is kept in 256ths of a level, so that a slow change isn't rounded away."""
 
 
+_LARGEST_SHARE = 0.1
+"""Of the usual scene one picture makes up no more than this, however long nothing was seen before it."""
+
+
 class UsualScene(msgspec.Struct, frozen=True):
     """The scene as it usually is.
 
     Attributes:
-        luma: uint16, in 256ths of a level; empty before the first frame.
+        luma: uint16, in 256ths of a level; empty before the first frame in which there is something to be seen.
         seen_s: Frame time of the last look.
+        other_s: Seconds for which another scene has been looked at.
     """
 
     luma: bytes = b""
     seen_s: float = 0.0
+    other_s: float = 0.0
 
 
 def tampered(definition: CameraTampered, memory: UsualScene, observation: Observation) -> tuple[UsualScene, Hits]:
-    """The picture when there is nothing to be seen in it, or not the usual scene."""
+    """The picture when there is nothing to be seen in it, or not the usual scene.
+
+    The usual scene follows the picture slowly. Another one is not mixed into it, and takes its place once it has been
+    looked at for `memory_s`; what hides everything never does.
+    """
     luma = observation.luma
     if luma is None:
         return memory, {}
-    now = luma.astype(np.float64)
+    now, time_s = luma.astype(np.float64), observation.time_s
     usual = _usual(memory, luma)
+    if now.std() < definition.min_contrast * FULL_SCALE:
+        return UsualScene(b"" if usual is None else memory.luma, time_s), _when(True, observation)
     if usual is None:
-        return _remembered(now, observation.time_s), _when(
-            now.std() < definition.min_contrast * FULL_SCALE, observation
-        )
-    blind = now.std() < definition.min_contrast * FULL_SCALE
-    share = min(1.0, (observation.time_s - memory.seen_s) / definition.memory_s)
-    remembered = _remembered(usual + (now - usual) * share, observation.time_s)
-    return remembered, _when(blind or _likeness(now, usual) < definition.min_likeness, observation)
+        return _remembered(now, time_s), {}
+    share = _share(definition, memory, observation)
+    if _likeness(now, usual) >= definition.min_likeness:
+        return _remembered(usual + (now - usual) * share, time_s), {}
+    other_s = memory.other_s + share * definition.memory_s
+    if other_s >= definition.memory_s:
+        return _remembered(now, time_s), {}
+    return UsualScene(memory.luma, time_s, other_s), _when(True, observation)
+
+
+def _share(definition: CameraTampered, memory: UsualScene, observation: Observation) -> float:
+    """What part of `memory_s` this look stands for: the time since the last one, but for that in which nobody looked.
+
+    0 where frame time went back over a restart.
+    """
+    looked_s = observation.time_s - memory.seen_s - observation.blind_s
+    return min(_LARGEST_SHARE, max(0.0, looked_s / definition.memory_s))
 
 
 class LastPicture(msgspec.Struct, frozen=True):
@@ -80,6 +102,6 @@ def _change(a: UInt8Array, b: UInt8Array) -> float:
     return float(np.abs(a.astype(np.int16) - b).mean()) / FULL_SCALE
 
 
-def _when(broken: "bool | np.bool_", observation: Observation) -> Hits:
+def _when(broken: bool, observation: Observation) -> Hits:
     width, height = observation.resolution_wh
     return {SCENE: Hit("camera", 1.0, (0.0, 0.0, float(width), float(height)))} if broken else {}

@@ -1,14 +1,25 @@
 """How rules about who is in a zone judge a frame."""
 
-import msgspec
+import math
 
-from gateway.domain.definitions import ConfinedZone, Dwell, Occupancy, ZoneIntrusion, ZonePresence
+import msgspec
+import numpy as np
+import shapely
+
+from gateway.domain.definitions import Anchor, ConfinedZone, Dwell, Occupancy, ZoneIntrusion, ZonePresence
 from gateway.rules.episode import Hit
 from gateway.rules.kind import SCENE, Hits, Nothing
-from gateway.rules.observation import Observation, counted, followed, inside
+from gateway.rules.observation import Observation, anchors, counted, followed, inside, polygon
+from gateway.rules.tracker import STILL_SPEED, Track
 
 WHOLE_SURE = 1.0
 """The score of what no detection tells: that somebody is missing."""
+
+EDGE = 0.02
+"""A box this near to the picture's edge, in fractions, may be on its way out."""
+
+ONE_STEP = 0.25
+"""An object this near to a zone's border, in heights of its box, may be beyond it in the next frame."""
 
 
 def presence(definition: ZonePresence, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:
@@ -34,16 +45,22 @@ def occupancy(definition: Occupancy, memory: Nothing, observation: Observation) 
 
 
 class Inside(msgspec.Struct, frozen=True):
-    """Frame time since which each followed object has been seen inside, and when last."""
+    """Who has been inside.
+
+    Attributes:
+        times: Frame time since which each followed object has been seen inside, and when last.
+        left: Those that were lost on their way out: when that was noticed, and as they were seen last.
+    """
 
     times: dict[str, tuple[float, float]] = {}
+    left: dict[str, tuple[float, Hit]] = {}
 
 
 def confined(definition: ConfinedZone, memory: Inside, observation: Observation) -> tuple[Inside, Hits]:
-    """Each followed object that was inside long enough and is outside."""
+    """Each followed object that was inside long enough and is outside, or was lost on its way out."""
     within = inside(definition.zone, definition.anchor, observation)
     everywhere = msgspec.structs.replace(definition, zone=ConfinedZone().zone)
-    times, hits = dict(memory.times), Hits()
+    times, left, hits = dict(memory.times), dict(memory.left), Hits()
     for subject, row in followed(everywhere, observation):
         since_s, last_s = times.get(subject, (observation.time_s, observation.time_s))
         if within[row]:
@@ -53,8 +70,32 @@ def confined(definition: ConfinedZone, memory: Inside, observation: Observation)
         else:
             times.pop(subject, None)
     for track in observation.tracks.lost:
-        times.pop(str(track.id), None)
-    return (Inside(times) if times != memory.times else memory), hits
+        since_s, last_s = times.pop(str(track.id), (math.inf, 0.0))
+        seen_inside = last_s == track.last_s and last_s - since_s >= definition.min_inside_s
+        if seen_inside and _on_its_way_out(definition, track, observation):
+            left[str(track.id)] = (observation.time_s, Hit(track.label, WHOLE_SURE, track.box, track.id))
+    for subject, (noticed_s, hit) in tuple(left.items()):
+        hits[subject] = hit
+        if not 0 <= observation.time_s - noticed_s < definition.min_duration_s:
+            del left[subject]  # it is told by now; that they are away is seen no longer
+    after = Inside(times, left)
+    return (after if after != memory else memory), hits
+
+
+def _on_its_way_out(definition: ConfinedZone, track: Track, observation: Observation) -> bool:
+    """Whether a track moved when it was lost, and at the picture's edge or the zone's border."""
+    x1, y1, x2, y2 = track.box
+    width, height = observation.resolution_wh
+    tall = max(1.0, y2 - y1)
+    if math.hypot(*track.velocity) < STILL_SPEED * tall:
+        return False
+    if x1 < EDGE * width or x2 > (1 - EDGE) * width or y1 < EDGE * height or y2 > (1 - EDGE) * height:
+        return True
+    border = shapely.transform(polygon(definition.zone).exterior, lambda corners: corners * observation.scale)
+    if definition.anchor is Anchor.ANY_OVERLAP:
+        return float(border.distance(shapely.box(x1, y1, x2, y2))) <= ONE_STEP * tall
+    (point,) = anchors(np.array([track.box], np.float32), definition.anchor)
+    return float(border.distance(shapely.Point(point))) <= ONE_STEP * tall
 
 
 def _best(observation: Observation, rows: list[int]) -> Hit:

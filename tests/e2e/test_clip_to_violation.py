@@ -1,6 +1,7 @@
 """From a model file and a clip to stored violations, all parts real."""
 
 import contextlib
+import datetime as dt
 import io
 import json
 import subprocess
@@ -132,6 +133,21 @@ def test_a_camera_leads_to_a_violation_with_a_picture_that_opens(serving, data_d
     assert audited == ["created"]
     assert health["status"] == "healthy"
     assert set(health["components"]["ai_runtime"]["transport"].values()) == {"system_shared_memory"}
+
+
+def test_what_was_recorded_is_found_again_in_its_own_clip(serving, triton, data_dir, tmp_path):
+    clip, film, recorded, rules = (data_dir / "video" / "people_one_by_one_50s.mp4", *map(tmp_path.joinpath, "abc"))
+    rules.write_text('[[rules]]\nname = "presence"\n[rules.definition]\ntype = "zone_presence"\n')
+    with a_camera(serving, f"file://{clip}", fps=5) as camera:
+        eventually(lambda: any(each["clip"]["name"] for each in violations(serving, camera)), 60)
+        violation = violations(serving, camera)[-1]
+        film.write_bytes(serving.fetch(f"/api/v1/violations/{violation['id']}/clip.mp4"))
+        recorded.write_text(json.dumps(serving.get(f"/api/v1/violations?camera_id={camera}")))
+    found = json.loads(replay(triton, film, "--rules", str(rules), "--recorded", str(recorded), "--fps", "5"))
+    started_at = dt.datetime.fromisoformat(found["clip_started_at"])
+    began_s = (dt.datetime.fromisoformat(violation["started_at"]) - started_at).total_seconds()
+    assert found["violations"][0]["started_at_s"] == pytest.approx(began_s, abs=0.3)
+    assert found["diff"] == {"same": 1, "moved": [], "gone": [], "new": []}
 
 
 def test_a_runtime_without_shared_memory_is_served_inline(people_repository, tmp_path):

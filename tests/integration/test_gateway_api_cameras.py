@@ -142,6 +142,17 @@ async def test_a_zone_that_crosses_itself_is_refused_with_the_place_and_the_reas
     assert "Self-intersection" in problem["detail"]
 
 
+async def test_a_ground_plane_with_three_of_its_points_in_a_line_is_refused_with_what_would_do(api: Api) -> None:
+    path = f"/api/v1/cameras/{(await _create(api))['id']}/rules"
+    ground = [{"picture": [x, y], "metres": [10 * x, 10 * y]} for x, y in ((0, 0), (0.5, 0), (1, 0), (0.5, 1))]
+    answer = await api.http.post(
+        path, json={"name": "r", "definition": {"type": "speed", "max_kmh": 5, "ground": ground}}
+    )
+    assert answer.status_code == 422
+    assert "of which no three do" in answer.json()["detail"]
+    assert (await api.http.get(path)).json()["items"] == []
+
+
 async def test_a_rule_for_a_label_that_the_cameras_model_lacks_is_refused_with_the_labels_there_are(api: Api) -> None:
     camera = await _create(api)
     api.control.contracts["people"] = ModelContract(

@@ -1,5 +1,6 @@
 """Clips cut out of real streams: the camera's own pictures, and a browser plays them."""
 
+import datetime as dt
 import io
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from gateway.domain.clip import Excerpt
 from gateway.domain.clock import SystemClock
-from gateway.evidence import remux
+from gateway.evidence import first_picture_at, remux
 from gateway.sources import open_source
 from gateway.sources.packets import PacketRing, PacketSource
 from tests.support.browser import play
@@ -65,6 +66,17 @@ def test_a_clip_is_made_without_any_folder_for_temporary_files(data_dir: Path, m
     excerpt = cut(f"file://{data_dir}/video/{H264_CLIPS[0]}?pace=max", 0.0, 1.0)
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     assert luma(remux(excerpt))
+
+
+def test_a_clip_says_when_its_first_picture_was_taken_and_other_films_do_not(data_dir: Path, tmp_path: Path) -> None:
+    path, film = data_dir / "video" / "people_one_by_one_50s.mp4", tmp_path / "clip.mp4"
+    excerpt = cut(f"file://{path}?pace=max", 1.5, 4.0)
+    film.write_bytes(remux(excerpt))
+    first_s = excerpt.packets[0].time_s
+    assert first_picture_at(film) == dt.datetime.fromtimestamp(first_s, dt.UTC)
+    assert ANCHOR_S <= first_s <= ANCHOR_S + 1.5
+    (tmp_path / "text.mp4").write_text("no film")
+    assert [first_picture_at(other) for other in (path, tmp_path / "none.mp4", tmp_path / "text.mp4")] == [None] * 3
 
 
 def test_a_clip_of_a_network_camera_can_be_decoded_from_its_first_picture_on(data_dir: Path) -> None:

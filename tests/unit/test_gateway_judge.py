@@ -24,7 +24,7 @@ from gateway.errors import InferenceError
 from gateway.pipeline import frames, recorder
 from gateway.pipeline.judge import Judge, Seen, Verdict, end_episodes
 from gateway.pipeline.recorder import Recorder
-from gateway.pipeline.replay import _Outcome
+from gateway.pipeline.replay import Outcome
 from gateway.rules import TRACKS
 from tests.support.pictures import CONTRACT, a_frame, people
 from tests.support.records import MemoryEvidence, MemorySpool
@@ -132,7 +132,7 @@ def test_a_restart_goes_on_with_the_violation_it_had_open():
 
 def test_a_clip_replayed_at_the_rate_of_a_camera_has_the_cameras_outcome():
     frames_s = [k * 2.5 for k in range(20)]
-    judge, replayed = a_judge(), _Outcome([a_rule().settings], period_s=2.5)
+    judge, replayed = a_judge(), Outcome([a_rule().settings], period_s=2.5)
     opened = [v for t in frames_s for v in judge.judge(seen(t), period_s=2.5).opened]
     for t in frames_s:
         replayed.observe(seen(t).frame, SOMEBODY)

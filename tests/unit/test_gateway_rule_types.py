@@ -155,6 +155,28 @@ def test_who_was_in_a_confined_zone_and_is_outside_has_left(crash: bool):
     assert opened.hit.track_id == 1
 
 
+@pytest.mark.parametrize("zone", [ConfinedZone().zone, ((0.0, 0.2), (0.8, 0.2), (0.8, 1.0), (0.0, 1.0))])
+def test_who_goes_out_of_the_picture_or_is_lost_at_the_zones_border_has_left(zone: tuple, crash: bool):
+    through = 640 * max(x for x, _ in zone)
+    stage = Stage(ConfinedZone(zone=zone), crash=crash)
+    for t in times(0, 16):
+        x = 200 + 100 * max(0, t - 3)
+        in_view = [("person", (x - 32, 240, min(640, x + 32), 400))] if x < through else []
+        stage.show(t, *in_view, ("person", standing(120, feet_y=300)))
+    (closed,) = stage.closed
+    assert closed.best.track_id == 1
+    assert closed.ended_s < 14
+
+
+def test_who_passed_through_or_is_lost_inside_or_without_moving_has_not_left():
+    passing, hidden, missed = (Stage(ConfinedZone(min_inside_s=2)) for _ in range(3))
+    for t in times(0, 20):
+        passing.show(t, *([("person", standing(500 + 100 * t))] if t < 1.4 else []))
+        hidden.show(t, *([("person", standing(100 + 50 * t))] if t < 5 else []))
+        missed.show(t, *([("person", standing(600))] if t < 5 else []))
+    assert (passing.opened, hidden.opened, missed.opened) == ([], [], [])
+
+
 def test_two_who_cross_a_line_in_opposite_directions_at_once_are_two_crossings(crash: bool):
     stage = Stage(LineCrossing(line=MIDDLE), crash=crash)
     for t in times(0, 4):
@@ -361,6 +383,91 @@ def test_a_long_lie_counts_from_when_they_lay_down(crash: bool):
     assert opened.started_s == pytest.approx(4.8)
 
 
+@pytest.mark.parametrize("score", [0.5, 0.95])
+def test_who_lies_from_the_beginning_beside_one_who_stands_has_not_fallen(score: float, crash: bool):
+    stage = Stage(Fall(), crash=crash)
+    for t in times(0, 10):
+        lying = [("person_lying", lying_at(430), score)] if t >= 5 else []
+        both = [("person", standing(340), 0.7), *lying]
+        stage.show(t, *sorted(both, key=lambda each: -each[2]))
+    assert stage.opened == []
+
+
+def test_a_helper_who_hides_the_fallen_for_a_frame_makes_no_second_fall(crash: bool):
+    for helper in (standing(380), (460, 60, 560, 300)):
+        stage = Stage(Fall(), crash=crash)
+        walk_and_fall(stage)
+        stage.show(10.2, ("person", helper))
+        for t in times(10.4, 16):
+            stage.show(t, ("person", helper), ("person_lying", lying_at(300), 0.8))
+        stage.end()
+        (closed,) = stage.closed
+        assert closed.ended_s == 16
+
+
+@pytest.mark.parametrize("definition", [Fall(), LongLie(min_duration_s=8)])
+def test_who_is_half_covered_where_they_lie_has_fallen_once_and_lies_on(definition: RuleDefinition, crash: bool):
+    stage = Stage(definition, crash=crash)
+    walk_and_fall(stage)
+    for t in times(10.2, 20):
+        stage.show(t, ("person_lying", (300, 365, 345, 395)))
+    stage.end()
+    (opened,), (closed,) = stage.opened, stage.closed
+    assert (4.5 < opened.started_s < 5.5, closed.ended_s) == (True, 20)
+
+
+def test_one_who_was_lost_low_and_is_found_lying_has_fallen_once(crash: bool):
+    stage = Stage(Fall(lost_low=True), crash=crash)
+    for t in times(0, 3):
+        stage.show(t, ("person", standing(300)))
+    for t in times(3.2, 5):
+        stage.show(t, *([("person", (270, 310, 330, 400))] if t < 3.5 else []))
+    for t in times(5.2, 10):
+        stage.show(t, ("person_lying", (280, 375, 320, 400)))
+    stage.end()
+    (closed,) = stage.closed
+    assert closed.ended_s == 10
+
+
+@pytest.mark.parametrize("back_s", [20, 1800])
+def test_who_lies_while_the_clock_is_set_back_over_a_restart_has_fallen_once_and_who_stands_has_not(back_s: float):
+    fallen, upright = Stage(Fall(), crash=True), Stage(Fall(within_s=1), crash=True)
+    for k, t in enumerate((*times(5000, 5008), *times(5008.2 - back_s, 5018 - back_s))):
+        fallen.show(t, ("person", standing(300)) if k < 15 else ("person_lying", lying_at(300)))
+        upright.show(t, ("person", standing(300)))
+    for t in times(5020 - back_s, 5025 - back_s):
+        upright.show(t, ("person_lying", lying_at(300)))
+    assert (len(fallen.opened), len(fallen.closed), upright.opened) == (1, 0, [])
+
+
+def test_who_gets_up_beside_somebody_new_on_the_floor_has_fallen_and_is_up():
+    stage = Stage(Fall(max_gap_s=1))
+    walk_and_fall(stage)
+    for t in times(10.2, 16):
+        lying = [("person_lying", lying_at(430), 0.8)] if t > 13 else []
+        stage.show(t, ("person", standing(300)), *lying)
+    (closed,) = stage.closed
+    assert closed.ended_s == 10
+
+
+@pytest.mark.parametrize("definition", [Fall(), LongLie(min_duration_s=3)])
+def test_a_box_that_the_pictures_edge_cuts_off_does_not_tell_by_its_shape_who_lies(definition: RuleDefinition):
+    walks_out, stands_below = (Stage(definition, labels=("person",)) for _ in range(2))
+    for t in times(0, 12):
+        top, height = 100 + 70 * t, 260 + 25 * t
+        if top < 460:
+            walks_out.show(t, ("person", (320 - height / 5, top, 320 + height / 5, min(480, top + height))))
+        stands_below.show(t, ("person", (245, min(100 + 70 * t, 380), 395, 480)))
+    assert (walks_out.opened, stands_below.opened) == ([], [])
+
+
+def test_who_lies_by_the_shape_of_the_box_and_comes_to_the_pictures_edge_lies_on():
+    stage = Stage(LongLie(min_duration_s=5), labels=("person",))
+    for t in times(0, 8):
+        stage.show(t, ("person", lying_at(300, y=460 if t < 2 else 480)))
+    assert len(stage.opened) == 1
+
+
 # The picture itself
 
 NOISE = np.random.default_rng(1)
@@ -386,6 +493,46 @@ def test_dusk_and_people_are_no_tampering():
         picture = SCENERY * (1 - t / 40)
         picture[20:80, 40:60] = 120 + 5 * t
         stage.show(t, luma=lively(picture))
+    assert stage.opened == []
+
+
+@pytest.mark.parametrize(("away_s", "blind_s"), [(10, 9.8), (200, 199.8), (310, 309.8), (310, 0)])
+def test_a_camera_that_was_turned_away_while_nobody_looked_is_tampered_with(away_s: float, blind_s: float, crash: bool):
+    stage = Stage(CameraTampered(), crash=crash)
+    for t in times(0, 20):
+        stage.show(1000 + t, luma=lively())
+    for t in times(1020 + away_s, 1030 + away_s):
+        stage.show(t, luma=lively(SCENERY[:, ::-1]), blind_s=blind_s if t == 1020 + away_s else 0)
+    (opened,) = stage.opened
+    assert opened.started_s == 1020 + away_s
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_another_scene_becomes_the_usual_one_after_as_long_as_asked_for(seed: int):
+    numbers = np.random.default_rng(seed)
+    usual, other = (numbers.integers(0, 255, (12, 16)).repeat(8, axis=0).repeat(8, axis=1) for _ in range(2))
+    stage = Stage(CameraTampered(memory_s=100))
+    for t in range(300):
+        stage.show(t, luma=lively(usual if t < 50 else other))
+    (closed,) = stage.closed
+    assert closed.ended_s == pytest.approx(150, abs=2)
+
+
+def test_a_camera_that_was_covered_for_long_or_from_the_beginning_shows_its_usual_scene_afterwards():
+    covered = np.full(SCENERY.shape, 16.0)
+    for shown_s in (0, 50):
+        stage = Stage(CameraTampered(memory_s=20))
+        for t in range(300):
+            stage.show(t, luma=lively(covered if shown_s <= t < 200 else SCENERY))
+        (closed,) = stage.closed
+        assert closed.ended_s == 199
+
+
+@pytest.mark.parametrize(("back_s", "light"), [(600, 0.5), (1800, 1.2), (3500, 1.0)])
+def test_a_clock_that_was_set_back_over_a_restart_makes_no_other_scene(back_s: float, light: float):
+    stage = Stage(CameraTampered(), crash=True)
+    for t in (*times(9000, 9010), *times(9010 - back_s, 9040 - back_s)):
+        stage.show(t, luma=lively(np.clip(SCENERY * (0.7 if t > 8999 else 0.7 * light), 0, 255)))
     assert stage.opened == []
 
 

@@ -15,7 +15,7 @@ class CameraTampered(Definition, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         min_contrast: The standard deviation of luma below which nothing is to be seen, as a fraction of full scale.
         min_likeness: Correlation with the scene as it has been over `memory_s`, below which it is another scene.
-        memory_s: How long the scene takes to become a usual one.
+        memory_s: How long another scene must be looked at, in frame time, to become the usual one.
     """
 
     type: ClassVar[str] = "camera_tampered"

@@ -59,7 +59,9 @@ class Occupancy(ZoneDefinition, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ConfinedZone(ZoneDefinition, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="confined_zone"):
-    """An object that has been inside a zone is outside it: someone left.
+    """An object that has been inside a zone is outside it, or was lost while it moved out: someone left.
+
+    With the whole picture for a zone those count who went out of the picture.
 
     Attributes:
         min_inside_s: One who was inside for less than this, in frame time, only passed through.
