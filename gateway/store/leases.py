@@ -112,12 +112,14 @@ class PostgresLeases:
 
         Renewing is a transaction of its own: two replicas that both come late would wait for each other's rows. One
         that was stopped within a transaction holds its locks; `idle_in_transaction_session_timeout` doesn't end that
-        where it was about to send a statement's parameters, so whoever finds a lease expired does.
+        where it was about to send a statement's parameters, so whoever finds a lease expired does. So does who joins:
+        it may come back so soon after its machine was lost that no lease has expired.
         """
         if not await self._run(_RENEW, self._lease_s, self._name, self._instance):
+            await self._free_locks()
             await self._join()
         if await self._run(_EXPIRED):
-            await self._run(_FREE_LOCKS, OUTBOX_LOCK)
+            await self._free_locks()
         async with self._engine.transaction():
             await self._run(_EXPIRE)
             await self._run(_ADD_CAMERAS)
@@ -148,6 +150,9 @@ class PostgresLeases:
     async def leave(self) -> None:
         """Give everything up at once: this replica ends."""
         await self._run("DELETE FROM replica WHERE name = {} AND instance = {}", self._name, self._instance)
+
+    async def _free_locks(self) -> None:
+        await self._run(_FREE_LOCKS, OUTBOX_LOCK)
 
     async def _join(self) -> None:
         """Begin a life; what an earlier one of this name had is still its own, and taken again under a new epoch."""
