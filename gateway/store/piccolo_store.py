@@ -136,8 +136,16 @@ class PiccoloStore:
         return await disposal.cameras_with_evidence()
 
     async def forget_evidence(self, violation_ids: Sequence[str], reason: str) -> Sequence[Event]:
-        """Note that evidence was deleted, and why; the events, in order."""
+        """Note that evidence is deleted, and why, of those that are still handled and over; the events, in order."""
         return await disposal.forget_evidence(self._engine, violation_ids, reason, self._clock.utcnow())
+
+    async def evidence_forgotten(self) -> Mapping[str, Sequence[str]]:
+        """By violation: the files and folders, there or not, that are to be deleted and aren't known to be."""
+        return await disposal.evidence_forgotten()
+
+    async def note_deleted(self, violation_ids: Sequence[str]) -> None:
+        """Their files and folders are deleted."""
+        await disposal.note_deleted(violation_ids)
 
     async def trim_events(self, before: dt.datetime, limit: int) -> int:
         """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many."""

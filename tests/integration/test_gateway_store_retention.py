@@ -1,19 +1,29 @@
 """Evidence is kept within what the operator allows, on a real folder and database."""
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from gateway.domain.clock import SystemClock
-from gateway.domain.retention import RetentionPolicy
-from gateway.domain.violation import Evidence, Violation, ViolationOpened, ViolationStatus, evidence_folder
-from gateway.errors import DatabaseError
+from gateway.domain.retention import EvidenceQuery, RetentionPolicy
+from gateway.domain.violation import (
+    AuditAction,
+    Evidence,
+    Violation,
+    ViolationOpened,
+    ViolationPatch,
+    ViolationStatus,
+    evidence_folder,
+)
+from gateway.errors import DatabaseError, StoreError
 from gateway.events.bus import MemoryEventBus
 from gateway.store import retention
 from gateway.store.engine import make_engine
@@ -234,24 +244,71 @@ async def test_each_of_several_gateways_lets_go_of_what_lies_with_it_and_of_noth
         assert [violation.id for violation in on_record if violation.evidence.name] == left
 
 
-async def test_what_is_deleted_while_the_database_is_away_is_noted_when_it_is_back(
-    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("one_of_several", [False, True])
+@pytest.mark.parametrize(
+    ("breaks", "error"),
+    [
+        ("store.forget_evidence", DatabaseError("the database is away")),
+        ("store.evidence_forgotten", DatabaseError("the database is away")),
+        ("evidence.delete", StoreError("the disk is away")),
+        ("store.note_deleted", DatabaseError("the database is away")),
+    ],
+)
+async def test_what_is_broken_off_anywhere_is_finished_by_the_next_life_and_no_record_names_what_is_gone(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, breaks: str, error: StoreError, one_of_several: bool
 ):
     old = await keeper.record(days=40)
-    rules = keeper.retention(RetentionPolicy(resolved_days=30, disk_share=1.0), one_of_several=True)
+    policy = RetentionPolicy(resolved_days=30, disk_share=1.0)
 
     async def away(*_: object) -> None:
-        raise DatabaseError("the database is away")
+        raise error
 
-    with monkeypatch.context() as patch:
-        patch.setattr(keeper.store, "forget_evidence", away)
-        with pytest.raises(DatabaseError):
-            await rules.step()
+    with monkeypatch.context() as patch, contextlib.suppress(StoreError):
+        patch.setattr(attrgetter(breaks.rpartition(".")[0])(keeper), breaks.rpartition(".")[2], away)
+        await keeper.retention(policy, one_of_several=one_of_several).step()
+        pytest.fail("nothing was broken off")
+    assert keeper.has_files(old) >= bool((await keeper.store.violation(old.id)).evidence.name)
+
+    await keeper.enforce(policy, one_of_several=one_of_several)
     assert not keeper.has_files(old)
-    assert (await keeper.store.violation(old.id)).evidence.name
+    assert "deleted on" in (await keeper.store.violation(old.id)).evidence.missing_reason
+    assert [entry.action for entry in await keeper.store.audit(old.id)].count(AuditAction.EVIDENCE_DELETED) == 1
 
-    assert await rules.step()
-    assert (await keeper.store.violation(old.id)).evidence.name == ""
+
+async def test_a_gateway_leaves_what_another_has_noted_as_deleted_and_has_not_deleted_yet(
+    keeper: Keeper, tmp_path: Path
+):
+    old = await keeper.record(days=40)
+    await keeper.store.forget_evidence([old.id], "it was a test")
+    mine, policy = keeper.evidence, RetentionPolicy(disk_share=1.0)
+
+    keeper.evidence = Disk(tmp_path / "another")
+    await keeper.enforce(policy, one_of_several=True)
+    keeper.evidence = mine
+    assert keeper.has_files(old)
+
+    await keeper.enforce(policy, one_of_several=True)
+    assert not keeper.has_files(old)
+    assert await keeper.store.evidence_forgotten() == {}
+
+
+async def test_a_violation_that_is_opened_again_before_its_files_go_keeps_them(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+):
+    reopened, old = await keeper.record(days=40), await keeper.record(days=40)
+    choose = keeper.store.evidence_kept
+
+    async def choose_and_reopen(query: EvidenceQuery) -> Sequence[Violation]:
+        chosen = await choose(query)
+        await keeper.store.patch_violation(reopened.id, ViolationPatch(status=ViolationStatus.OPEN, by="anna"))
+        return chosen
+
+    monkeypatch.setattr(keeper.store, "evidence_kept", choose_and_reopen)
+    await keeper.enforce(RetentionPolicy(resolved_days=30, disk_share=1.0))
+
+    assert [keeper.has_files(each) for each in (reopened, old)] == [True, False]
+    assert (await keeper.store.violation(reopened.id)).evidence == reopened.evidence
+    assert keeper.deleted == {"age": 1}
 
 
 async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_run(keeper: Keeper):
