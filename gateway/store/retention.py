@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from gateway.domain.clock import Clock
+from gateway.domain.clock import Clock, StepWatch
 from gateway.domain.ports import EventBus, EvidenceStore, Store
 from gateway.domain.retention import EvidenceQuery, RetentionPolicy
 from gateway.domain.violation import Violation, evidence_places
@@ -61,6 +61,8 @@ class Retention:
         self._evidence = evidence
         self._bus = bus
         self._clock = clock
+        self._watch = StepWatch(clock)
+        self._trusted = True
         self._policy = policy
         self._has = has
         self._on_deleted = on_deleted
@@ -92,13 +94,27 @@ class Retention:
         if now_s - self._passed_since_s >= PASS_OVER_S:
             self._passed_since_s = now_s
             self._passed.clear()
+        more = self._can_trust_the_clock() and await self._trim(now)
+        await self._delete_forgotten()
+        more = (self._trusted and await self._step_age(now)) or more
+        return await self._step_disk() or await self._step_count() or more
+
+    def _can_trust_the_clock(self) -> bool:
+        trusted = self._watch.is_trusted()
+        if self._trusted and not trusted:
+            _logger.warning(
+                "the clock has stepped, or the machine slept: for an hour nothing goes for its age",
+                extra={"stepped_by": str(self._watch.stepped_by)},
+            )
+        self._trusted = trusted
+        return trusted
+
+    async def _trim(self, now: dt.datetime) -> bool:
         trimmed = await self._store.trim_events(now - dt.timedelta(days=self._policy.event_days), EVENTS_STEP)
         if trimmed:
             self._on_trimmed(trimmed)
             _logger.info("events trimmed", extra={"events": trimmed})
-        await self._delete_forgotten()
-        old = await self._step_age(now)
-        return await self._step_disk() or await self._step_count() or old or trimmed == EVENTS_STEP
+        return trimmed == EVENTS_STEP
 
     async def _step_age(self, now: dt.datetime) -> bool:
         for status, before in self._policy.limits(now):

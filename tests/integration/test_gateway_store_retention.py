@@ -318,3 +318,28 @@ async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_
     await keeper.enforce(RetentionPolicy(resolved_days=30, disk_share=1.0))
 
     assert (await keeper.store.violation(old.id)).evidence.name == ""
+
+
+async def test_nothing_goes_for_its_age_while_the_clock_is_a_year_ahead_and_that_is_told_once(
+    keeper: Keeper, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    young, surplus = await keeper.record(days=1), await keeper.record(days=1)
+    old = await keeper.record(days=400, camera_id="another")
+    rules = keeper.retention(RetentionPolicy(resolved_days=30, per_camera=1, event_days=30, disk_share=1.0))
+    _set_clock(monkeypatch, dt.timedelta(days=365))
+    while await rules.step():
+        pass
+    assert [keeper.has_files(each) for each in (young, surplus, old)] == [False, True, True], "number counts on"
+    assert len(await keeper.store.events_after(0, 10)) == 4
+    (warning,) = [record for record in caplog.records if "stepped" in record.getMessage()]
+    assert vars(warning)["stepped_by"] == "365 days, 0:00:00"
+
+    _set_clock(monkeypatch, dt.timedelta())
+    while await rules.step():
+        pass
+    assert [keeper.has_files(each) for each in (surplus, old)] == [True, False]
+    assert len(await keeper.store.events_after(0, 10)) == 5
+
+
+def _set_clock(monkeypatch: pytest.MonkeyPatch, ahead: dt.timedelta) -> None:
+    monkeypatch.setattr(SystemClock, "utcnow", lambda _: dt.datetime.now(dt.UTC) + ahead)
