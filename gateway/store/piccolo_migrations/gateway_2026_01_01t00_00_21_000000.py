@@ -5,6 +5,7 @@ from piccolo.columns.indexes import IndexMethod
 
 ID = "2026-01-01T00:00:21:000000"
 VERSION = "1.38.0"
+FITS = "2026-01-01T00:00:20:000000"
 DESCRIPTION = "where evidence lies that is noted as deleted, until it is"
 
 
