@@ -22,7 +22,7 @@ from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, lock_until_commit
 from gateway.store.outbox import OutboxEntry, write_events
 from gateway.store.rows import Changes, json_text, violation_of
-from gateway.store.tables import CursorRow, DisposalRow, OutboxRow, ViolationRow
+from gateway.store.tables import CursorRow, DeadLetterRow, DisposalRow, OutboxRow, ViolationRow
 from gateway.store.violations import twin_ids
 
 _TRIM_LOCK = 0x52555448_03
@@ -117,6 +117,18 @@ async def trim_events(engine: DatabaseEngine, before: dt.datetime, limit: int, n
             await CursorRow.insert(trimmed).on_conflict(
                 target=CursorRow.name, action="DO UPDATE", values=[CursorRow.number, CursorRow.updated_at]
             )
+    return len(numbers)
+
+
+@database_call
+async def trim_dead_letters(before: dt.datetime, limit: int) -> int:
+    """Delete the oldest dead letters of before a time, of all webhooks, `limit` at most; how many."""
+    oldest = (
+        await DeadLetterRow.select(DeadLetterRow.number, DeadLetterRow.at).order_by(DeadLetterRow.number).limit(limit)
+    )
+    numbers = [row["number"] for row in oldest if row["at"] < before]
+    if numbers:
+        await DeadLetterRow.delete().where(DeadLetterRow.number.is_in(numbers))
     return len(numbers)
 
 

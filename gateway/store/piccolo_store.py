@@ -151,6 +151,10 @@ class PiccoloStore:
         """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many."""
         return await disposal.trim_events(self._engine, before, limit, self._clock.utcnow())
 
+    async def trim_dead_letters(self, before: dt.datetime, limit: int) -> int:
+        """Delete the oldest dead letters of before a time, of all webhooks, `limit` at most; how many."""
+        return await disposal.trim_dead_letters(before, limit)
+
     async def events_missed(self, after: int, before: int) -> Event | None:
         """Tells of events between two numbers that were trimmed; None where none was."""
         return await disposal.events_missed(after, before)

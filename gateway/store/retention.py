@@ -110,11 +110,15 @@ class Retention:
         return trusted
 
     async def _trim(self, now: dt.datetime) -> bool:
-        trimmed = await self._store.trim_events(now - dt.timedelta(days=self._policy.event_days), EVENTS_STEP)
+        before = now - dt.timedelta(days=self._policy.event_days)
+        trimmed = await self._store.trim_events(before, EVENTS_STEP)
         if trimmed:
             self._on_trimmed(trimmed)
             _logger.info("events trimmed", extra={"events": trimmed})
-        return trimmed == EVENTS_STEP
+        letters = await self._store.trim_dead_letters(before, EVENTS_STEP)
+        if letters:
+            _logger.info("dead letters trimmed", extra={"dead_letters": letters})
+        return EVENTS_STEP in (trimmed, letters)
 
     async def _step_age(self, now: dt.datetime) -> bool:
         for status, before in self._policy.limits(now):

@@ -96,6 +96,22 @@ async def test_an_event_is_buried_once_and_the_cursor_passes_it(webhooks: Webhoo
     assert list(await webhooks.dead_letters(created.id, 0, 10)) == letters[1:]
 
 
+async def test_the_oldest_dead_letters_of_all_webhooks_are_trimmed(
+    store: Store, webhooks: WebhookStore, clock: SetClock
+) -> None:
+    created, other = await webhooks.create(SETTINGS), await webhooks.create(SETTINGS)
+    for number in (1, 2, 3):
+        await webhooks.bury(created.id, event(number), 5, "answered 404")
+        await webhooks.bury(other.id, event(number), 5, "answered 404")
+        clock.pass_by(86_400)
+    before = clock.now - dt.timedelta(days=1.5)
+    assert await store.trim_dead_letters(before, 3) == 3
+    assert [letter.event.number for letter in await webhooks.dead_letters(created.id, 0, 10)] == [3]
+    assert [letter.event.number for letter in await webhooks.dead_letters(other.id, 0, 10)] == [2, 3]
+    assert await store.trim_dead_letters(before, 3) == 1
+    assert await store.trim_dead_letters(before, 3) == 0
+
+
 async def test_one_replica_sends_at_a_time_and_another_takes_over(
     store: PiccoloStore, webhooks: WebhookStore, clock: SetClock
 ) -> None:

@@ -23,6 +23,7 @@ from gateway.domain.violation import (
     ViolationStatus,
     evidence_folder,
 )
+from gateway.domain.webhook import WebhookSettings
 from gateway.errors import DatabaseError, StoreError
 from gateway.events.bus import MemoryEventBus
 from gateway.store import retention
@@ -34,6 +35,8 @@ from gateway.store.retention import Retention
 from gateway.store.s3_evidence import S3Evidence
 from gateway.store.staged_evidence import StagedEvidence
 from gateway.store.tables import TwinRow
+from gateway.store.webhooks import PiccoloWebhooks
+from tests.support.events import event
 from tests.support.s3_server import private_s3
 from tests.support.violations import a_violation
 
@@ -318,6 +321,19 @@ async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_
     await keeper.enforce(RetentionPolicy(resolved_days=30, disk_share=1.0))
 
     assert (await keeper.store.violation(old.id)).evidence.name == ""
+
+
+async def test_dead_letters_go_at_the_age_of_events(keeper: Keeper, monkeypatch: pytest.MonkeyPatch):
+    webhooks = PiccoloWebhooks(keeper.store.engine, SystemClock())
+    hook = await webhooks.create(WebhookSettings(url="https://receiver.example/", secret="a secret of theirs"))
+    for number, age in ((1, 40), (2, 20)):
+        _set_clock(monkeypatch, -dt.timedelta(days=age))
+        await webhooks.bury(hook.id, event(number), 5, "answered 404")
+    _set_clock(monkeypatch, dt.timedelta())
+
+    await keeper.enforce(RetentionPolicy(event_days=30, disk_share=1.0))
+
+    assert [letter.event.number for letter in await webhooks.dead_letters(hook.id, 0, 10)] == [2]
 
 
 async def test_nothing_goes_for_its_age_while_the_clock_is_a_year_ahead_and_that_is_told_once(

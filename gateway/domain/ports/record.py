@@ -132,6 +132,10 @@ class Store(Protocol):
         """
         ...
 
+    async def trim_dead_letters(self, before: dt.datetime, limit: int) -> int:
+        """Delete the oldest dead letters of before a time, of all webhooks, `limit` at most; how many."""
+        ...
+
     async def events_missed(self, after: int, before: int) -> Event | None:
         """Tells of events between two numbers that were trimmed; None where none was."""
         ...
