@@ -127,7 +127,7 @@ async def _check_that_they_fit(unknown: Sequence[str], newest_known: str) -> Non
     marks = await Migration.select().where(Migration.app_name.like(f"{_FITS}%"))
     fits = {row["name"]: row["app_name"].removeprefix(_FITS) for row in marks}
     names = ", ".join(unknown)
-    if any(fits.get(migration_id, migration_id) > newest_known for migration_id in unknown):
+    if any(migration_id not in fits or fits[migration_id] > newest_known for migration_id in unknown):
         raise DatabaseError(
             f"a newer gateway has changed this database ({names}): run that one, or, to go back, first its "
             f"`ruth-gateway migrate --back-to {newest_known}`"
