@@ -35,11 +35,15 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND xact_start IS NOT NULL
     AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - interval '1 second'
     AND pid IN (
-        SELECT pid FROM pg_locks WHERE relation IN ('camera_lease'::regclass, 'replica'::regclass)
+        SELECT pid FROM pg_locks
+        WHERE relation IN ('camera_lease'::regclass, 'replica'::regclass) AND mode <> 'AccessShareLock'
         UNION SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) + objid::bigint = {}
     )
 """
-"""Transactions that hold what replicas wait for, while the server waits for their gateway: one that was stopped."""
+"""Transactions that hold what replicas wait for, while the server waits for their gateway: one that was stopped.
+
+Nobody waits for one that has only read, such as a backup.
+"""
 
 _EXPIRE = "DELETE FROM replica WHERE held_until < clock_timestamp()"
 _ADD_CAMERAS = (

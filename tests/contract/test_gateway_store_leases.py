@@ -247,6 +247,19 @@ async def test_who_is_back_within_its_lease_frees_what_its_earlier_life_had_lock
 
 
 @REPLICAS
+async def test_a_backup_that_reads_goes_on_when_a_replica_joins(store: PiccoloStore, replica: Replica) -> None:
+    (camera,) = await cameras(store, 1)
+    await replica("anna").look()
+    async with store.engine.transaction():
+        read = "SELECT camera_id FROM camera_lease"
+        await store.engine.run_querystring(QueryString(read))
+        await asyncio.sleep(1.1)
+        await asyncio.create_task(replica("ben").look(), context=contextvars.Context())
+        (row,) = await store.engine.run_querystring(QueryString(read))
+        assert row["camera_id"] == camera.id
+
+
+@REPLICAS
 async def test_a_transaction_whose_gateway_falls_silent_is_ended_by_the_server(
     store: PiccoloStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
