@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add(verbs, "serve", _serve, "run the service").add_argument("--port", type=_port, help="port of the API")
     _add_replay(_add(verbs, "replay", _replay, "run a recorded clip through Triton and the rules"))
-    _add(verbs, "migrate", _migrate, "bring the database's tables up to date")
+    _add_migrate(_add(verbs, "migrate", _migrate, "bring the database's tables up to date, or back"))
     _add(verbs, "doctor", _doctor, "check what the service needs and say what to do")
     return parser
 
@@ -67,6 +67,17 @@ def _add(
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; the environment overrides them")
     parser.set_defaults(verb=call)
     return parser
+
+
+def _add_migrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--back-to", metavar="ID", help="undo the migrations after this one, the newest first, all of them or none"
+    )
+    parser.epilog = (
+        "To go back to an older version: it names the ID when it refuses the database. End every gateway on the "
+        "database, back the database up, run this verb of the newer version with --back-to, and start the older one. "
+        "What the undone tables and columns hold is lost. A newer version's serve and doctor migrate forward again."
+    )
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
@@ -218,19 +229,20 @@ def _read_rules(path: Path | None) -> list[RuleSettings]:
     return [rule for rule in rules if rule.enabled]
 
 
-def _migrate(_: argparse.Namespace, settings: Settings) -> int:
-    ran = asyncio.run(_migrate_database(settings))
-    print("\n".join(f"migrated: {migration}" for migration in ran) or "up to date")
+def _migrate(options: argparse.Namespace, settings: Settings) -> int:
+    ran = asyncio.run(_migrate_database(settings, options.back_to))
+    done, nothing = ("migrated", "up to date") if options.back_to is None else ("undone", "nothing to undo")
+    print("\n".join(f"{done}: {migration}" for migration in ran) or nothing)
     return DONE
 
 
-async def _migrate_database(settings: Settings) -> list[str]:
+async def _migrate_database(settings: Settings, back_to: str | None) -> list[str]:
     from gateway.store.engine import make_engine
-    from gateway.store.migrate import migrate
+    from gateway.store.migrate import migrate, migrate_back
 
     engine = make_engine(settings.database_url, settings.data_dir, pool_size=1)
     try:
-        return await migrate(engine)
+        return await (migrate(engine) if back_to is None else migrate_back(engine, back_to))
     finally:
         await engine.close()  # the threads of its connections would keep the process alive
 

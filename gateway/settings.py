@@ -76,7 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         evidence_secret_key: Proves it.
         evidence_path_style: Whether the bucket goes into the path, or before the service's host.
         evidence_staging_mb: So many MiB of evidence may wait on disk while the service is away.
-        event_days: Events can be replayed for so long.
+        event_days: Events can be replayed, and dead letters sent again, for so long.
         webhook_networks: Networks that webhooks may lead to though they aren't public, separated by commas.
         mqtt_url: MQTT broker that events are sent to; None for none.
         mqtt_username: Who the gateway is to it.

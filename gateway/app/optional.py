@@ -57,7 +57,7 @@ def mqtt_sender(
         parse_broker(settings.mqtt_url, settings.mqtt_username, settings.mqtt_password, settings.mqtt_ca),
         Topics(settings.mqtt_topic, settings.mqtt_discovery),
         store,
-        PiccoloCursors(clock),
+        PiccoloCursors(store.engine, clock),
         bus,
         holder=settings.replica_name,
         on_sent=metrics.mqtt_sent,

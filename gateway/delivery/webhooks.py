@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.delivery.post import Poster
-from gateway.domain.clock import Clock
+from gateway.domain.clock import Clock, StepWatch
 from gateway.domain.event import Event, EventType
 from gateway.domain.ports import EventBus, Store, WebhookStore
 from gateway.domain.webhook import DeadLetter, Webhook
@@ -32,7 +32,7 @@ class RetrySettings:
     Attributes:
         first_pause_s: Upper bound of the pause after a first failure; it doubles with each further one.
         longest_pause_s: Where the doubling ends.
-        give_up_after: An event of this age that fails becomes a dead letter.
+        give_up_after: An event of this age that fails becomes a dead letter, unless the clock has just stepped.
         refusals: An event that is refused (4xx) so often becomes a dead letter.
     """
 
@@ -73,6 +73,7 @@ class WebhookSender:
         self._bus = bus
         self._poster = poster
         self._clock = clock
+        self._watch = StepWatch(clock)
         self._holder = holder
         self._settings = settings or RetrySettings()
         self._jitter = jitter
@@ -163,7 +164,7 @@ class WebhookSender:
                 return
 
     def _is_old(self, event: Event) -> bool:
-        return self._clock.utcnow() - event.at >= self._settings.give_up_after
+        return self._watch.is_trusted() and self._clock.utcnow() - event.at >= self._settings.give_up_after
 
     async def _pause(self, failures: int) -> None:
         longest = min(self._settings.longest_pause_s, self._settings.first_pause_s * 2 ** min(failures - 1, 32))

@@ -19,7 +19,7 @@ class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         dismissed_days: Of a dismissed one.
         per_camera: So many violations of a camera keep theirs, the newest; None for all.
         disk_share: While more of the disk than this is used, 0..1, the oldest evidence goes.
-        event_days: Age at which an event can't be replayed any more.
+        event_days: Age at which an event can't be replayed any more, and a dead letter not be sent again.
     """
 
     acknowledged_days: Days | None = None

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -195,6 +195,12 @@ def evidence_folder(violation_id: str) -> str:
     """
     made_at = dt.datetime.fromtimestamp((uuid.UUID(violation_id).int >> 80) / 1000, dt.UTC)
     return f"{made_at:%Y/%m/%d}/{violation_id}"
+
+
+def evidence_places(violation: Violation, twin_ids: Sequence[str] = ()) -> list[str]:
+    """Every file and folder in which a violation may have evidence: those it names, its own, and its twins'."""
+    named = [kept.name for kept in (violation.evidence, violation.clean_evidence, violation.clip) if kept.name]
+    return [*named, *(evidence_folder(violation_id) for violation_id in (violation.id, *twin_ids))]
 
 
 class ViolationPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -139,7 +139,7 @@ class CameraOwnership:
                     self.ledger.seen(await self._leases.look(), asked_s)
             except (StoreError, TimeoutError) as error:
                 self.ledger.missed(asked_s)
-                self._note_fault(f"no lease can be renewed: {error or 'the database does not answer'}")
+                self._note_fault(f"no lease can be renewed: {str(error) or 'the database does not answer'}")
             else:
                 self._note_fault("")
             for camera_id in self.ledger.running:

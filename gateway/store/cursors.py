@@ -2,34 +2,58 @@
 
 import datetime as dt
 
+from piccolo.columns import Or, Where
+from piccolo.querystring import QueryString
+
 from gateway.domain.clock import Clock
 from gateway.store.database_errors import database_call
+from gateway.store.engine import DatabaseEngine
 from gateway.store.outbox import last_event_number
-from gateway.store.tables import CursorRow
+from gateway.store.postgres_engine import PooledPostgresEngine
+from gateway.store.tables import CursorRow, WebhookRow
 
 HOLD = dt.timedelta(seconds=30)
 """A replica that sends nothing more and doesn't say so is replaced after this."""
+
+
+async def shared_now(engine: DatabaseEngine, clock: Clock) -> dt.datetime:
+    """The time that all who use a database agree on: PostgreSQL's; on SQLite, where a gateway is alone, its own."""
+    if not isinstance(engine, PooledPostgresEngine):
+        return clock.utcnow()
+    (row,) = await engine.run_querystring(QueryString("SELECT clock_timestamp() AS now"))
+    now: dt.datetime = row["now"]
+    return now
+
+
+def may_hold(table: type[CursorRow | WebhookRow], holder: str, now: dt.datetime) -> Where | Or:
+    """Whether somebody may take or keep a claim: it is theirs, or nobody's, or ends later than any that is made now.
+
+    The last was made by a clock that was ahead, and would hold for as long.
+    """
+    until = table.held_until
+    return (table.holder == holder) | until.is_null() | (until < now) | (until > now + HOLD)
 
 
 class PiccoloCursors:
     """Implements `gateway.domain.ports.CursorStore`, in the database that the tables are bound to.
 
     Args:
-        clock: Tells how long a claim holds.
+        engine: Its engine.
+        clock: Tells the time for records, and on SQLite how long a claim holds.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, engine: DatabaseEngine, clock: Clock) -> None:
+        self._engine = engine
         self._clock = clock
 
     @database_call
     async def hold(self, name: str, holder: str) -> int | None:
         """Take or keep the right to send for 30 s; the number of the last event that is done with, None if refused."""
-        now = self._clock.utcnow()
         if not await CursorRow.exists().where(CursorRow.name == name):
-            await self._begin(name, now)
-        free = (CursorRow.holder == holder) | CursorRow.held_until.is_null() | (CursorRow.held_until < now)
-        update = CursorRow.update(holder=holder, held_until=now + HOLD).where((CursorRow.name == name) & free)
-        rows = await update.returning(CursorRow.number)
+            await self._begin(name, self._clock.utcnow())
+        now = await shared_now(self._engine, self._clock)
+        update = CursorRow.update(holder=holder, held_until=now + HOLD)
+        rows = await update.where(CursorRow.name == name, may_hold(CursorRow, holder, now)).returning(CursorRow.number)
         return rows[0]["number"] if rows else None
 
     @database_call

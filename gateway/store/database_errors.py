@@ -36,7 +36,12 @@ def database_call(function: Callable[P, Awaitable[T]]) -> "Callable[P, Coroutine
         try:
             return await function(*args, **kwargs)
         except FOREIGN_ERRORS as error:
-            raise DatabaseError(f"the database refused or is away: {error or type(error).__name__}") from error
+            raise DatabaseError(f"the database refused or is away: {_reason(error)}") from error
 
     # A coroutine function is what it is to callers and Protocols alike; `wraps` alone would widen it.
     return cast("Callable[P, CoroutineType[Any, Any, T]]", mapped)
+
+
+def _reason(error: Exception) -> str:
+    """What it says. A time-out says nothing, and some of asyncpg's neither."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -35,11 +35,15 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND xact_start IS NOT NULL
     AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - interval '1 second'
     AND pid IN (
-        SELECT pid FROM pg_locks WHERE relation IN ('camera_lease'::regclass, 'replica'::regclass)
+        SELECT pid FROM pg_locks
+        WHERE relation IN ('camera_lease'::regclass, 'replica'::regclass) AND mode <> 'AccessShareLock'
         UNION SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) + objid::bigint = {}
     )
 """
-"""Transactions that hold what replicas wait for, while the server waits for their gateway: one that was stopped."""
+"""Transactions that hold what replicas wait for, while the server waits for their gateway: one that was stopped.
+
+Nobody waits for one that has only read, such as a backup.
+"""
 
 _EXPIRE = "DELETE FROM replica WHERE held_until < clock_timestamp()"
 _ADD_CAMERAS = (
@@ -112,12 +116,14 @@ class PostgresLeases:
 
         Renewing is a transaction of its own: two replicas that both come late would wait for each other's rows. One
         that was stopped within a transaction holds its locks; `idle_in_transaction_session_timeout` doesn't end that
-        where it was about to send a statement's parameters, so whoever finds a lease expired does.
+        where it was about to send a statement's parameters, so whoever finds a lease expired does. So does who joins:
+        it may come back so soon after its machine was lost that no lease has expired.
         """
         if not await self._run(_RENEW, self._lease_s, self._name, self._instance):
+            await self._free_locks()
             await self._join()
         if await self._run(_EXPIRED):
-            await self._run(_FREE_LOCKS, OUTBOX_LOCK)
+            await self._free_locks()
         async with self._engine.transaction():
             await self._run(_EXPIRE)
             await self._run(_ADD_CAMERAS)
@@ -148,6 +154,9 @@ class PostgresLeases:
     async def leave(self) -> None:
         """Give everything up at once: this replica ends."""
         await self._run("DELETE FROM replica WHERE name = {} AND instance = {}", self._name, self._instance)
+
+    async def _free_locks(self) -> None:
+        await self._run(_FREE_LOCKS, OUTBOX_LOCK)
 
     async def _join(self) -> None:
         """Begin a life; what an earlier one of this name had is still its own, and taken again under a new epoch."""

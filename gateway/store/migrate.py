@@ -3,15 +3,16 @@
 import contextlib
 import importlib
 import io
+import logging
 import os
 import pkgutil
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 from piccolo.apps.migrations.tables import Migration
 
-from gateway.errors import DatabaseError
+from gateway.errors import ConfigurationError, DatabaseError
 from gateway.store import piccolo_migrations
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine, bind_tables, lock_until_commit
@@ -19,13 +20,21 @@ from gateway.store.engine import DatabaseEngine, bind_tables, lock_until_commit
 if TYPE_CHECKING:
     from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 
+_logger = logging.getLogger(__name__)
+
 APP_NAME = "gateway"
 _MIGRATION_LOCK = 0x52555448_01
+_FITS = f"{APP_NAME} fits "
+"""How the app's name begins in a migration's second row, which says what it fits: a version from before can read it."""
+
 _MODULE_NAME = re.compile(rf"{APP_NAME}_(\d+)_(\d+)_(\d+)t(\d+)_(\d+)_(\d+)_(\d+)")
 
 
 class MigrationModule(Protocol):
-    """One step of the tables, as Piccolo writes it."""
+    """One step of the tables, as Piccolo writes it.
+
+    It may have a `FITS`: a gateway whose last migration is that one, or a later one, goes on with these tables.
+    """
 
     ID: str
     forwards: "Callable[[], Awaitable[MigrationManager]]"
@@ -41,19 +50,21 @@ async def migrate(engine: DatabaseEngine) -> list[str]:
         The ids of the migrations that ran now, in order.
 
     Raises:
-        DatabaseError: The database is away or refused, or a newer gateway has changed it; nothing was changed.
+        DatabaseError: The database is away or refused, or a newer gateway has changed it in a way that doesn't fit this
+            one; nothing was changed.
     """
     known = known_migrations()
     async with engine.transaction():
         ran = await _history(engine)
-        if unknown := set(ran) - set(known):
-            raise DatabaseError(
-                f"a newer gateway has changed this database ({', '.join(sorted(unknown))}): run that one, or its backup"
-            )
+        if unknown := sorted(set(ran) - set(known)):
+            await _check_that_they_fit(unknown, max(known))
         pending = [migration_id for migration_id in known if migration_id not in ran]
         for migration_id in pending:
             await _run(engine, known[migration_id], backwards=False)
-            await Migration.insert(Migration(name=migration_id, app_name=APP_NAME))
+            rows = [Migration(name=migration_id, app_name=APP_NAME)]
+            if fits := getattr(load_migration(known[migration_id]), "FITS", ""):
+                rows.append(Migration(name=migration_id, app_name=_FITS + fits))
+            await Migration.insert(*rows)
     return pending
 
 
@@ -65,15 +76,23 @@ async def migrate_back(engine: DatabaseEngine, to: str | None = None) -> list[st
         The ids of the migrations that were undone, in order.
 
     Raises:
+        ConfigurationError: The database hasn't had `to`, or this version doesn't know a migration to undo.
         DatabaseError: The database is away or refused; nothing was changed.
-        KeyError: A migration to undo is not known to this version.
     """
     known = known_migrations()
     async with engine.transaction():
-        undone = [migration_id for migration_id in reversed(await _history(engine)) if to is None or migration_id > to]
+        ran = await _history(engine)
+        if to is not None and to not in ran:
+            raise ConfigurationError(
+                f"the database hasn't had a migration {to!r}; it has had {', '.join(ran) or 'none'}"
+            )
+        undone = [migration_id for migration_id in reversed(ran) if to is None or migration_id > to]
+        if unknown := [migration_id for migration_id in undone if migration_id not in known]:
+            raise ConfigurationError(f"only the version that made them can undo {', '.join(unknown)}: run that one")
         for migration_id in undone:
             await _run(engine, known[migration_id], backwards=True)
-            await Migration.delete().where((Migration.name == migration_id) & (Migration.app_name == APP_NAME))
+            is_ours = (Migration.app_name == APP_NAME) | Migration.app_name.like(f"{_FITS}%")
+            await Migration.delete().where((Migration.name == migration_id) & is_ours)
     return undone
 
 
@@ -101,6 +120,19 @@ async def _history(engine: DatabaseEngine) -> list[str]:
     await lock_until_commit(engine, _MIGRATION_LOCK)
     await Migration.create_table(if_not_exists=True)
     return sorted(await Migration.get_migrations_which_ran(app_name=APP_NAME))
+
+
+async def _check_that_they_fit(unknown: Sequence[str], newest_known: str) -> None:
+    """A newer gateway's migrations: warn where this one goes on with them, `DatabaseError` where it doesn't."""
+    marks = await Migration.select().where(Migration.app_name.like(f"{_FITS}%"))
+    fits = {row["name"]: row["app_name"].removeprefix(_FITS) for row in marks}
+    names = ", ".join(unknown)
+    if any(migration_id not in fits or fits[migration_id] > newest_known for migration_id in unknown):
+        raise DatabaseError(
+            f"a newer gateway has changed this database ({names}): run that one, or, to go back, first its "
+            f"`ruth-gateway migrate --back-to {newest_known}`"
+        )
+    _logger.warning("a newer gateway has changed this database; this one goes on with it", extra={"migrations": names})
 
 
 async def _run(engine: DatabaseEngine, name: str, *, backwards: bool) -> None:

@@ -136,12 +136,24 @@ class PiccoloStore:
         return await disposal.cameras_with_evidence()
 
     async def forget_evidence(self, violation_ids: Sequence[str], reason: str) -> Sequence[Event]:
-        """Note that evidence was deleted, and why; the events, in order."""
+        """Note that evidence is deleted, and why, of those that are still handled and over; the events, in order."""
         return await disposal.forget_evidence(self._engine, violation_ids, reason, self._clock.utcnow())
+
+    async def evidence_forgotten(self) -> Mapping[str, Sequence[str]]:
+        """By violation: the files and folders, there or not, that are to be deleted and aren't known to be."""
+        return await disposal.evidence_forgotten()
+
+    async def note_deleted(self, violation_ids: Sequence[str]) -> None:
+        """Their files and folders are deleted."""
+        await disposal.note_deleted(violation_ids)
 
     async def trim_events(self, before: dt.datetime, limit: int) -> int:
         """Delete the oldest events of before a time, `limit` at most, never the newest of all; how many."""
         return await disposal.trim_events(self._engine, before, limit, self._clock.utcnow())
+
+    async def trim_dead_letters(self, before: dt.datetime, limit: int) -> int:
+        """Delete the oldest dead letters of before a time, of all webhooks, `limit` at most; how many."""
+        return await disposal.trim_dead_letters(before, limit)
 
     async def events_missed(self, after: int, before: int) -> Event | None:
         """Tells of events between two numbers that were trimmed; None where none was."""

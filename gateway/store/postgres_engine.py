@@ -8,6 +8,8 @@ from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
+IDLE_TIMEOUT_S = 10.0
+"""The server ends a transaction whose gateway says nothing for so long: its machine may be gone without a word."""
 
 
 class PooledPostgresEngine(PostgresEngine):
@@ -50,16 +52,18 @@ class PooledPostgresEngine(PostgresEngine):
 
 
 class PooledTransaction(PostgresTransaction):
-    """A transaction that gives its connection back when the server dies; Piccolo's keeps it, and stays current."""
+    """A transaction that gives its connection back when the server dies; Piccolo's keeps it, and stays current.
+
+    Its time limit is set as it begins, in the same message: what is set for a session gets lost behind a pooler.
+    """
 
     async def __aenter__(self) -> PostgresTransaction:
         """Take a connection and begin, or join the transaction that is open already."""
         if self._parent is not None:
             return self._parent
         self.connection = await self.get_connection()  # type: ignore[no-untyped-call]
-        self.transaction = self.connection.transaction()
         try:
-            await self.begin()  # type: ignore[no-untyped-call]
+            await self.begin()
         except BaseException:
             await self._give_back()
             raise
@@ -77,10 +81,23 @@ class PooledTransaction(PostgresTransaction):
             return False
         self.engine.current_transaction.reset(self.context)
         try:
-            await (self.commit() if exception is None else self.rollback())  # type: ignore[no-untyped-call]
+            await (self.commit() if exception is None else self.rollback())
         finally:
             await self._give_back()
         return False
+
+    async def begin(self) -> None:
+        """Begin, on the connection that was taken."""
+        limit_ms = round(IDLE_TIMEOUT_S * 1000)
+        await self.connection.execute(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {limit_ms}")
+
+    async def commit(self) -> None:
+        """Make what was written last."""
+        await self.connection.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        """Undo what was written."""
+        await self.connection.execute("ROLLBACK")
 
     async def _give_back(self) -> None:
         if self.engine.pool is not None:

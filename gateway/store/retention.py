@@ -4,14 +4,14 @@ import asyncio
 import datetime as dt
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from gateway.domain.clock import Clock
+from gateway.domain.clock import Clock, StepWatch
 from gateway.domain.ports import EventBus, EvidenceStore, Store
 from gateway.domain.retention import EvidenceQuery, RetentionPolicy
-from gateway.domain.violation import Violation, evidence_folder
+from gateway.domain.violation import Violation, evidence_places
 from gateway.errors import StoreError
 
 _logger = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ Has = Callable[[str], Awaitable[bool]]
 
 
 class Retention:
-    """Deletes evidence that is too old or too much, some at a time; the files first, then what refers to them.
+    """Deletes evidence that is too old or too much, some at a time: first it is noted, then the files go.
 
-    Deleting is safe to break off anywhere and to repeat: what was deleted and isn't noted is deleted again.
+    Deleting is safe to break off anywhere: what is noted, and may still be there, is deleted by the next step.
 
     Args:
         store: Holds violations and events.
@@ -61,13 +61,15 @@ class Retention:
         self._evidence = evidence
         self._bus = bus
         self._clock = clock
+        self._watch = StepWatch(clock)
+        self._trusted = True
         self._policy = policy
         self._has = has
         self._on_deleted = on_deleted
         self._on_trimmed = on_trimmed
         self._passed: dict[tuple[str | None, str | None], str] = {}  # up to where each search has passed some over
         self._passed_since_s = -math.inf  # monotonic
-        self._unnoted: set[str] = set()  # violations whose files are deleted, which the database has yet to hear
+        self._forgotten: set[str] = set()  # of which violations this one may have noted evidence that is still there
         self._allowed = f"{policy.disk_share:.0%}"
         self._others = 0.0  # share of the disk that is used by what isn't evidence, as it was at `_looked_s`
         self._looked_s = self._warned_s = -math.inf  # monotonic
@@ -94,12 +96,31 @@ class Retention:
         if now_s - self._passed_since_s >= PASS_OVER_S:
             self._passed_since_s = now_s
             self._passed.clear()
-        trimmed = await self._store.trim_events(now - dt.timedelta(days=self._policy.event_days), EVENTS_STEP)
+        more = self._can_trust_the_clock() and await self._trim(now)
+        await self._delete_forgotten()
+        more = (self._trusted and await self._step_age(now)) or more
+        return await self._step_disk() or await self._step_count() or more
+
+    def _can_trust_the_clock(self) -> bool:
+        trusted = self._watch.is_trusted()
+        if self._trusted and not trusted:
+            _logger.warning(
+                "the clock has stepped, or the machine slept: for an hour nothing goes for its age",
+                extra={"stepped_by": str(self._watch.stepped_by)},
+            )
+        self._trusted = trusted
+        return trusted
+
+    async def _trim(self, now: dt.datetime) -> bool:
+        before = now - dt.timedelta(days=self._policy.event_days)
+        trimmed = await self._store.trim_events(before, EVENTS_STEP)
         if trimmed:
             self._on_trimmed(trimmed)
             _logger.info("events trimmed", extra={"events": trimmed})
-        old = await self._step_age(now)
-        return await self._step_disk() or await self._step_count() or old or trimmed == EVENTS_STEP
+        letters = await self._store.trim_dead_letters(before, EVENTS_STEP)
+        if letters:
+            _logger.info("dead letters trimmed", extra={"dead_letters": letters})
+        return EVENTS_STEP in (trimmed, letters)
 
     async def _step_age(self, now: dt.datetime) -> bool:
         for status, before in self._policy.limits(now):
@@ -139,7 +160,7 @@ class Retention:
         found = await self._store.evidence_kept(msgspec.structs.replace(query, after_id=self._passed.get(key)))
         here = found if self._has is None else await self._lying_here(found, self._has)
         if here:
-            await self._delete(here, kind, reason)
+            await self._let_go(here, kind, reason)
         if len(here) < len(found):
             self._passed[key] = found[-1].id
         return bool(found)
@@ -149,9 +170,8 @@ class Retention:
         twins = await self._store.twin_ids([violation.id for violation in violations])
         here: list[Violation] = []
         for violation in violations:
-            names = _names(violation)
-            places = [*_folders(violation, twins), *names]
-            if not names or violation.id in self._unnoted or any([await has(place) for place in places]):
+            places = evidence_places(violation, twins.get(violation.id, ()))
+            if not _names_any(violation) or await _lies_in_any(places, has):
                 here.append(violation)
         return here
 
@@ -171,22 +191,32 @@ class Retention:
             )
         return True
 
-    async def _delete(self, violations: Sequence[Violation], kind: str, reason: str) -> None:
-        twins = await self._store.twin_ids([violation.id for violation in violations])
-        for violation in violations:
-            self._unnoted.add(violation.id)
-            for name in (*_names(violation), *_folders(violation, twins)):
-                await self._evidence.delete(name)
-        events = await self._store.forget_evidence([violation.id for violation in violations], reason)
-        self._unnoted.difference_update(violation.id for violation in violations)
+    async def _let_go(self, violations: Sequence[Violation], kind: str, reason: str) -> None:
+        """Note that their evidence is deleted, and delete it. Who has been opened again meanwhile keeps it."""
+        ids = [violation.id for violation in violations]
+        self._forgotten.update(ids)
+        events = await self._store.forget_evidence(ids, reason)
         self._bus.publish(events)
-        self._on_deleted(kind, len(violations))
-        _logger.info("evidence deleted", extra={"violations": len(violations), "reason": reason})
+        self._on_deleted(kind, len(events))
+        await self._delete_forgotten()
+        _logger.info("evidence deleted", extra={"violations": len(events), "reason": reason})
+
+    async def _delete_forgotten(self) -> None:
+        """Delete what is noted as deleted, by whomever: all that this one has noted, and whatever else lies here."""
+        forgotten = await self._store.evidence_forgotten()
+        deleted: list[str] = []
+        for violation_id, places in forgotten.items():
+            if self._has is None or violation_id in self._forgotten or await _lies_in_any(places, self._has):
+                for place in places:
+                    await self._evidence.delete(place)
+                deleted.append(violation_id)
+        await self._store.note_deleted(deleted)
+        self._forgotten.clear()
 
 
-def _names(violation: Violation) -> list[str]:
-    return [kept.name for kept in (violation.evidence, violation.clean_evidence, violation.clip) if kept.name]
+def _names_any(violation: Violation) -> bool:
+    return any(kept.name for kept in (violation.evidence, violation.clean_evidence, violation.clip))
 
 
-def _folders(violation: Violation, twins: Mapping[str, Sequence[str]]) -> list[str]:
-    return [evidence_folder(violation_id) for violation_id in (violation.id, *twins.get(violation.id, ()))]
+async def _lies_in_any(places: Sequence[str], has: Has) -> bool:
+    return any([await has(place) for place in places])

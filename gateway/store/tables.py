@@ -119,6 +119,13 @@ class LeaseRow(Table, tablename="camera_lease"):
     states = Text(default="{}")  # JSON: states of the camera's rules, by rule id, themselves as text
 
 
+class DisposalRow(Table, tablename="evidence_disposal"):
+    """Where evidence lies that a violation names no more; goes when the files are deleted."""
+
+    violation_id = Varchar(length=ID_LENGTH, primary_key=True)
+    places = Text(default="[]")  # JSON
+
+
 class AuditRow(Table, tablename="violation_audit"):
     """What was done with a violation, by whom. The database refuses to change or delete a row."""
 
@@ -185,6 +192,7 @@ TABLES: tuple[type[Table], ...] = (
     TwinRow,
     ReplicaRow,
     LeaseRow,
+    DisposalRow,
     AuditRow,
     OutboxRow,
     WebhookRow,

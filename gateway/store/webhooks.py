@@ -8,7 +8,7 @@ import uuid_utils
 from gateway.domain.clock import Clock
 from gateway.domain.event import Event
 from gateway.domain.webhook import DeadLetter, Webhook, WebhookSettings
-from gateway.store.cursors import HOLD
+from gateway.store.cursors import HOLD, may_hold, shared_now
 from gateway.store.database_errors import database_call
 from gateway.store.engine import DatabaseEngine
 from gateway.store.outbox import last_event_number
@@ -22,8 +22,8 @@ class PiccoloWebhooks:
     """Implements `gateway.domain.ports.WebhookStore`, in the database that the tables are bound to.
 
     Args:
-        engine: For transactions.
-        clock: Tells the time for records.
+        engine: Its engine.
+        clock: Tells the time for records, and on SQLite how long a claim holds.
     """
 
     def __init__(self, engine: DatabaseEngine, clock: Clock) -> None:
@@ -66,9 +66,9 @@ class PiccoloWebhooks:
     @database_call
     async def hold(self, webhook_id: str, holder: str) -> bool:
         """Take or keep the right to send for 30 s; False while another replica has it."""
-        now = self._clock.utcnow()
-        free = (WebhookRow.holder == holder) | WebhookRow.held_until.is_null() | (WebhookRow.held_until < now)
-        update = WebhookRow.update(holder=holder, held_until=now + HOLD).where((WebhookRow.id == webhook_id) & free)
+        now = await shared_now(self._engine, self._clock)
+        update = WebhookRow.update(holder=holder, held_until=now + HOLD)
+        update = update.where(WebhookRow.id == webhook_id, may_hold(WebhookRow, holder, now))
         return bool(await update.returning(WebhookRow.id))
 
     @database_call

@@ -11,6 +11,8 @@ from gateway.store.cursors import PiccoloCursors
 from gateway.store.engine import make_engine
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.tables import CursorRow
+from tests.support.claims import let_pass
 from tests.support.set_clock import SetClock
 from tests.support.violations import opened
 
@@ -32,7 +34,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: SetClock)
 
 @pytest.fixture
 def cursors(store: PiccoloStore, clock: SetClock) -> CursorStore:
-    return PiccoloCursors(clock)
+    return PiccoloCursors(store.engine, clock)
 
 
 async def test_a_new_cursor_stands_at_the_newest_event(store: Store, cursors: CursorStore) -> None:
@@ -50,17 +52,36 @@ async def test_a_cursor_never_goes_back(cursors: CursorStore) -> None:
 
 
 async def test_one_replica_sends_at_a_time_and_another_goes_on_where_it_was(
-    cursors: CursorStore, clock: SetClock
+    store: PiccoloStore, cursors: CursorStore, clock: SetClock
 ) -> None:
     assert await cursors.hold("mqtt", "a") == 0
     assert await cursors.hold("mqtt", "b") is None
     assert await cursors.hold("other", "b") == 0
-    clock.now += dt.timedelta(seconds=20)
+    await let_pass(store, clock, 20)
     assert await cursors.hold("mqtt", "a") == 0
     await cursors.advance("mqtt", 4)
-    clock.now += dt.timedelta(seconds=20)
+    await let_pass(store, clock, 20)
     assert await cursors.hold("mqtt", "b") is None
-    clock.now += dt.timedelta(seconds=20)
+    await let_pass(store, clock, 20)
     assert await cursors.hold("mqtt", "b") == 4
     await cursors.release("b")
     assert await cursors.hold("mqtt", "a") == 4
+
+
+async def test_a_replica_whose_clock_was_ahead_holds_no_longer_than_another(
+    store: PiccoloStore, cursors: CursorStore, clock: SetClock
+) -> None:
+    ahead = SetClock()
+    ahead.now += dt.timedelta(days=365)
+    assert await PiccoloCursors(store.engine, ahead).hold("mqtt", "a") == 0
+    await let_pass(store, clock, 31)
+    assert await cursors.hold("mqtt", "b") == 0
+
+
+async def test_a_claim_that_a_version_before_made_by_a_clock_that_was_ahead_is_nobodys(
+    store: PiccoloStore, cursors: CursorStore
+) -> None:
+    assert await cursors.hold("mqtt", "a") == 0
+    far = dt.datetime.now(dt.UTC) + dt.timedelta(days=365)
+    await CursorRow.update(held_until=far).where(CursorRow.name == "mqtt")
+    assert await cursors.hold("mqtt", "b") == 0

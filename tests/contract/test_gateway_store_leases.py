@@ -2,27 +2,34 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import contextvars
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
+from piccolo.querystring import QueryString
 
 from gateway.domain.camera import Camera, CameraSettings
 from gateway.domain.definitions import ZonePresence
-from gateway.domain.lease import CameraStates
+from gateway.domain.event import GrantChanged
+from gateway.domain.lease import CameraStates, Taken
 from gateway.domain.ports import CameraLeases
 from gateway.domain.rule import RuleSettings
 from gateway.errors import ConfigurationError
-from gateway.store.engine import make_engine
-from gateway.store.leases import PostgresLeases
+from gateway.store import postgres_engine
+from gateway.store.database_errors import FOREIGN_ERRORS
+from gateway.store.engine import lock_until_commit, make_engine
+from gateway.store.leases import PostgresLeases, lock_leases
 from gateway.store.migrate import migrate
+from gateway.store.outbox import OUTBOX_LOCK
 from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.sole import SoleOwner
 from tests.support.postgres import PGBOUNCER
 
 YARD = CameraSettings(name="yard", url="push:", model="people")
 RULE = RuleSettings(name="nobody", definition=ZonePresence())
+GRANT = GrantChanged(camera_id="yard", model="people", wanted_fps=5.0, granted_fps=5.0, runtime_id="r", reason="")
 LEASE_S = 0.5
 SHARED = ["postgres", pytest.param("pgbouncer", marks=pytest.mark.slow)]
 REPLICAS = pytest.mark.parametrize("store", SHARED, indirect=True)
@@ -219,3 +226,62 @@ async def test_a_deleted_camera_is_there_until_its_owner_forgets_it(store: Picco
     assert (await anna.look()).holdings[0].revision is None
     await anna.forget(camera.id, taken.epoch)
     assert (await anna.look()).holdings == ()
+
+
+@REPLICAS
+async def test_who_is_back_within_its_lease_frees_what_its_earlier_life_had_locked(
+    store: PiccoloStore, replica: Replica
+) -> None:
+    (camera,) = await cameras(store, 1)
+    lost = PostgresLeases(store.engine, "anna", 600.0)
+    await lost.look()
+    (first,) = await lost.take({camera.id: 0})
+    with contextlib.suppress(*FOREIGN_ERRORS):
+        async with store.engine.transaction():
+            await lock_leases(store.engine, [camera.id])
+            await lock_until_commit(store.engine, OUTBOX_LOCK)
+            await asyncio.sleep(1.1)
+            taken = await asyncio.create_task(_take_anew(replica("anna"), camera.id), context=contextvars.Context())
+    assert [each.epoch for each in taken] == [first.epoch + 1]
+    assert await store.record_grants([GRANT])
+
+
+@REPLICAS
+async def test_a_backup_that_reads_goes_on_when_a_replica_joins(store: PiccoloStore, replica: Replica) -> None:
+    (camera,) = await cameras(store, 1)
+    await replica("anna").look()
+    async with store.engine.transaction():
+        read = "SELECT camera_id FROM camera_lease"
+        await store.engine.run_querystring(QueryString(read))
+        await asyncio.sleep(1.1)
+        await asyncio.create_task(replica("ben").look(), context=contextvars.Context())
+        (row,) = await store.engine.run_querystring(QueryString(read))
+        assert row["camera_id"] == camera.id
+
+
+@REPLICAS
+async def test_a_transaction_whose_gateway_falls_silent_is_ended_by_the_server(
+    store: PiccoloStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_engine, "IDLE_TIMEOUT_S", 0.2)
+    with pytest.raises(FOREIGN_ERRORS):
+        await _lock_and_be_silent_for(0.6, store)
+    assert await store.record_grants([GRANT])
+    (row,) = await store.engine.run_querystring(QueryString("SHOW idle_in_transaction_session_timeout"))
+    assert [*row.values()] == ["0"], "it goes with the transaction"
+
+
+async def _lock_and_be_silent_for(seconds: float, store: PiccoloStore) -> None:
+    async with store.engine.transaction():
+        await lock_until_commit(store.engine, OUTBOX_LOCK)
+        await asyncio.sleep(seconds)
+
+
+async def _take_anew(leases: CameraLeases, camera_id: str) -> Sequence[Taken]:
+    """Join and take, as often as it may take until the server has ended a connection."""
+    for _ in range(50):
+        await leases.look()
+        if taken := await leases.take({camera_id: 0}):
+            return taken
+        await asyncio.sleep(0.02)
+    return []

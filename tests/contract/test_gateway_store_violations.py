@@ -8,7 +8,7 @@ from piccolo.querystring import QueryString
 from gateway.domain.event import EventType
 from gateway.domain.ports import Store
 from gateway.domain.retention import EvidenceQuery
-from gateway.domain.violation import ViolationPatch, ViolationQuery, ViolationStatus
+from gateway.domain.violation import Evidence, ViolationPatch, ViolationQuery, ViolationStatus, evidence_folder
 from gateway.store.piccolo_store import PiccoloStore
 from tests.support.violations import NOON, clip_taken, closed, opened
 
@@ -142,6 +142,24 @@ async def test_only_evidence_of_violations_that_are_handled_and_over_may_go(stor
     assert await kept(created_before=NOON + dt.timedelta(days=1)) == [0, 4]
     assert await kept(beyond_newest=1) == [3, 0]
     assert list(await store.cameras_with_evidence()) == ["b", "camera-1"]
+
+
+async def test_evidence_of_a_violation_that_was_opened_again_or_goes_on_is_not_forgotten(store: Store) -> None:
+    going, over = opened(status=HANDLED), opened(ended_at=NOON, status=HANDLED)
+    named = Evidence(name="an/old/place.jpg", sha256="00")
+    old = opened(ended_at=NOON, status=HANDLED, evidence=named, clean_evidence=Evidence())
+    await store.apply([going, over, old])
+    await store.patch_violation(over.violation.id, ViolationPatch(status=ViolationStatus.OPEN, by="anna"))
+
+    ids = [record.violation.id for record in (going, over, old)]
+    assert len(await store.forget_evidence(ids, "it was a test")) == 1
+    assert (await store.violation(over.violation.id)).evidence == over.violation.evidence
+
+    places = {old.violation.id: ["an/old/place.jpg", evidence_folder(old.violation.id)]}
+    assert await store.evidence_forgotten() == places
+    await store.note_deleted([old.violation.id])
+    await store.note_deleted([])
+    assert await store.evidence_forgotten() == {}
 
 
 async def test_evidence_that_went_is_said_once_in_row_audit_and_event(store: Store) -> None:

@@ -15,6 +15,7 @@ from gateway.store.engine import make_engine
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
 from gateway.store.webhooks import PiccoloWebhooks
+from tests.support.claims import let_pass
 from tests.support.events import event
 from tests.support.set_clock import SetClock
 from tests.support.violations import opened
@@ -95,18 +96,47 @@ async def test_an_event_is_buried_once_and_the_cursor_passes_it(webhooks: Webhoo
     assert list(await webhooks.dead_letters(created.id, 0, 10)) == letters[1:]
 
 
-async def test_one_replica_sends_at_a_time_and_another_takes_over(webhooks: WebhookStore, clock: SetClock) -> None:
+async def test_the_oldest_dead_letters_of_all_webhooks_are_trimmed(
+    store: Store, webhooks: WebhookStore, clock: SetClock
+) -> None:
+    created, other = await webhooks.create(SETTINGS), await webhooks.create(SETTINGS)
+    for number in (1, 2, 3):
+        await webhooks.bury(created.id, event(number), 5, "answered 404")
+        await webhooks.bury(other.id, event(number), 5, "answered 404")
+        clock.pass_by(86_400)
+    before = clock.now - dt.timedelta(days=1.5)
+    assert await store.trim_dead_letters(before, 3) == 3
+    assert [letter.event.number for letter in await webhooks.dead_letters(created.id, 0, 10)] == [3]
+    assert [letter.event.number for letter in await webhooks.dead_letters(other.id, 0, 10)] == [2, 3]
+    assert await store.trim_dead_letters(before, 3) == 1
+    assert await store.trim_dead_letters(before, 3) == 0
+
+
+async def test_one_replica_sends_at_a_time_and_another_takes_over(
+    store: PiccoloStore, webhooks: WebhookStore, clock: SetClock
+) -> None:
     created = await webhooks.create(SETTINGS)
     assert await webhooks.hold(created.id, "a")
     assert not await webhooks.hold(created.id, "b")
-    clock.now += dt.timedelta(seconds=20)
+    await let_pass(store, clock, 20)
     assert await webhooks.hold(created.id, "a")
-    clock.now += dt.timedelta(seconds=20)
+    await let_pass(store, clock, 20)
     assert not await webhooks.hold(created.id, "b")
-    clock.now += dt.timedelta(seconds=20)
+    await let_pass(store, clock, 20)
     assert await webhooks.hold(created.id, "b")
     await webhooks.release("b")
     assert await webhooks.hold(created.id, "a")
+
+
+async def test_a_replica_whose_clock_was_ahead_holds_no_longer_than_another(
+    store: PiccoloStore, webhooks: WebhookStore, clock: SetClock
+) -> None:
+    created = await webhooks.create(SETTINGS)
+    ahead = SetClock()
+    ahead.now += dt.timedelta(days=365)
+    assert await PiccoloWebhooks(store.engine, ahead).hold(created.id, "a")
+    await let_pass(store, clock, 31)
+    assert await webhooks.hold(created.id, "b")
 
 
 async def test_a_webhook_goes_with_its_dead_letters(webhooks: WebhookStore) -> None:

@@ -188,6 +188,16 @@ def test_migrate_says_what_it_did_and_then_that_there_is_nothing_to_do(ruth):
     assert ruth("migrate")[:2] == (0, "up to date\n")
 
 
+def test_migrate_goes_back_to_a_migration_and_says_which_there_are(ruth):
+    ran = [line.removeprefix("migrated: ") for line in ruth("migrate")[1].splitlines()]
+    assert ruth("migrate", "--back-to", ran[-1])[:2] == (0, "nothing to undo\n")
+    assert ruth("migrate", "--back-to", ran[-3])[:2] == (0, f"undone: {ran[-1]}\nundone: {ran[-2]}\n")
+    assert ruth("migrate")[1].splitlines() == [f"migrated: {migration}" for migration in ran[-2:]]
+    status, out, err = ruth("migrate", "--back-to", "0.1")
+    assert (status, out) == (1, "")
+    assert ran[0] in err
+
+
 def test_help_and_version_are_there_without_anything_running(ruth_here):
     status, out, _ = ruth_here("--version")
     assert status == 0

@@ -54,7 +54,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 def _sender(api: Api, broker: PrivateBroker, holder: str = "here", password: str = PASSWORD) -> MqttSender:
-    cursors = PiccoloCursors(SystemClock())
+    cursors = PiccoloCursors(api.store.engine, SystemClock())
     parsed = parse_broker(broker.url, USER, password)
     return MqttSender(parsed, TOPICS, api.store, cursors, api.bus, holder=holder, check_s=0.5, jitter=lambda: 0.1)
 
@@ -165,7 +165,9 @@ async def test_a_broker_that_hangs_is_found_out_and_holds_nothing_up(
             await api.record(a_violation())
             with pytest.raises(DeliveryError, match="timed out"):
                 await _until_it_fails(sender)
-            assert await PiccoloCursors(SystemClock()).hold(CURSOR, "here") == 0  # nothing was acknowledged
+            assert (
+                await PiccoloCursors(api.store.engine, SystemClock()).hold(CURSOR, "here") == 0
+            )  # nothing was acknowledged
         await _until(lambda: listener.numbers()[-1:] == [1])
         await _until_well(sender)
         with broker.stopped():

@@ -16,7 +16,8 @@ from piccolo.apps.migrations.tables import Migration
 from piccolo.querystring import QueryString
 
 from gateway.domain.violation import NO_EVIDENCE
-from gateway.errors import DatabaseError
+from gateway.errors import ConfigurationError, DatabaseError
+from gateway.store import migrate as migrate_module
 from gateway.store import piccolo_migrations
 from gateway.store.engine import DatabaseEngine, make_engine
 from gateway.store.migrate import known_migrations, load_migration, migrate, migrate_back
@@ -145,14 +146,72 @@ def test_replicas_that_start_at_once_migrate_once(url: str, tmp_path: Path) -> N
     assert sorted(outputs) == ["0", str(len(list(pkgutil.iter_modules(piccolo_migrations.__path__))))]
 
 
-async def test_a_database_of_a_newer_gateway_is_left_as_it_is(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("unknown", ["9999-01-01T00:00:00:000000", "2026-01-01T00:00:08:000000"])
+async def test_a_database_of_a_newer_gateway_is_left_as_it_is(url: str, tmp_path: Path, unknown: str) -> None:
     engine = make_engine(url, tmp_path)
     await migrate(engine)
-    await Migration.insert(Migration(name="9999-01-01T00:00:00:000000", app_name="gateway"))
+    await Migration.insert(Migration(name=unknown, app_name="gateway"))
 
-    with pytest.raises(DatabaseError, match="9999"):
+    with pytest.raises(DatabaseError, match=unknown):
         await migrate(engine)
 
+    await engine.close()
+
+
+def _become_older(monkeypatch: pytest.MonkeyPatch, by: int) -> str:
+    """Know so many migrations less; the last that is known."""
+    older = dict([*known_migrations().items()][:-by])
+    monkeypatch.setattr(migrate_module, "known_migrations", lambda: older)
+    return max(older)
+
+
+async def test_the_version_before_goes_on_with_tables_that_are_marked_as_fitting_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(url, tmp_path)
+    newest = (await migrate(engine))[-1]
+    assert await migrate(engine) == []
+    assert caplog.records == []
+
+    _become_older(monkeypatch, 1)
+    assert await migrate(engine) == []
+    assert [vars(record)["migrations"] for record in caplog.records] == [newest]
+
+    store = await PiccoloStore.open(engine)
+    assert await store.apply([opened()])
+    await store.close()
+
+
+async def test_a_version_before_that_is_told_the_way_back(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(url, tmp_path)
+    ran = await migrate(engine)
+    with monkeypatch.context() as older:
+        last = _become_older(older, 2)
+        with pytest.raises(DatabaseError, match=f"--back-to {last}"):
+            await migrate(engine)
+
+    assert await migrate_back(engine, to=last) == ran[:-3:-1]
+    assert [row["name"] for row in await Migration.select()] == ran[:-2], "no mark of what is undone stays"
+    with monkeypatch.context() as older:
+        _become_older(older, 2)
+        assert await migrate(engine) == []
+    await engine.close()
+
+
+async def test_what_can_not_be_undone_is_refused_and_changes_nothing(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(url, tmp_path)
+    ran = await migrate(engine)
+    with pytest.raises(ConfigurationError, match=f"'yesterday'; it has had {ran[0]}, "):
+        await migrate_back(engine, to="yesterday")
+    with monkeypatch.context() as older:
+        _become_older(older, 1)
+        with pytest.raises(ConfigurationError, match=ran[-1]):
+            await migrate_back(engine, to=ran[0])
+    assert await migrate(engine) == []
     await engine.close()
 
 

@@ -1,19 +1,30 @@
 """Evidence is kept within what the operator allows, on a real folder and database."""
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from gateway.domain.clock import SystemClock
-from gateway.domain.retention import RetentionPolicy
-from gateway.domain.violation import Evidence, Violation, ViolationOpened, ViolationStatus, evidence_folder
-from gateway.errors import DatabaseError
+from gateway.domain.retention import EvidenceQuery, RetentionPolicy
+from gateway.domain.violation import (
+    AuditAction,
+    Evidence,
+    Violation,
+    ViolationOpened,
+    ViolationPatch,
+    ViolationStatus,
+    evidence_folder,
+)
+from gateway.domain.webhook import WebhookSettings
+from gateway.errors import DatabaseError, StoreError
 from gateway.events.bus import MemoryEventBus
 from gateway.store import retention
 from gateway.store.engine import make_engine
@@ -24,6 +35,8 @@ from gateway.store.retention import Retention
 from gateway.store.s3_evidence import S3Evidence
 from gateway.store.staged_evidence import StagedEvidence
 from gateway.store.tables import TwinRow
+from gateway.store.webhooks import PiccoloWebhooks
+from tests.support.events import event
 from tests.support.s3_server import private_s3
 from tests.support.violations import a_violation
 
@@ -255,24 +268,71 @@ async def test_each_of_several_gateways_lets_go_of_what_lies_with_it_and_of_noth
         assert [violation.id for violation in on_record if violation.evidence.name] == left
 
 
-async def test_what_is_deleted_while_the_database_is_away_is_noted_when_it_is_back(
-    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("one_of_several", [False, True])
+@pytest.mark.parametrize(
+    ("breaks", "error"),
+    [
+        ("store.forget_evidence", DatabaseError("the database is away")),
+        ("store.evidence_forgotten", DatabaseError("the database is away")),
+        ("evidence.delete", StoreError("the disk is away")),
+        ("store.note_deleted", DatabaseError("the database is away")),
+    ],
+)
+async def test_what_is_broken_off_anywhere_is_finished_by_the_next_life_and_no_record_names_what_is_gone(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, breaks: str, error: StoreError, one_of_several: bool
 ):
     old = await keeper.record(days=40)
-    rules = keeper.retention(RetentionPolicy(resolved_days=30, disk_share=1.0), one_of_several=True)
+    policy = RetentionPolicy(resolved_days=30, disk_share=1.0)
 
     async def away(*_: object) -> None:
-        raise DatabaseError("the database is away")
+        raise error
 
-    with monkeypatch.context() as patch:
-        patch.setattr(keeper.store, "forget_evidence", away)
-        with pytest.raises(DatabaseError):
-            await rules.step()
+    with monkeypatch.context() as patch, contextlib.suppress(StoreError):
+        patch.setattr(attrgetter(breaks.rpartition(".")[0])(keeper), breaks.rpartition(".")[2], away)
+        await keeper.retention(policy, one_of_several=one_of_several).step()
+        pytest.fail("nothing was broken off")
+    assert keeper.has_files(old) >= bool((await keeper.store.violation(old.id)).evidence.name)
+
+    await keeper.enforce(policy, one_of_several=one_of_several)
     assert not keeper.has_files(old)
-    assert (await keeper.store.violation(old.id)).evidence.name
+    assert "deleted on" in (await keeper.store.violation(old.id)).evidence.missing_reason
+    assert [entry.action for entry in await keeper.store.audit(old.id)].count(AuditAction.EVIDENCE_DELETED) == 1
 
-    assert await rules.step()
-    assert (await keeper.store.violation(old.id)).evidence.name == ""
+
+async def test_a_gateway_leaves_what_another_has_noted_as_deleted_and_has_not_deleted_yet(
+    keeper: Keeper, tmp_path: Path
+):
+    old = await keeper.record(days=40)
+    await keeper.store.forget_evidence([old.id], "it was a test")
+    mine, policy = keeper.evidence, RetentionPolicy(disk_share=1.0)
+
+    keeper.evidence = Disk(tmp_path / "another")
+    await keeper.enforce(policy, one_of_several=True)
+    keeper.evidence = mine
+    assert keeper.has_files(old)
+
+    await keeper.enforce(policy, one_of_several=True)
+    assert not keeper.has_files(old)
+    assert await keeper.store.evidence_forgotten() == {}
+
+
+async def test_a_violation_that_is_opened_again_before_its_files_go_keeps_them(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+):
+    reopened, old = await keeper.record(days=40), await keeper.record(days=40)
+    choose = keeper.store.evidence_kept
+
+    async def choose_and_reopen(query: EvidenceQuery) -> Sequence[Violation]:
+        chosen = await choose(query)
+        await keeper.store.patch_violation(reopened.id, ViolationPatch(status=ViolationStatus.OPEN, by="anna"))
+        return chosen
+
+    monkeypatch.setattr(keeper.store, "evidence_kept", choose_and_reopen)
+    await keeper.enforce(RetentionPolicy(resolved_days=30, disk_share=1.0))
+
+    assert [keeper.has_files(each) for each in (reopened, old)] == [True, False]
+    assert (await keeper.store.violation(reopened.id)).evidence == reopened.evidence
+    assert keeper.deleted == {"age": 1}
 
 
 async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_run(keeper: Keeper):
@@ -282,3 +342,41 @@ async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_
     await keeper.enforce(RetentionPolicy(resolved_days=30, disk_share=1.0))
 
     assert (await keeper.store.violation(old.id)).evidence.name == ""
+
+
+async def test_dead_letters_go_at_the_age_of_events(keeper: Keeper, monkeypatch: pytest.MonkeyPatch):
+    webhooks = PiccoloWebhooks(keeper.store.engine, SystemClock())
+    hook = await webhooks.create(WebhookSettings(url="https://receiver.example/", secret="a secret of theirs"))
+    for number, age in ((1, 40), (2, 20)):
+        _set_clock(monkeypatch, -dt.timedelta(days=age))
+        await webhooks.bury(hook.id, event(number), 5, "answered 404")
+    _set_clock(monkeypatch, dt.timedelta())
+
+    await keeper.enforce(RetentionPolicy(event_days=30, disk_share=1.0))
+
+    assert [letter.event.number for letter in await webhooks.dead_letters(hook.id, 0, 10)] == [2]
+
+
+async def test_nothing_goes_for_its_age_while_the_clock_is_a_year_ahead_and_that_is_told_once(
+    keeper: Keeper, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    young, surplus = await keeper.record(days=1), await keeper.record(days=1)
+    old = await keeper.record(days=400, camera_id="another")
+    rules = keeper.retention(RetentionPolicy(resolved_days=30, per_camera=1, event_days=30, disk_share=1.0))
+    _set_clock(monkeypatch, dt.timedelta(days=365))
+    while await rules.step():
+        pass
+    assert [keeper.has_files(each) for each in (young, surplus, old)] == [False, True, True], "number counts on"
+    assert len(await keeper.store.events_after(0, 10)) == 4
+    (warning,) = [record for record in caplog.records if "stepped" in record.getMessage()]
+    assert vars(warning)["stepped_by"] == "365 days, 0:00:00"
+
+    _set_clock(monkeypatch, dt.timedelta())
+    while await rules.step():
+        pass
+    assert [keeper.has_files(each) for each in (surplus, old)] == [True, False]
+    assert len(await keeper.store.events_after(0, 10)) == 5
+
+
+def _set_clock(monkeypatch: pytest.MonkeyPatch, ahead: dt.timedelta) -> None:
+    monkeypatch.setattr(SystemClock, "utcnow", lambda _: dt.datetime.now(dt.UTC) + ahead)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.clock import SystemClock
 from gateway.domain.webhook import WebhookSettings
 from gateway.logs import configure_logging
 from tests.support.api_app import Api, a_violation, running_api
@@ -108,6 +109,19 @@ async def test_an_event_is_tried_until_it_is_taken_with_the_same_id(api: Api, re
     await _until(lambda: receiver.taken == [1, 2])
     assert [request.path for request in receiver.requests] == ["/hook"] * 6  # no redirect was followed
     assert len({request.headers["webhook-id"] for request in receiver.requests[:5]}) == 1
+
+
+async def test_a_clock_that_steps_a_year_ahead_gives_no_event_up(
+    api: Api, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.answer = lambda _: 503
+    webhook = await _create(api, receiver.url)
+    await api.record(a_violation())
+    await _until(lambda: receiver.requests)
+    monkeypatch.setattr(SystemClock, "utcnow", lambda _: dt.datetime.now(dt.UTC) + dt.timedelta(days=365))
+    tried = len(receiver.requests)
+    await _until(lambda: len(receiver.requests) > tried + 2)
+    assert await _letters(api, webhook) == []
 
 
 async def test_a_receiver_that_does_not_answer_in_time_is_tried_again(api: Api, receiver: Receiver) -> None:

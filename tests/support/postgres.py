@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -51,13 +52,13 @@ class PrivatePostgres:
         Few connections to the server, and any of them for each transaction: what a client keeps in one is soon gone.
         """
         url = self.new_database()
-        socket = self.folder / "bouncer"
-        socket.mkdir(mode=0o777, exist_ok=True)
-        socket.chmod(0o777)
+        folder = self.folder / "bouncer"
+        folder.mkdir(mode=0o777, exist_ok=True)
+        folder.chmod(0o777)
         settings = self.folder / "bouncer.ini"
         settings.write_text(
             f"[databases]\n* = host={self.folder} user={self._user}\n[pgbouncer]\nlisten_addr=\n"
-            f"unix_socket_dir={socket}\nauth_type=any\npool_mode=transaction\ndefault_pool_size=3\n"
+            f"unix_socket_dir={folder}\nauth_type=any\npool_mode=transaction\ndefault_pool_size=3\n"
             "max_client_conn=100\nserver_round_robin=1\n"
         )
         settings.chmod(0o644)
@@ -68,8 +69,8 @@ class PrivatePostgres:
             stderr=subprocess.DEVNULL,
         )
         try:
-            eventually((socket / ".s.PGSQL.6432").exists, 10)
-            yield url.replace(f"host={self.folder}", f"host={socket}&port=6432")
+            eventually(lambda: _listens(folder / ".s.PGSQL.6432"), 10)
+            yield url.replace(f"host={self.folder}", f"host={folder}&port=6432")
         finally:
             process.terminate()
             process.wait(10)
@@ -90,6 +91,12 @@ class PrivatePostgres:
             stdout=subprocess.DEVNULL,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody does: a socket's file may be there before, or be left by an earlier one."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 @contextmanager

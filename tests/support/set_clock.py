@@ -14,6 +14,10 @@ class SetClock:
         """The time it was told."""
         return self.now
 
+    def pass_by(self, seconds: float) -> None:
+        """Go on."""
+        self.now += dt.timedelta(seconds=seconds)
+
     def monotonic(self) -> float:
         """The same in seconds."""
         return self.now.timestamp()

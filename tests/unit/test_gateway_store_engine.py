@@ -104,3 +104,20 @@ async def test_an_error_keeps_its_cause() -> None:
         await fail()
 
     assert isinstance(mapped.value.__cause__, sqlite3.OperationalError)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "no answer in time"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (OSError(111, "Connection refused"), "Connection refused"),
+    ],
+)
+async def test_an_error_that_says_nothing_is_still_told_by_a_reason(error: Exception, reason: str) -> None:
+    @database_call
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(DatabaseError, match=rf"^the database refused or is away: .*{reason}$"):
+        await fail()

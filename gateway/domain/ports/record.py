@@ -111,7 +111,18 @@ class Store(Protocol):
         ...
 
     async def forget_evidence(self, violation_ids: Sequence[str], reason: str) -> Sequence[Event]:
-        """Note that evidence was deleted, and why; the events, in order."""
+        """Note that evidence is deleted, and why, of those that are still handled and over; the events, in order.
+
+        Where it lies is kept in the same transaction, for `evidence_forgotten`.
+        """
+        ...
+
+    async def evidence_forgotten(self) -> Mapping[str, Sequence[str]]:
+        """By violation: the files and folders, there or not, that are to be deleted and aren't known to be."""
+        ...
+
+    async def note_deleted(self, violation_ids: Sequence[str]) -> None:
+        """Their files and folders are deleted."""
         ...
 
     async def trim_events(self, before: dt.datetime, limit: int) -> int:
@@ -119,6 +130,10 @@ class Store(Protocol):
 
         Whoever goes on from before them is told, by `events_missed`.
         """
+        ...
+
+    async def trim_dead_letters(self, before: dt.datetime, limit: int) -> int:
+        """Delete the oldest dead letters of before a time, of all webhooks, `limit` at most; how many."""
         ...
 
     async def events_missed(self, after: int, before: int) -> Event | None:
