@@ -10,11 +10,12 @@ that is cut into patches, and Deformable DETR, which samples and chooses no quer
 
 from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
 from converters.families.coco import COCO_91
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.transformer import QueryHead
 from converters.onnx_file import OnnxFile
-from converters.preprocess import ChannelOrder, Preprocess
+from converters.preprocess import ChannelOrder
 
 MAX_QUERIES = 1000
 SCORE_THRESHOLD = 0.5
@@ -87,17 +88,10 @@ def _plan(file: OnnxFile, colours: str, *, no_object: bool, mean: tuple[float, .
     head = _head(file, picture, no_object=no_object)
     end = "a Softmax whose last class is nothing" if no_object else "a Sigmoid"
     return Plan(
-        why=f"attention, and {head.queries} queries with a box and {head.classes} classes each; scores through {end}; "
-        f"colours as its authors': {colours}",
+        why=f"attention, and {head.queries} queries with a box and {head.classes} classes each; scores through {end}"
+        + ("" if picture.levels else f"; colours as its authors': {colours}"),
         picture=picture,
-        preprocess=Preprocess(
-            order=ChannelOrder.RGB,
-            mean=mean,
-            gain=gain,
-            layout=picture.layout,
-            element=picture.element,
-            size=picture.size,
-        ),
+        preprocess=network_takes(picture, ChannelOrder.RGB, mean=mean, gain=gain),
         head=head,
         classes=head.classes,
         labels=COCO_91,

@@ -108,6 +108,11 @@ class PictureInput:
         """What `Preprocess.size` is to be: None where the network covers its canvas."""
         return None if self.canvas == (self.height, self.width) else (self.height, self.width)
 
+    @property
+    def levels(self) -> str:
+        """Why it takes levels as they are, whatever its family's custom; empty where the custom holds."""
+        return f"its input is {self.element}" if self.element in (Element.UINT8, Element.INT8) else ""
+
 
 def verdict(why: Callable[[], str]) -> Recognition:
     """Return the verdict of a function that says why a graph fits, or raises `Misfit` with why it doesn't."""

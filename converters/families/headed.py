@@ -62,6 +62,13 @@ class Plan:
     nms_iou: float = NO_SUPPRESSION
     tolerance: Tolerance = ONE_LEVEL
 
+    @property
+    def reason(self) -> str:
+        """`why`, and that levels go in as they are where the input makes it so."""
+        if not (self.picture.levels and self.preprocess.plain):
+            return self.why
+        return f"{self.why}; levels go in as they are, as {self.picture.levels}"
+
 
 class PlannedFamily(ABC):
     """A family whose only decision is the plan."""
@@ -78,7 +85,7 @@ class PlannedFamily(ABC):
 
     def recognise(self, file: OnnxFile) -> Recognition:
         """Say whether the graph is of this family, and why."""
-        return verdict(lambda: self.plan(file).why)
+        return verdict(lambda: self.plan(file).reason)
 
     def build(self, file: OnnxFile, options: BuildOptions) -> BuiltModel:
         """Fuse a recognised model.
@@ -105,7 +112,7 @@ def build_planned(file: OnnxFile, family: str, plan: Plan, options: BuildOptions
     return BuiltModel(
         model=fuse(file.model, spec, plan.preprocess, head.append),
         spec=spec,
-        source=source_of(file, options, family, Recognition(fits=True, why=plan.why)),
+        source=source_of(file, options, family, Recognition(fits=True, why=plan.reason)),
         reference=original.from_nv12,
         picture_reference=original.from_bgr,
         tolerance=plan.tolerance,

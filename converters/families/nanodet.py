@@ -6,12 +6,13 @@ too and measures from its corner (`nanodet_head.py`, `nanodet_plus_head.py`).
 """
 
 from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.graph_facts import operators
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.distribution import SIDES, DistributionHead, Level, cells_of
 from converters.onnx_file import OnnxFile, TensorInfo
-from converters.preprocess import ChannelOrder, Preprocess
+from converters.preprocess import ChannelOrder
 
 ANCHORS: dict[tuple[int, ...], float] = {(8, 16, 32): 0.5, (8, 16, 32, 64): 0.0}
 """Strides → where in its cell a box is measured from."""
@@ -38,13 +39,11 @@ class NanoDet(PlannedFamily):
             why=f"{head.rows} rows are the cells of strides {', '.join(map(str, head.strides))}, each with "
             f"{head.classes} classes through a Sigmoid and {SIDES} x {BINS} bins",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.BGR,
+            preprocess=network_takes(
+                picture,
+                ChannelOrder.BGR,
                 mean=IMAGENET_MEAN[::-1],
                 gain=tuple(1 / side for side in IMAGENET_DEVIATION[::-1]),
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
             ),
             head=head,
             classes=head.classes,

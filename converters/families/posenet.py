@@ -5,12 +5,13 @@ stride. Out: heat maps of K keypoints, offsets of 2K, and displacements that onl
 """
 
 from converters.families.coco import COCO_17_KEYPOINTS
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.graph_facts import operators
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.heatmap import HeatmapHead
 from converters.onnx_file import OnnxFile, TensorInfo
-from converters.preprocess import ChannelOrder, Layout, Preprocess
+from converters.preprocess import ChannelOrder, Layout
 
 STRIDES = (8, 16, 32)
 SCORE_THRESHOLD = 0.3
@@ -32,19 +33,11 @@ class PoseNet(PlannedFamily):
         head = _head(file, picture)
         coco = head.keypoints == len(COCO_17_KEYPOINTS)
         names = COCO_17_KEYPOINTS if coco else tuple(f"keypoint_{index}" for index in range(head.keypoints))
-        gain = (1 / MIDDLE_LEVEL,)
         return Plan(
             why=f"{head.heatmap} holds heat maps of {head.keypoints} keypoints in {head.columns} x {head.rows} cells "
             f"of stride {head.stride}, {head.offsets} twice as many offsets",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.RGB,
-                mean=(MIDDLE_LEVEL,),
-                gain=gain,
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
-            ),
+            preprocess=network_takes(picture, ChannelOrder.RGB, mean=(MIDDLE_LEVEL,), gain=(1 / MIDDLE_LEVEL,)),
             head=head,
             classes=1,
             labels=("person",),

@@ -8,11 +8,12 @@ bytes, from 0 in TFLite's.
 """
 
 from converters.families.coco import COCO_91
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.ready import ReadyHead
 from converters.onnx_file import OnnxFile, TensorInfo
-from converters.preprocess import ChannelOrder, Element, Preprocess
+from converters.preprocess import ChannelOrder, Element
 
 SCORE_THRESHOLD = 0.4
 _MIDDLE_LEVEL = 127.5
@@ -39,14 +40,7 @@ class TfDetection(PlannedFamily):
         return Plan(
             why=f"{head.number} counts the {head.rows} rows of {head.boxes}, {head.scores} and {head.classes}",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.RGB,
-                mean=(0.0,) if bytes_in else (_MIDDLE_LEVEL,),
-                gain=(1.0,) if bytes_in else (1 / _MIDDLE_LEVEL,),
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
-            ),
+            preprocess=network_takes(picture, ChannelOrder.RGB, mean=(_MIDDLE_LEVEL,), gain=(1 / _MIDDLE_LEVEL,)),
             head=head,
             classes=None,
             labels=COCO_91[1:],

@@ -5,6 +5,7 @@ All take RGB from 0 to 1 on a canvas with the picture in the middle and grey 114
 Ultralytics documents and exports them.
 """
 
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input, sole_output
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.yolo import EndToEndHead, YoloHead
@@ -18,15 +19,14 @@ from converters.families.ultralytics import (
     metadata_of,
 )
 from converters.families.yolo_graph import (
-    bgr_levels,
     check_no_masks,
     columns_behind,
     holds,
     operators_behind,
-    rgb_from_zero_to_one,
     rows_per_cell,
 )
 from converters.onnx_file import OnnxFile, TensorInfo
+from converters.preprocess import ChannelOrder
 from converters.spec import Letterbox
 
 SCORE_THRESHOLD = 0.25
@@ -70,7 +70,7 @@ class YoloxDecoded(PlannedFamily):
         return Plan(
             why=why,
             picture=picture,
-            preprocess=bgr_levels(picture),
+            preprocess=network_takes(picture, ChannelOrder.BGR),
             head=head,
             classes=head.classes,
             letterbox=Letterbox.TOP_LEFT,
@@ -148,7 +148,7 @@ def centred(
     return Plan(
         why=why,
         picture=picture,
-        preprocess=rgb_from_zero_to_one(picture),
+        preprocess=network_takes(picture, ChannelOrder.RGB, gain=(1 / 255,)),
         head=head,
         classes=count,
         labels=labels,

@@ -4,45 +4,10 @@ import onnx
 
 from converters.families.family import Misfit, PictureInput
 from converters.onnx_file import OnnxFile
-from converters.preprocess import ChannelOrder, Element, Preprocess
 
 STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64))
 _LAYOUT_OPS = {"Concat", "Transpose", "Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Cast"}
 _SAME_OPS = {"Identity", "Cast"}
-
-
-def rgb_from_zero_to_one(picture: PictureInput) -> Preprocess:
-    """Return what the YOLO line is trained on from YOLOv5 on.
-
-    Raises:
-        Misfit: The input takes one plane only.
-    """
-    return _of_three_planes(picture, ChannelOrder.RGB, 1 / 255)
-
-
-def bgr_levels(picture: PictureInput) -> Preprocess:
-    """Return what YOLOX is trained on.
-
-    Raises:
-        Misfit: The input takes one plane only.
-    """
-    return _of_three_planes(picture, ChannelOrder.BGR, 1.0)
-
-
-def _of_three_planes(picture: PictureInput, order: ChannelOrder, gain: float) -> Preprocess:
-    """One step of an integer input stands for one level."""
-    if picture.channels != 3:
-        raise Misfit(f"its input has {picture.channels} plane; this family's networks take three")
-    integers = picture.element in (Element.UINT8, Element.INT8)
-    return Preprocess(
-        order=order,
-        gain=(gain,),
-        layout=picture.layout,
-        element=picture.element,
-        scale=gain if integers else 1.0,
-        zero_point=-128 if picture.element is Element.INT8 else 0,
-        size=picture.size,
-    )
 
 
 def check_no_masks(file: OnnxFile) -> None:

@@ -11,7 +11,17 @@ from converters.families import BuildOptions, choose
 from converters.onnx_file import read_onnx
 from converters.pictures import render_pictures
 from converters.verify import at_threshold, frames_of, onnx_runner
-from tests.support.tiny_heads import tiny_nanodet, tiny_queries, tiny_retinaface, tiny_simcc, tiny_ssd
+from tests.support.tiny_heads import (
+    INT8,
+    UINT8,
+    of_integers,
+    tiny_classifier,
+    tiny_nanodet,
+    tiny_queries,
+    tiny_retinaface,
+    tiny_simcc,
+    tiny_ssd,
+)
 from tests.support.tiny_yolox import saved
 
 IMAGENET = """
@@ -141,6 +151,28 @@ def test_a_description_that_does_not_fit_is_refused_with_its_reason(data_dir, tm
     file = read_onnx(data_dir / "models/vww_person_96_float.onnx")
     with pytest.raises(ModelError, match=reason):
         choose(file, "custom", described(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("element", "said", "reason"),
+    [
+        (UINT8, "", r"its input is UINT8, 0 to 255, where the description makes 0 to 1 .*say scale = 1$"),
+        (INT8, "", r"its input is INT8, -128 to 127, .*say scale = 1 and mean = \[128\]$"),
+        (INT8, "scale = 1", "makes 0 to 255"),
+        (UINT8, "scale = 1\nmean = [128]", "makes -128 to 127"),
+        (UINT8, "scale = 1", None),
+        (UINT8, "scale = 1\nmean = [0, 0, 0]\nstd = [1, 1, 2]", None),
+        (INT8, "scale = 1\nmean = [128]", None),
+    ],
+)
+def test_a_description_that_leaves_an_integer_input_hardly_a_level_is_refused(tmp_path, element, said, reason):
+    file = read_onnx(saved(of_integers(tiny_classifier(), element), tmp_path / "model.onnx"))
+    description = described(tmp_path, f'[input]\n{said}\n[head]\nkind = "scores"\noutput = "output0"')
+    if reason is None:
+        assert choose(file, "custom", description)[0].name == "custom"
+        return
+    with pytest.raises(ModelError, match=reason):
+        choose(file, "custom", description)
 
 
 def test_a_description_and_its_family_go_together(data_dir, tmp_path):

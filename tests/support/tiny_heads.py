@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 HEIGHT, WIDTH = 64, 96
-FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
+FLOAT, UINT8, INT8 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8
 
 
 class Sketch:
@@ -120,6 +120,33 @@ def tiny_classifier(end: str | None = None, *, classes: int = 3) -> onnx.ModelPr
     return sketch.model({"output0": ["n", classes]})
 
 
+def tiny_posenet(
+    *, keypoints: int = 17, beside: bool = True, size: tuple[int, int] = (HEIGHT, WIDTH), names: str = "heatmap offset"
+) -> onnx.ModelProto:
+    """Return heat maps and twice as many offsets, NCHW; `beside` adds the displacements of a reader of several people.
+
+    Without them and with 19 keypoints it is OpenPose's structure: heat maps, and affinities of its limbs.
+    """
+    sketch = Sketch(seed=15, size=size)
+    heat, offset = names.split()
+    channels = {heat: keypoints, offset: 2 * keypoints}
+    if beside:
+        channels |= {"displacement_fwd": 2 * keypoints - 2, "displacement_bwd": 2 * keypoints - 2}
+    for name, count in channels.items():
+        sketch.node("Sigmoid" if name == heat else "Identity", sketch.grid(16, count, spread=2.0), out=name)
+    cells = [-(-side // 16) for side in size]
+    return sketch.model({name: ["n", count, *cells] for name, count in channels.items()})
+
+
+def tiny_fastestdet(*, classes: int = 3) -> onnx.ModelProto:
+    """Return FastestDet's structure: objectness through a Sigmoid, a raw box, classes through a Softmax."""
+    sketch = Sketch(seed=17)
+    objectness = sketch.node("Sigmoid", sketch.grid(16, 1))
+    scores = sketch.node("Softmax", sketch.grid(16, classes), axis=1)
+    sketch.node("Concat", objectness, sketch.grid(16, 4, spread=1.0), scores, axis=1, out="output")
+    return sketch.model({"output": ["n", 5 + classes, sketch.height // 16, sketch.width // 16]})
+
+
 def tiny_ssd(*, rows: int = 20, unsuppressed: bool = False) -> onnx.ModelProto:
     """Return the outputs of TensorFlow's detection models over a picture of bytes, NHWC.
 
@@ -192,4 +219,18 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
                 node.output[index] = f"{name}_wide"
     model.graph.node.append(helper.make_node("Cast", [f"{name}_wide"], [name], to=TensorProto.FLOAT16))
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    return model
+
+
+def of_integers(model: onnx.ModelProto, element: int) -> onnx.ModelProto:
+    """Return a model that takes UINT8 or INT8 and divides it by 255 itself, where it took FLOAT before."""
+    (picture,) = model.graph.input
+    picture.type.tensor_type.elem_type = element
+    for node in model.graph.node:
+        for index, source in enumerate(node.input):
+            if source == picture.name:
+                node.input[index] = "values"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1 / 255, np.float32), "step"))
+    model.graph.node.insert(0, helper.make_node("Cast", [picture.name], ["steps"], to=FLOAT))
+    model.graph.node.insert(1, helper.make_node("Mul", ["steps", "step"], ["values"]))
     return model

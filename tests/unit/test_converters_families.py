@@ -1,9 +1,11 @@
 """Which graph is of which family, and what the user may choose."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
@@ -12,8 +14,39 @@ from converters import families
 from converters.errors import ModelError, UsageError
 from converters.families import BuildOptions
 from converters.families.description import HeadTable
-from converters.onnx_file import read_onnx
+from converters.onnx_file import parsed, read_onnx
+from converters.pictures import render_pictures
+from converters.reference import network_input
+from converters.verify import verify
+from tests.support.tiny_heads import (
+    INT8,
+    UINT8,
+    of_integers,
+    tiny_classifier,
+    tiny_fastestdet,
+    tiny_nanodet,
+    tiny_posenet,
+    tiny_queries,
+    tiny_retinaface,
+    tiny_simcc,
+    tiny_ssd,
+)
+from tests.support.tiny_yolos import TinyYolo
 from tests.support.tiny_yolox import saved, tiny_yolox
+
+SKETCHES = {
+    "yolov8": lambda: TinyYolo().columns(),
+    "fastestdet": tiny_fastestdet,
+    "nanodet": tiny_nanodet,
+    "detr": lambda: tiny_queries(chosen=False),
+    "rtdetr": lambda: tiny_queries(chosen=True),
+    "tf_detection": tiny_ssd,
+    "posenet": tiny_posenet,
+    "simcc": tiny_simcc,
+    "retinaface": tiny_retinaface,
+    "classifier": tiny_classifier,
+}
+GREYS = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
 
 
 @pytest.fixture
@@ -110,3 +143,30 @@ def test_the_guide_lists_every_family_and_every_kind_of_head():
     assert sorted(re.findall(r"`(\w+)`", "".join(rows))) == sorted(families.FAMILIES)
     heads = [line.split("`")[1] for line in guide[guide.index("| `kind` |") :].splitlines()[2:11]]
     assert heads == [kind.__struct_config__.tag for kind in get_args(HeadTable)]
+
+
+def read(model):
+    return parsed("model.onnx", model.SerializeToString())
+
+
+@pytest.mark.parametrize("name", SKETCHES)
+@pytest.mark.parametrize(("element", "lowest"), [(UINT8, 0), (INT8, -128)], ids=["uint8", "int8"])
+def test_a_network_of_integers_gets_every_level_and_says_so(name, element, lowest):
+    model = SKETCHES[name]()
+    file = read(model if name == "tf_detection" and element == UINT8 else of_integers(model, element))
+    family, recognition = families.choose(file)
+    assert family.name == name
+    assert "levels go in as they are, as its input is " in recognition.why
+    assert "colours as" not in recognition.why
+    given = replace(family.plan(file).preprocess, size=None)
+    assert np.unique(network_input(GREYS, given)).tolist() == list(range(lowest, lowest + 256))
+    built = family.build(file, BuildOptions())
+    assert built.source.why == recognition.why
+    verify(built, render_pictures())
+
+
+@pytest.mark.parametrize("name", sorted(SKETCHES.keys() - {"tf_detection"}))
+def test_a_network_of_floats_gets_what_its_family_is_trained_on(name):
+    recognition = families.recognise(read(SKETCHES[name]()), name)[name]
+    assert recognition.fits
+    assert "levels go in" not in recognition.why
