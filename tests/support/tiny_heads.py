@@ -224,13 +224,28 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def of_integers(model: onnx.ModelProto, element: int) -> onnx.ModelProto:
     """Return a model that takes UINT8 or INT8 and divides it by 255 itself, where it took FLOAT before."""
+    model.graph.input[0].type.tensor_type.elem_type = element
+    return beginning_with(model, ("Cast", None, {"to": FLOAT}), ("Mul", 1 / 255, {}))
+
+
+def overflowing(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that computes with NaN: infinity times nothing."""
+    return beginning_with(model, ("Add", 1, {}), ("Mul", 3e38, {}), ("Mul", 3e38, {}), ("Mul", 0, {}))
+
+
+def beginning_with(model: onnx.ModelProto, *steps: tuple[str, object, dict[str, object]]) -> onnx.ModelProto:
+    """Return a model with nodes before all others: operator, its constant (None for none), attributes."""
     (picture,) = model.graph.input
-    picture.type.tensor_type.elem_type = element
     for node in model.graph.node:
         for index, source in enumerate(node.input):
             if source == picture.name:
                 node.input[index] = "values"
-    model.graph.initializer.append(numpy_helper.from_array(np.array(1 / 255, np.float32), "step"))
-    model.graph.node.insert(0, helper.make_node("Cast", [picture.name], ["steps"], to=FLOAT))
-    model.graph.node.insert(1, helper.make_node("Mul", ["steps", "step"], ["values"]))
+    source = picture.name
+    for index, (op_type, constant, attributes) in enumerate(steps):
+        inputs = [source]
+        if constant is not None:
+            inputs.append(f"constant_of_step_{index}")
+            model.graph.initializer.append(numpy_helper.from_array(np.asarray(constant, np.float32), inputs[1]))
+        source = "values" if index == len(steps) - 1 else f"step_{index}"
+        model.graph.node.insert(index, helper.make_node(op_type, inputs, [source], **attributes))
     return model
