@@ -7,7 +7,8 @@ import msgspec
 from converters.families import description as said
 from converters.families.described_heads import Reading, read_head
 from converters.families.family import BuildOptions, Misfit, PictureInput, picture_input
-from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily
+from converters.families.headed import NO_SUPPRESSION, Plan
+from converters.families.units import SeenUnits
 from converters.onnx_file import OnnxFile
 from converters.preprocess import ChannelOrder, Element, Preprocess
 from converters.spec import BuiltModel
@@ -19,7 +20,7 @@ _FEWEST_STEPS = 64
 _GIVES_EACH_ONCE = (said.Heatmap, said.Queries, said.Suppressed, said.Simcc, said.Scores)
 
 
-class Custom(PlannedFamily):
+class Custom(SeenUnits):
     """The family `custom`, made for one description."""
 
     name = "custom"

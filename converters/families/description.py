@@ -62,7 +62,10 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Rows(_Head, frozen=True, tag="rows"):
-    """YOLO's table of decoded rows (`heads.yolo`): box, objectness where there is one, classes, keypoints."""
+    """YOLO's table of decoded rows (`heads.yolo`): box, objectness where there is one, classes, keypoints.
+
+    Whether places are in pixels or in fractions of the picture is seen by running the network (`units`).
+    """
 
     output: str
     objectness: bool = False

@@ -2,12 +2,12 @@
 
 All take RGB from 0 to 1 on a canvas with the picture in the middle and grey 114 around it; `yolox_decoded` is YOLOX as
 `export_onnx.py --decode_in_inference` writes it, which takes BGR levels with the picture at the top left. Layouts as
-Ultralytics documents and exports them.
+Ultralytics documents and exports them; boxes in pixels, or in fractions of the picture as its TFLite has them.
 """
 
 from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input, sole_output
-from converters.families.headed import Plan, PlannedFamily
+from converters.families.headed import Plan
 from converters.families.heads.yolo import EndToEndHead, YoloHead
 from converters.families.ultralytics import (
     Metadata,
@@ -18,6 +18,7 @@ from converters.families.ultralytics import (
     labels_of,
     metadata_of,
 )
+from converters.families.units import SeenUnits
 from converters.families.yolo_graph import (
     check_no_masks,
     columns_behind,
@@ -34,7 +35,7 @@ SCORE_THRESHOLD = 0.25
 _ARITHMETIC = {"Add", "Div", "Mul", "Pow", "ScatterND", "Sub"}
 
 
-class Yolov5(PlannedFamily):
+class Yolov5(SeenUnits):
     """The family `yolov5`: rows `[b, n, 5 + C]`, decoded; YOLOv5, v6 and v7."""
 
     name = "yolov5"
@@ -52,7 +53,7 @@ class Yolov5(PlannedFamily):
         return centred(picture, head, metadata, why, nms_iou=0.45)
 
 
-class YoloxDecoded(PlannedFamily):
+class YoloxDecoded(SeenUnits):
     """The family `yolox_decoded`: rows `[b, n, 5 + C]` as YOLOv5's, made from what YOLOX takes."""
 
     name = "yolox_decoded"
@@ -78,7 +79,7 @@ class YoloxDecoded(PlannedFamily):
         )
 
 
-class Yolov8(PlannedFamily):
+class Yolov8(SeenUnits):
     """The family `yolov8`: columns `[b, 4 + C, n]`, decoded; YOLOv8, v9, 11 and 12."""
 
     name = "yolov8"
@@ -101,7 +102,7 @@ class Yolov8(PlannedFamily):
         return centred(picture, head, metadata, why)
 
 
-class Yolov8Pose(PlannedFamily):
+class Yolov8Pose(SeenUnits):
     """The family `yolov8_pose`: columns `[b, 4 + C + 3K, n]`, decoded; mostly one class, person."""
 
     name = "yolov8_pose"

@@ -10,7 +10,7 @@ from converters.errors import ModelError, UsageError
 from converters.families import BuildOptions, choose
 from converters.onnx_file import read_onnx
 from converters.pictures import render_pictures
-from converters.verify import at_threshold, frames_of, onnx_runner
+from converters.verify import at_threshold, frames_of, onnx_runner, verify
 from tests.support.tiny_heads import (
     INT8,
     UINT8,
@@ -22,6 +22,7 @@ from tests.support.tiny_heads import (
     tiny_simcc,
     tiny_ssd,
 )
+from tests.support.tiny_yolos import TinyYolo, in_fractions
 from tests.support.tiny_yolox import saved
 
 IMAGENET = """
@@ -115,6 +116,31 @@ def test_rows_of_a_yolo_are_described_by_their_layout(data_dir, tmp_path):
     frames = frames_of(render_pictures(), known.spec)[:2]
     for ours, theirs in zip(rows_of(custom, frames), rows_of(known, frames), strict=True):
         assert np.allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("fractions", [False, True])
+def test_described_rows_may_be_in_fractions_of_the_picture(tmp_path, fractions):
+    model = TinyYolo().columns()
+    known = choose(read_onnx(saved(model, tmp_path / "pixels.onnx")))[0]
+    expected = known.build(read_onnx(tmp_path / "pixels.onnx"), BuildOptions())
+    file = read_onnx(saved(in_fractions(model) if fractions else model, tmp_path / "model.onnx"))
+    text = (
+        'nms_iou = 0.7\n[input]\nletterbox = "center"\n[head]\nkind = "rows"\noutput = "output0"\ncolumns_first = true'
+    )
+    custom = choose(file, "custom", described(tmp_path, text))[0].build(file, BuildOptions())
+    assert ("between 0 and 1" in custom.source.why) is fractions
+    frames = frames_of(render_pictures(), custom.spec)[:2]
+    for ours, theirs in zip(rows_of(custom, frames), rows_of(expected, frames), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_one_table_of_queries_is_described_as_rows(tmp_path):
+    file = read_onnx(saved(TinyYolo(classes=2).query_rows(), tmp_path / "model.onnx"))
+    text = 'labels = ["a", "b"]\nnms_iou = 1\n[head]\nkind = "rows"\noutput = "output0"'
+    built = choose(file, "custom", described(tmp_path, text))[0].build(file, BuildOptions())
+    (rows,) = rows_of(built, frames_of(render_pictures(), built.spec)[:1])
+    assert rows[:, 2:4].max() > 20
+    verify(built, render_pictures())
 
 
 def test_a_described_network_is_published_and_answers_in_a_real_triton(tmp_path, capsys):

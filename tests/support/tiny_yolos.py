@@ -162,3 +162,42 @@ def _cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         columns.append(np.stack([y.ravel() + 0.5, x.ravel() + 0.5, np.full(x.size, stride)]))
     y, x, stride = np.concatenate(columns, axis=1)
     return y, x, stride
+
+
+def in_fractions(model: onnx.ModelProto, *, keypoints: int = 0) -> onnx.ModelProto:
+    """Return a model whose table tells places in fractions of the picture, as Ultralytics' TFLite does."""
+    (table,) = model.graph.output
+    sides = [dim.dim_value for dim in table.type.tensor_type.shape.dim]
+    columns = min(sides[1:])
+    units = np.ones(columns, dtype=np.float32)
+    units[:4] = 1 / WIDTH, 1 / HEIGHT, 1 / WIDTH, 1 / HEIGHT
+    for first in range(columns - 3 * keypoints, columns, 3):
+        units[first : first + 2] = 1 / WIDTH, 1 / HEIGHT
+    shape = [1, columns, 1] if sides[1] == columns else [1, 1, columns]
+    model.graph.initializer.append(numpy_helper.from_array(units.reshape(shape), "units"))
+    return ending_with(model, table.name, "Mul", "units")
+
+
+def channels_last(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that takes `[N, H, W, 3]`, as TensorFlow's do."""
+    (picture,) = model.graph.input
+    shape = picture.type.tensor_type.shape
+    batch, channels, height, width = (dim.dim_value for dim in shape.dim)
+    for dim, side in zip(shape.dim, (batch, height, width, channels), strict=True):
+        dim.dim_value = side
+    for node in model.graph.node:
+        for index, source in enumerate(node.input):
+            if source == picture.name:
+                node.input[index] = "planes"
+    model.graph.node.insert(0, helper.make_node("Transpose", [picture.name], ["planes"], perm=[0, 3, 1, 2]))
+    return model
+
+
+def ending_with(model: onnx.ModelProto, output: str, op_type: str, *inputs: str) -> onnx.ModelProto:
+    """Return a model with one more node before an output."""
+    for node in model.graph.node:
+        for index, made in enumerate(node.output):
+            if made == output:
+                node.output[index] = f"{output}_before"
+    model.graph.node.append(helper.make_node(op_type, [f"{output}_before", *inputs], [output]))
+    return model

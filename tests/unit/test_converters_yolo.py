@@ -14,7 +14,7 @@ from converters.onnx_file import parsed
 from converters.pictures import render_pictures
 from converters.spec import Letterbox, Task
 from converters.verify import at_threshold, frames_of, onnx_runner, verify
-from tests.support.tiny_yolos import TinyYolo
+from tests.support.tiny_yolos import TinyYolo, channels_last, in_fractions
 
 PICTURES = render_pictures()
 LAYOUTS = {
@@ -87,6 +87,28 @@ def test_finished_rows_in_fractions_of_the_picture_are_seen_and_published_in_pix
         assert verify(built[-1], PICTURES).same_pixels.rows > 50
         assert ("between 0 and 1" in built[-1].source.why) is fractions
     pixels, fractions = (onnx_runner(one.model.SerializeToString())(frames_of(PICTURES, one.spec)) for one in built)
+    for wanted, found in zip(pixels, fractions, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["nchw", "nhwc"])
+@pytest.mark.parametrize("family", ["yolov5", "yolov8", "yolov8_pose"])
+def test_a_table_in_fractions_of_the_picture_is_seen_and_published_in_pixels(family, last):
+    options = BuildOptions(score_threshold=0.6, max_detections=20)
+    built = []
+    for fractions in (False, True):
+        sketch = sketch_of(family)
+        sketch.metadata = {"task": "pose", "kpt_shape": "[17, 3]"} if sketch.keypoints else {}
+        model = LAYOUTS[family](sketch)
+        model = in_fractions(model, keypoints=sketch.keypoints) if fractions else model
+        file = read(channels_last(model) if last else model)
+        chosen, _ = families.choose(file)
+        assert chosen.name == family
+        built.append(chosen.build(file, options))
+        assert verify(built[-1], PICTURES).same_pixels.rows > 50
+        assert ("between 0 and 1" in built[-1].source.why) is fractions
+    pixels, fractions = (onnx_runner(one.model.SerializeToString())(frames_of(PICTURES, one.spec)) for one in built)
+    assert np.concatenate(pixels)[:, :4].max() > 50
     for wanted, found in zip(pixels, fractions, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
 
