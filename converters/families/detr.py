@@ -12,6 +12,7 @@ from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
 from converters.families.coco import COCO_91
 from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
+from converters.families.graph_facts import ROUNDING_OPS
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.transformer import QueryHead
 from converters.onnx_file import OnnxFile
@@ -132,7 +133,7 @@ def _head(file: OnnxFile, picture: PictureInput, *, no_object: bool) -> QueryHea
 
 def _has_attention(file: OnnxFile) -> bool:
     weighed = {name for node in file.model.graph.node if node.op_type == "Softmax" for name in node.output}
-    moved = {"Reshape", "Transpose", "Cast", "Dropout", "Identity"}
+    moved = {"Reshape", "Transpose", "Cast", "Dropout", "Identity"} | ROUNDING_OPS
     for node in file.model.graph.node:
         if node.op_type == "MatMul" and weighed & set(node.input):
             return True

@@ -4,10 +4,15 @@ import onnx
 
 LAYOUT_OPS = frozenset({"Concat", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Cast"})
 """Operators that move numbers and don't change them."""
+ROUNDING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+"""Operators that quantisation puts between others: they round numbers, and leave what the numbers mean."""
 
 
 def made_by(graph: onnx.GraphProto, tensor: str) -> list[onnx.NodeProto]:
-    """Return the nodes that compute a tensor's numbers, in the order they are joined; movers are passed over."""
+    """Return the nodes that compute a tensor's numbers, in the order they are joined.
+
+    What moves or rounds them is passed over.
+    """
     producers = {name: node for node in graph.node for name in node.output}
     found: list[onnx.NodeProto] = []
     pending = [tensor]
@@ -15,7 +20,7 @@ def made_by(graph: onnx.GraphProto, tensor: str) -> list[onnx.NodeProto]:
         node = producers.get(pending.pop())
         if node is None:
             continue
-        if node.op_type in LAYOUT_OPS:
+        if node.op_type in LAYOUT_OPS | ROUNDING_OPS:
             pending += reversed(node.input if node.op_type == "Concat" else node.input[:1])
         else:
             found.append(node)

@@ -3,11 +3,11 @@
 import onnx
 
 from converters.families.family import Misfit, PictureInput
+from converters.families.graph_facts import LAYOUT_OPS, ROUNDING_OPS
 from converters.onnx_file import OnnxFile
 
 STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64))
-_LAYOUT_OPS = {"Concat", "Transpose", "Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Cast"}
-_SAME_OPS = {"Identity", "Cast"}
+_SAME_OPS = {"Identity", "Cast"} | ROUNDING_OPS
 
 
 def check_no_masks(file: OnnxFile) -> None:
@@ -40,7 +40,7 @@ def operators_behind(file: OnnxFile, output: str) -> set[str]:
         if name in seen or node is None:
             continue
         seen.add(name)
-        if node.op_type in _LAYOUT_OPS:
+        if node.op_type in LAYOUT_OPS | ROUNDING_OPS:
             pending += node.input if node.op_type == "Concat" else node.input[:1]
         else:
             found.add(node.op_type)
@@ -60,7 +60,7 @@ def columns_behind(file: OnnxFile, output: str) -> list[tuple[str, int | None]]:
         name = pending.pop()
         node = producers.get(name)
         if node is not None and (node.op_type in _SAME_OPS or _joins_columns(node)):
-            pending += reversed(node.input)
+            pending += reversed(node.input if node.op_type == "Concat" else node.input[:1])
         else:
             found.append((node.op_type if node is not None else "nothing", widths.get(name)))
     return found

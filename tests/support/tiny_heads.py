@@ -249,3 +249,20 @@ def beginning_with(model: onnx.ModelProto, *steps: tuple[str, object, dict[str, 
         source = "values" if index == len(steps) - 1 else f"step_{index}"
         model.graph.node.insert(index, helper.make_node(op_type, inputs, [source], **attributes))
     return model
+
+
+def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model with QuantizeLinear and DequantizeLinear behind what computes, as quantisation writes it."""
+    steps = {"Sigmoid": (1 / 255, np.uint8), "Softmax": (1 / 255, np.uint8), "Conv": (0.05, np.int8)}
+    steps |= {"MatMul": (0.05, np.int8), "Mul": (2.0, np.uint8)}
+    for name, (step, kind) in steps.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.array(step, np.float32), f"{name}_step"))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(0, kind), f"{name}_zero"))
+    for node in [node for node in model.graph.node if node.op_type in steps]:
+        (made,) = node.output
+        node.output[0], scale = f"{made}_exact", [f"{node.op_type}_step", f"{node.op_type}_zero"]
+        at = list(model.graph.node).index(node) + 1
+        pair = [("QuantizeLinear", f"{made}_exact", f"{made}_rounded"), ("DequantizeLinear", f"{made}_rounded", made)]
+        for offset, (op_type, source, output) in enumerate(pair):
+            model.graph.node.insert(at + offset, helper.make_node(op_type, [source, *scale], [output]))
+    return model

@@ -10,7 +10,7 @@ from converters.families.classifier import IMAGENET_MEAN
 from converters.onnx_file import parsed
 from converters.pictures import render_pictures
 from converters.verify import frames_of, onnx_runner, verify
-from tests.support.tiny_heads import tiny_classifier
+from tests.support.tiny_heads import rounded, tiny_classifier
 
 PICTURES = render_pictures()
 NAMES = "{0: 'cat', 1: 'dog', 2: 'hen'}"
@@ -48,6 +48,17 @@ def test_metadata_tells_colours_and_labels(metadata, mean, labels):
     built = families.FAMILIES["classifier"].build(file, BuildOptions())
     assert built.spec.labels == labels
     assert families.FAMILIES["classifier"].build(file, BuildOptions(labels=("a", "b", "c"))).spec.labels[0] == "a"
+
+
+@pytest.mark.parametrize("end", ["Softmax", "Sigmoid"])
+def test_probabilities_that_quantisation_rounded_go_through_no_further_softmax(end):
+    file = parsed("model.onnx", rounded(tiny_classifier(end)).SerializeToString())
+    plan = families.FAMILIES["classifier"].plan(file)
+    assert f"through a {end}" in plan.why
+    built = families.FAMILIES["classifier"].build(file, BuildOptions())
+    verify(built, PICTURES)
+    given = np.array(onnx_runner(built.model.SerializeToString())(frames_of(PICTURES, built.spec)))
+    np.testing.assert_allclose(given, scores(end), atol=0.2)
 
 
 def test_numbers_that_are_probabilities_already_go_through_no_further_softmax():

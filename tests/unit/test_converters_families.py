@@ -22,6 +22,7 @@ from tests.support.tiny_heads import (
     INT8,
     UINT8,
     of_integers,
+    rounded,
     tiny_classifier,
     tiny_fastestdet,
     tiny_nanodet,
@@ -163,6 +164,18 @@ def test_a_network_of_integers_gets_every_level_and_says_so(name, element, lowes
     built = family.build(file, BuildOptions())
     assert built.source.why == recognition.why
     verify(built, render_pictures())
+
+
+@pytest.mark.parametrize("name", [*SKETCHES, "yolov5", "nanodet_tables"])
+def test_a_quantised_network_is_of_the_family_that_it_was_before(name):
+    more = {
+        "yolov5": lambda: TinyYolo().anchored_rows(),
+        "nanodet_tables": lambda: tiny_nanodet(strides=(8, 16, 32), joined=False),
+    }
+    file = read(rounded((SKETCHES | more)[name]()))
+    family, _ = families.choose(file)
+    assert family.name == name.removesuffix("_tables")
+    onnx.checker.check_model(family.build(file, BuildOptions()).model, full_check=True)
 
 
 @pytest.mark.parametrize("name", sorted(SKETCHES.keys() - {"tf_detection"}))
