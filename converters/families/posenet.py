@@ -2,6 +2,9 @@
 
 In: RGB levels -1 to 1, the picture stretched over the canvas, whose sides are often one more than a multiple of the
 stride. Out: heat maps of K keypoints, offsets of 2K, and displacements that only a reader of several people needs.
+
+OpenPose has maps of those numbers too: heat maps of K keypoints and of the background, and twice as many affinities of
+its limbs, which are no offsets. What tells PoseNet are its displacements, its 17 keypoints, or its odd sides.
 """
 
 from converters.families.coco import COCO_17_KEYPOINTS
@@ -16,6 +19,8 @@ from converters.preprocess import ChannelOrder, Layout
 STRIDES = (8, 16, 32)
 SCORE_THRESHOLD = 0.3
 MIDDLE_LEVEL = 127.5
+_DISPLACEMENTS = 2
+"""Maps that lead from keypoint to keypoint, forward and back."""
 
 
 class PoseNet(PlannedFamily):
@@ -67,6 +72,15 @@ def _head(file: OnnxFile, picture: PictureInput) -> HeatmapHead:
         )
     (heat, offsets) = found[0]
     rows, columns, keypoints = maps[heat]
+    stride = _stride(picture, rows, columns)
+    displacements = [name for name, other in maps.items() if other == (rows, columns, 2 * (keypoints - 1))]
+    odd = picture.height % stride == 1 == picture.width % stride
+    if len(displacements) != _DISPLACEMENTS and keypoints != len(COCO_17_KEYPOINTS) and not odd:
+        raise Misfit(
+            f"{heat} has {keypoints} channels and {offsets} {2 * keypoints}, which may be heat maps and the affinities "
+            f"of OpenPose's limbs; if they are keypoints and their offsets in pixels, describe it (--family custom, "
+            f'kind = "heatmap")'
+        )
     return HeatmapHead(
         heatmap=heat,
         offsets=offsets,
@@ -75,7 +89,7 @@ def _head(file: OnnxFile, picture: PictureInput) -> HeatmapHead:
         rows=rows,
         columns=columns,
         keypoints=keypoints,
-        stride=_stride(picture, rows, columns),
+        stride=stride,
     )
 
 

@@ -166,6 +166,23 @@ def test_a_network_of_integers_gets_every_level_and_says_so(name, element, lowes
     verify(built, render_pictures())
 
 
+@pytest.mark.parametrize(("keypoints", "size"), [(19, (64, 96)), (26, (64, 96)), (19, (256, 456))])
+def test_affinities_of_limbs_are_not_taken_for_offsets(keypoints, size):
+    model = tiny_posenet(keypoints=keypoints, beside=False, size=size, names="heat paf")
+    with pytest.raises(ModelError, match=rf"not posenet: heat has {keypoints} channels .* OpenPose's limbs; .*custom"):
+        families.choose(read(model))
+
+
+@pytest.mark.parametrize(
+    "told", [{"beside": False}, {"keypoints": 19}, {"keypoints": 19, "beside": False, "size": (65, 97)}]
+)
+def test_displacements_or_17_keypoints_or_odd_sides_tell_posenet(told):
+    file = read(tiny_posenet(**told))
+    family, _ = families.choose(file)
+    assert family.name == "posenet"
+    verify(family.build(file, BuildOptions()), render_pictures())
+
+
 @pytest.mark.parametrize("name", [*SKETCHES, "yolov5", "nanodet_tables"])
 def test_a_quantised_network_is_of_the_family_that_it_was_before(name):
     more = {
