@@ -3,8 +3,9 @@
 What a classifier wants of a picture is not in its graph, so the custom of its exporter is taken: networks of
 PyTorch (NCHW) get RGB less ImageNet's mean, over its deviation (torchvision's `transforms`); those of Keras and
 TensorFlow (NHWC) get RGB 0 to 1, as do those whose metadata says that Ultralytics made them for `classify`. YOLOv5's
-classifiers, whose metadata names classes and no task, are of torchvision's custom. A file that wants something else is
-described (`--family custom`).
+classifiers, whose metadata names classes and no task, are of torchvision's custom. One that begins by scaling
+levels, as Keras's EfficientNet does, or by centring colours, shows it (`PictureInput`). A file that wants something
+else is described (`--family custom`).
 """
 
 from converters.families.colours import network_takes
@@ -59,9 +60,9 @@ class Classifier(PlannedFamily):
 def _custom(picture: PictureInput, metadata: Metadata) -> tuple[bool, str]:
     """Return whether colours go from 0 to 1, not less ImageNet's mean over its deviation, and whose custom that is.
 
-    Nobody's where levels go in as they are.
+    Nobody's where the network itself says what goes in.
     """
-    if picture.levels:
+    if picture.levels or picture.shares:
         return False, ""
     if metadata.task == _ULTRALYTICS:
         return True, "Ultralytics, of whom its metadata is, has them: 0 to 1"

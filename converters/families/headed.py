@@ -64,10 +64,12 @@ class Plan:
 
     @property
     def reason(self) -> str:
-        """`why`, and that levels go in as they are where the input makes it so."""
-        if not (self.picture.levels and self.preprocess.plain):
-            return self.why
-        return f"{self.why}; levels go in as they are, as {self.picture.levels}"
+        """`why`, and what goes in where the network itself says so, not its family's custom."""
+        if self.picture.levels and self.preprocess.plain:
+            return f"{self.why}; levels go in as they are, as {self.picture.levels}"
+        if self.picture.shares and self.preprocess.from_zero_to_one:
+            return f"{self.why}; colours go in from 0 to 1, as {self.picture.shares}"
+        return self.why
 
 
 class PlannedFamily(ABC):

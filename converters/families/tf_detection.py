@@ -2,9 +2,9 @@
 
 The exporter of TensorFlow 2 gives beside them what was there before the suppression, which is left alone.
 
-In: the picture stretched over the canvas, RGB; bytes as they are (the exporter puts its scaling into the graph), or
-FLOAT levels -1 to 1 where it left that outside (TFLite's post-processed SSD). Classes count from 1 where the input is
-bytes, from 0 in TFLite's.
+In: the picture stretched over the canvas, RGB; levels as they are where the exporter put its scaling into the graph,
+or FLOAT -1 to 1 where it left that outside (TFLite's post-processed SSD). Classes count from 1 where the scaling is
+inside, from 0 in TFLite's.
 """
 
 from converters.families.coco import COCO_91
@@ -35,8 +35,8 @@ class TfDetection(PlannedFamily):
             Misfit: It is of another.
         """
         picture = picture_input(file)
-        bytes_in = picture.element is Element.UINT8
-        head = _head(file, picture, first_class=int(bytes_in))
+        scaled_inside = bool(picture.levels) and picture.element is not Element.INT8
+        head = _head(file, picture, first_class=int(scaled_inside))
         return Plan(
             why=f"{head.number} counts the {head.rows} rows of {head.boxes}, {head.scores} and {head.classes}",
             picture=picture,
