@@ -5,8 +5,11 @@ RT-DETR, D-FINE and Deformable DETR choose or sample theirs in the graph (TopK, 
 focal loss. RT-DETR and D-FINE take RGB 0 to 1; DETR takes ImageNet's mean and deviation. All take a stretched picture.
 
 Others have that structure and ImageNet's colours, and are left to be described: RF-DETR and its like, told by a picture
-that is cut into patches, and Deformable DETR, which samples and chooses no queries.
+that is cut into patches; Deformable DETR, which samples and chooses no queries; Conditional DETR and DAB-DETR, which
+learn 300 queries, and were trained with the focal loss all the same.
 """
+
+from typing import cast
 
 from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
 from converters.families.coco import COCO_91
@@ -22,6 +25,8 @@ MAX_QUERIES = 1000
 SCORE_THRESHOLD = 0.5
 _CHOOSERS = {"TopK", "GridSample"}
 _SMALLEST_PATCH_PX = 4
+_FOCAL_QUERIES = 300
+"""As few as Conditional DETR, DAB-DETR and their kin have; DETR, of whichever backbone, has 100."""
 _OTHER_COLOURS = (
     "which takes ImageNet's mean and deviation where RT-DETR takes 0 to 1; describe it, with the colours that it was "
     "trained on (--family custom)"
@@ -43,7 +48,9 @@ class Detr(PlannedFamily):
         if choosers:
             raise Misfit(f"its graph chooses or samples queries ({', '.join(choosers)}); DETR learns a fixed set")
         gain = tuple(1 / side for side in IMAGENET_DEVIATION)
-        return _plan(file, "ImageNet's mean and deviation", no_object=True, mean=IMAGENET_MEAN, gain=gain)
+        plan = _plan(file, "ImageNet's mean and deviation", no_object=True, mean=IMAGENET_MEAN, gain=gain)
+        _check_no_object(cast("QueryHead", plan.head))
+        return plan
 
 
 class RtDetr(PlannedFamily):
@@ -68,6 +75,21 @@ class RtDetr(PlannedFamily):
         if "TopK" not in choosers:
             raise Misfit(f"its graph samples and chooses no queries (TopK), as Deformable DETR, {_OTHER_COLOURS}")
         return _plan(file, "0 to 1", no_object=False, mean=(0.0,), gain=(1 / 255,))
+
+
+def _check_no_object(head: QueryHead) -> None:
+    """Refuse what looks like one of those that learn their queries and were trained with the focal loss.
+
+    Raises:
+        Misfit: It does.
+    """
+    if head.queries < _FOCAL_QUERIES and head.channels != len(COCO_91):
+        return
+    raise Misfit(
+        f"it learns {head.queries} queries of {head.channels} numbers each, as Conditional DETR and DAB-DETR do, whose "
+        "scores go through a Sigmoid; DETR has 100 queries and a last number for nothing. Describe it (--family "
+        'custom, kind = "queries"), with no_object = true where it has that number'
+    )
 
 
 def _choosers(file: OnnxFile) -> list[str]:

@@ -112,6 +112,22 @@ def test_detr_keeps_a_channel_for_nothing_and_its_kin_do_not(tmp_path):
         assert len(families.FAMILIES[name].build(file, BuildOptions()).spec.labels) == classes
 
 
+@pytest.mark.parametrize("told", [{"channels": 91}, {"channels": 5, "large": True}])
+def test_learnt_queries_of_networks_that_keep_no_channel_for_nothing_have_to_be_described(told, tmp_path):
+    file = read_onnx(saved(tiny_queries(chosen=False, **told), tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r"not detr: it learns .* as Conditional DETR .*no_object = true"):
+        families.choose(file)
+    description = tmp_path / "queries.toml"
+    description.write_text('[head]\nkind = "queries"\nlogits = "logits"\nboxes = "pred_boxes"\n')
+    built = families.choose(file, "custom", description)[0].build(file, BuildOptions())
+    assert len(built.spec.labels) == told["channels"]
+
+
+def test_queries_of_coco_s_classes_and_nothing_are_detr_s(tmp_path):
+    file = read_onnx(saved(tiny_queries(chosen=False, channels=92), tmp_path / "model.onnx"))
+    assert families.choose(file)[0].build(file, BuildOptions()).spec.labels[1] == "person"
+
+
 def test_queries_over_patches_of_a_picture_have_to_be_described(tmp_path):
     file = read_onnx(saved(tiny_queries(chosen=True, patches=True), tmp_path / "model.onnx"))
     with pytest.raises(ModelError, match=r"not rtdetr: its picture is cut into patches of 16 px.*--family custom"):

@@ -71,9 +71,13 @@ class Sketch:
         return model
 
 
-def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False) -> onnx.ModelProto:
-    """Return DETR's structure: attention over cells, logits and boxes; with `chosen`, queries chosen by TopK."""
-    sketch, queries = Sketch(seed=3), 24
+def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False, large: bool = False) -> onnx.ModelProto:
+    """Return DETR's structure: attention over cells, logits and boxes; with `chosen`, queries chosen by TopK.
+
+    There are 24 queries; `large` makes them 384, one for each cell.
+    """
+    sketch = Sketch(seed=3, size=(256, 384)) if large else Sketch(seed=3)
+    queries = sketch.height * sketch.width // 256
     tokens = sketch.rows(sketch.patches(16, 8) if patches else sketch.grid(16, 8), 8)
     scores = sketch.node("MatMul", tokens, sketch.node("Transpose", tokens, perm=[0, 2, 1]))
     mixed = sketch.node("MatMul", sketch.node("Softmax", scores, axis=2), tokens)
@@ -88,9 +92,11 @@ def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False) -> o
     return sketch.model({"logits": ["n", queries, channels], "pred_boxes": ["n", queries, 4]})
 
 
-def tiny_nanodet(*, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), joined: bool = True) -> onnx.ModelProto:
+def tiny_nanodet(
+    *, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), joined: bool = True, bins: int = 8
+) -> onnx.ModelProto:
     """Return NanoDet's structure: one table for all strides, or two for each."""
-    sketch, width = Sketch(seed=5), classes + 32
+    sketch, width = Sketch(seed=5), classes + 4 * bins
     tables, outputs = [], {}
     for stride in strides:
         both = sketch.rows(sketch.grid(stride, width), width)
@@ -104,7 +110,7 @@ def tiny_nanodet(*, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), 
             continue
         sketch.node("Sigmoid", parts[0], out=f"cls_{stride}")
         sketch.node("Identity", parts[1], out=f"dis_{stride}")
-        outputs |= {f"cls_{stride}": ["n", cells, classes], f"dis_{stride}": ["n", cells, 32]}
+        outputs |= {f"cls_{stride}": ["n", cells, classes], f"dis_{stride}": ["n", cells, 4 * bins]}
     if joined:
         sketch.node("Concat", *tables, axis=1, out="output")
         rows = sum(-(-sketch.height // stride) * -(-sketch.width // stride) for stride in strides)
@@ -231,6 +237,17 @@ def of_integers(model: onnx.ModelProto, element: int) -> onnx.ModelProto:
 def overflowing(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model that computes with NaN: infinity times nothing."""
     return beginning_with(model, ("Add", 1, {}), ("Mul", 3e38, {}), ("Mul", 3e38, {}), ("Mul", 0, {}))
+
+
+def stopping_at_six(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Return a model with ReLU6 before all else, which an opset below 11 tells by attributes."""
+    if opset < 11:
+        model.opset_import[0].version = opset
+        return beginning_with(model, ("Clip", None, {"min": 0.0, "max": 6.0}))
+    model = beginning_with(model, ("Clip", 0, {}))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(6, np.float32), "six"))
+    model.graph.node[0].input.append("six")
+    return model
 
 
 def beginning_with(model: onnx.ModelProto, *steps: tuple[str, object, dict[str, object]]) -> onnx.ModelProto:
