@@ -85,3 +85,24 @@ def _constant(graph: onnx.GraphProto, name: str) -> list[float] | None:
             stored += [entry.t for entry in node.attribute if entry.name == "value"]
     values = [numpy_helper.to_array(tensor).ravel() for tensor in stored if sum(tensor.dims) <= _FEW]
     return [float(value) for value in values[0]] if values and values[0].size else None
+
+
+def inferred_sides(graph: onnx.GraphProto, tensor: str) -> tuple[int, ...]:
+    """Return a tensor's sides behind its batch axis; none where shape inference could not tell all of them."""
+    for value in (*graph.value_info, *graph.output):
+        if value.name == tensor:
+            sides = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])
+            return sides if all(sides) else ()
+    return ()
+
+
+def stops_at(graph: onnx.GraphProto, most: float) -> bool:
+    """Tell whether a Clip of the graph lets nothing above a value through, as an attribute or a constant says."""
+    for node in graph.node:
+        if node.op_type != "Clip":
+            continue
+        limits = [entry.f for entry in node.attribute if entry.name == "max"]
+        limits += (_constant(graph, node.input[2]) or []) if len(node.input) > 2 else []
+        if limits == [most]:
+            return True
+    return False

@@ -17,12 +17,14 @@ from converters.families.description import HeadTable
 from converters.onnx_file import parsed, read_onnx
 from converters.pictures import render_pictures
 from converters.reference import network_input
+from converters.spec import Letterbox
 from converters.verify import verify
 from tests.support.tiny_heads import (
     INT8,
     UINT8,
     of_integers,
     rounded,
+    stopping_at_six,
     tiny_classifier,
     tiny_fastestdet,
     tiny_nanodet,
@@ -181,6 +183,30 @@ def test_displacements_or_17_keypoints_or_odd_sides_tell_posenet(told):
     family, _ = families.choose(file)
     assert family.name == "posenet"
     verify(family.build(file, BuildOptions()), render_pictures())
+
+
+def test_nanodet_keeps_a_picture_s_sides_in_proportion_and_plus_stretches_it():
+    letterboxes = []
+    for strides in ((8, 16, 32), (8, 16, 32, 64)):
+        spec = families.FAMILIES["nanodet"].build(read(tiny_nanodet(strides=strides)), BuildOptions()).spec
+        letterboxes.append((spec.letterbox, spec.pad_luma))
+    assert letterboxes == [(Letterbox.CENTER, 16), (Letterbox.STRETCH, 16)]
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("opset", [10, 13])
+def test_a_nanodet_of_other_colours_has_to_be_described(joined, opset):
+    model = stopping_at_six(tiny_nanodet(strides=(8, 16, 32), joined=joined), opset)
+    with pytest.raises(ModelError, match=r'not nanodet: its activations stop at 6, .*kind = "distribution"'):
+        families.choose(read(model))
+    assert families.choose(read(stopping_at_six(tiny_nanodet(joined=True), opset)))[0].name == "nanodet"
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_nanodet_of_other_bins_is_told_how_to_describe_it(joined):
+    model = tiny_nanodet(strides=(8, 16, 32), joined=joined, bins=11)
+    with pytest.raises(ModelError, match=r'not nanodet: .*with other bins.*, describe it.*kind = "distribution"'):
+        families.choose(read(model))
 
 
 @pytest.mark.parametrize("name", [*SKETCHES, "yolov5", "nanodet_tables"])
