@@ -15,7 +15,7 @@ from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
 from converters.families.coco import COCO_91
 from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
-from converters.families.graph_facts import ROUNDING_OPS
+from converters.families.graph_facts import ROUNDING_OPS, operators
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.transformer import QueryHead
 from converters.onnx_file import OnnxFile
@@ -25,6 +25,8 @@ MAX_QUERIES = 1000
 SCORE_THRESHOLD = 0.5
 _CHOOSERS = {"TopK", "GridSample"}
 _SMALLEST_PATCH_PX = 4
+_EITHER_WAY_ROUND = 2
+"""Ways to read a network of four classes, whose logits are as wide as its boxes."""
 _FOCAL_QUERIES = 300
 """As few as Conditional DETR, DAB-DETR and their kin have; DETR, of whichever backbone, has 100."""
 _OTHER_COLOURS = (
@@ -135,11 +137,21 @@ def _head(file: OnnxFile, picture: PictureInput, *, no_object: bool) -> QueryHea
         for logits, others, channels in tables
         if sides == 4 and queries == others and logits != boxes
     ]
+    if len(found) == _EITHER_WAY_ROUND:
+        found = [pair for pair in found if _is_box(file, pair[2]) and not _is_box(file, pair[0])]
+        if not found:
+            raise Misfit(
+                "its logits have four numbers as its boxes have, and neither a Sigmoid nor a name with `box` tells "
+                'which output is which; describe it (--family custom, kind = "queries")'
+            )
     match found:
         case [(logits, int(channels), boxes, int(queries))] if queries <= MAX_QUERIES and channels > int(no_object):
             pass
         case _:
             raise Misfit("no two of its outputs are FLOAT [N, queries, classes] and FLOAT [N, queries, 4]")
+    end = operators(file.model.graph, logits)
+    if end in (["Sigmoid"], ["Softmax"]):
+        raise Misfit(f"{logits} went through a {end[0]} already, which is expected to come behind; export its logits")
     if not _has_attention(file):
         raise Misfit("no Softmax of its graph feeds a MatMul, as attention does")
     return QueryHead(
@@ -151,6 +163,11 @@ def _head(file: OnnxFile, picture: PictureInput, *, no_object: bool) -> QueryHea
         height=picture.height,
         width=picture.width,
     )
+
+
+def _is_box(file: OnnxFile, output: str) -> bool:
+    """Tell whether an output comes straight from a Sigmoid, as boxes do and logits don't, or is called a box."""
+    return operators(file.model.graph, output) == ["Sigmoid"] or "box" in output.lower()
 
 
 def _has_attention(file: OnnxFile) -> bool:

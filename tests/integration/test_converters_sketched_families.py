@@ -15,8 +15,9 @@ from converters.onnx_file import read_onnx
 from converters.parity import Judge
 from converters.pictures import render_pictures
 from converters.spec import Tolerance
-from converters.verify import at_threshold, frames_of, onnx_runner
-from tests.support.tiny_heads import halved, tiny_nanodet, tiny_queries, tiny_retinaface, tiny_simcc, tiny_ssd
+from converters.verify import at_threshold, frames_of, onnx_runner, verify
+from tests.support.tiny_heads import halved, renamed, tiny_nanodet, tiny_queries, tiny_retinaface, tiny_simcc, tiny_ssd
+from tests.support.tiny_yolos import ending_with
 from tests.support.tiny_yolox import saved
 
 SKETCHES = {
@@ -126,6 +127,34 @@ def test_learnt_queries_of_networks_that_keep_no_channel_for_nothing_have_to_be_
 def test_queries_of_coco_s_classes_and_nothing_are_detr_s(tmp_path):
     file = read_onnx(saved(tiny_queries(chosen=False, channels=92), tmp_path / "model.onnx"))
     assert families.choose(file)[0].build(file, BuildOptions()).spec.labels[1] == "person"
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+@pytest.mark.parametrize("names", [("logits", "pred_boxes"), ("out_0", "out_1")])
+def test_logits_of_four_numbers_are_told_from_boxes_by_their_sigmoid(chosen, names, tmp_path):
+    model = renamed(tiny_queries(chosen=chosen, channels=4), dict(zip(("logits", "pred_boxes"), names, strict=True)))
+    file = read_onnx(saved(model, tmp_path / "model.onnx"))
+    family, _ = families.choose(file)
+    head = family.plan(file).head
+    assert (family.name, head.logits, head.boxes) == ("rtdetr" if chosen else "detr", *names)
+    assert head.classes == (4 if chosen else 3)
+    verify(family.build(file, BuildOptions()), render_pictures())
+
+
+@pytest.mark.parametrize(("chosen", "end"), [(True, "Sigmoid"), (False, "Softmax")])
+def test_scores_in_place_of_logits_go_through_no_second_function(chosen, end, tmp_path):
+    model = ending_with(tiny_queries(chosen=chosen), "logits", end)
+    with pytest.raises(ModelError, match=f"detr: logits went through a {end} already"):
+        families.choose(read_onnx(saved(model, tmp_path / "model.onnx")))
+
+
+def test_logits_of_four_numbers_that_nothing_tells_from_boxes_have_to_be_described(tmp_path):
+    model = renamed(tiny_queries(chosen=True, channels=4), {"logits": "a", "pred_boxes": "b"})
+    for name in "ab":
+        model = ending_with(model, name, "Relu")
+    file = read_onnx(saved(model, tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r'not rtdetr: its logits have four numbers .*kind = "queries"'):
+        families.choose(file)
 
 
 def test_queries_over_patches_of_a_picture_have_to_be_described(tmp_path):

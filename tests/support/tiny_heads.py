@@ -283,3 +283,13 @@ def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
         for offset, (op_type, source, output) in enumerate(pair):
             model.graph.node.insert(at + offset, helper.make_node(op_type, [source, *scale], [output]))
     return model
+
+
+def renamed(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
+    """Return a model whose outputs have other names."""
+    for node in model.graph.node:
+        node.output[:] = [names.get(name, name) for name in node.output]
+        node.input[:] = [names.get(name, name) for name in node.input]
+    for output in model.graph.output:
+        output.name = names.get(output.name, output.name)
+    return model
