@@ -25,6 +25,7 @@ from converters.families.yolo_graph import (
     holds,
     operators_behind,
     rows_per_cell,
+    strides_told,
 )
 from converters.onnx_file import OnnxFile, TensorInfo
 from converters.preprocess import ChannelOrder
@@ -170,12 +171,12 @@ def _decoded_rows(file: OnnxFile, picture: PictureInput, anchors: tuple[int, ...
     def fits(shape: tuple[int | str, ...]) -> bool:
         match shape:
             case (_, rows, int(columns)) if columns > 5:
-                return rows_per_cell(picture, rows) in anchors
+                return rows_per_cell(picture, rows, anchors) is not None
             case _:
                 return False
 
     per_cell = " or ".join(map(str, anchors))
-    table = sole_output(file, f"FLOAT [N, rows, 5 + classes] with {per_cell} rows a cell of {_size(picture)}", fits)
+    table = sole_output(file, f"FLOAT [N, rows, 5 + classes] with {per_cell} rows a cell of {_grids(picture)}", fits)
     check_no_masks(file)
     if holds(file, "TopK", "NonMaxSuppression"):
         raise Misfit("its graph chooses rows itself (TopK or NonMaxSuppression)")
@@ -186,7 +187,7 @@ def _decoded_rows(file: OnnxFile, picture: PictureInput, anchors: tuple[int, ...
         )
     rows, classes = int(table.shape[1]), int(table.shape[2]) - 5
     why = (
-        f"{rows} rows are {rows_per_cell(picture, rows)} for each cell of {_size(picture)}: a decoded box, "
+        f"{rows} rows are {rows_per_cell(picture, rows, anchors)} for each cell of {_size(picture)}: a decoded box, "
         f"objectness and {classes} classes"
     )
     return YoloHead(output=table.name, rows=rows, classes=classes, objectness=True), why
@@ -202,11 +203,11 @@ def _columns_by_rows(file: OnnxFile, picture: PictureInput) -> tuple[TensorInfo,
     def fits(shape: tuple[int | str, ...]) -> bool:
         match shape:
             case (_, int(columns), rows) if columns > 4:
-                return rows_per_cell(picture, rows) == 1
+                return rows_per_cell(picture, rows) is not None
             case _:
                 return False
 
-    table = sole_output(file, f"FLOAT [N, 4 + classes, rows] with a row for each cell of {_size(picture)}", fits)
+    table = sole_output(file, f"FLOAT [N, 4 + classes, rows] with a row for each cell of {_grids(picture)}", fits)
     check_no_masks(file)
     return table, int(table.shape[1]), int(table.shape[2])
 
@@ -237,3 +238,7 @@ def _class_columns(file: OnnxFile, table: TensorInfo) -> int | None:
 
 def _size(picture: PictureInput) -> str:
     return f"{picture.width} x {picture.height}"
+
+
+def _grids(picture: PictureInput) -> str:
+    return f"{_size(picture)} at strides {strides_told()}"

@@ -6,7 +6,8 @@ from converters.families.family import Misfit, PictureInput
 from converters.families.graph_facts import LAYOUT_OPS, ROUNDING_OPS
 from converters.onnx_file import OnnxFile
 
-STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64))
+STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (8, 16), (8, 16, 32, 64, 128))
+"""Of the usual networks, then of those that Ultralytics names p6, p2, tiny, p34 and p7."""
 _SAME_OPS = {"Identity", "Cast"} | ROUNDING_OPS
 
 
@@ -20,13 +21,28 @@ def check_no_masks(file: OnnxFile) -> None:
         raise Misfit("masks come beside its boxes; a segmenting network can be published with --task raw")
 
 
-def rows_per_cell(picture: PictureInput, rows: int | str) -> int | None:
-    """Return how many rows a table has for each cell of the picture's grids; None where they don't go into them."""
+def rows_per_cell(picture: PictureInput, rows: int | str, wanted: tuple[int, ...] = (1,)) -> int | None:
+    """Return how many rows a table has for each cell of the picture's grids.
+
+    Args:
+        picture: The network's input.
+        rows: Of the table.
+        wanted: Numbers that will do, for each cell.
+
+    Returns:
+        One of them; None where the rows are of no set of strides with as many a cell.
+    """
     for strides in STRIDE_SETS:
         cells = sum((picture.height // stride) * (picture.width // stride) for stride in strides)
-        if isinstance(rows, int) and cells and rows > 0 and rows % cells == 0:
-            return rows // cells
+        for count in wanted:
+            if cells and rows == count * cells:
+                return count
     return None
+
+
+def strides_told() -> str:
+    """Return the sets of strides in words."""
+    return " or ".join(f"{strides[0]} to {strides[-1]}" for strides in STRIDE_SETS)
 
 
 def operators_behind(file: OnnxFile, output: str) -> set[str]:

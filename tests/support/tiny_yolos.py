@@ -13,21 +13,31 @@ HEIGHT, WIDTH = 96, 64
 class TinyYolo:
     """Collects nodes; one method for each layout. Batch 1, baked into the Reshapes, as exporters leave it."""
 
-    def __init__(self, *, classes: int = 3, keypoints: int = 0, seed: int = 1, opset: int = 13) -> None:
+    def __init__(
+        self,
+        *,
+        classes: int = 3,
+        keypoints: int = 0,
+        seed: int = 1,
+        opset: int = 13,
+        strides: Sequence[int] = STRIDES,
+        size: tuple[int, int] = (HEIGHT, WIDTH),
+    ) -> None:
         self.random = np.random.default_rng(seed)
         self.classes, self.keypoints, self.opset = classes, keypoints, opset
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
-        self.cells = sum((HEIGHT // stride) * (WIDTH // stride) for stride in STRIDES)
-        self.picture = self.tensor("images", [1, 3, HEIGHT, WIDTH])
+        self.strides, (self.height, self.width) = strides, size
+        self.cells = sum((self.height // stride) * (self.width // stride) for stride in strides)
+        self.picture = self.tensor("images", [1, 3, self.height, self.width])
         self.metadata: dict[str, str] = {}
 
     def anchored_rows(self, anchors: int = 3) -> onnx.ModelProto:
         """YOLOv5: `[1, n, 5 + C]`; sigmoid, then offsets and anchors, level by level."""
         columns = 5 + self.classes
         levels = []
-        for stride in STRIDES:
-            down, across = HEIGHT // stride, WIDTH // stride
+        for stride in self.strides:
+            down, across = self.height // stride, self.width // stride
             raw = self.conv(self.pooled(stride), anchors * columns, 4.0)
             shaped = self.node("Reshape", [raw, self.integers([1, anchors, columns, down, across])])
             turned = self.node("Sigmoid", [self.node("Transpose", [shaped], perm=[0, 1, 3, 4, 2])])
@@ -51,7 +61,7 @@ class TinyYolo:
         """YOLOv10: `[1, rows, 6]`, chosen twice by TopK; boxes in pixels or in fractions of the picture."""
         box, scores = self.column_parts(corners=True)[:2]
         if fractions:
-            box = self.op("Div", box, np.array([WIDTH, HEIGHT, WIDTH, HEIGHT]).reshape(1, 4, 1))
+            box = self.op("Div", box, np.array([self.width, self.height] * 2).reshape(1, 4, 1))
         box, scores = (self.node("Transpose", [part], perm=[0, 2, 1]) for part in (box, scores))
         best = self.node("ReduceMax", [scores], axes=[2], keepdims=0)
         _, order = self.nodes_of("TopK", [best, self.integers([rows])], 2, axis=1)
@@ -86,7 +96,7 @@ class TinyYolo:
 
     def column_parts(self, *, corners: bool = False) -> list[str]:
         """Box, classes and keypoints, each `[1, columns, n]`, as an anchor-free head decodes them."""
-        y, x, stride = _cells()
+        y, x, stride = self.grid()
         box = self.levels(4, 1.0)
         centre = self.op("Mul", self.op("Add", self.slice(box, 0, 2, 1), np.stack([x, y])[None]), stride)
         size = self.op("Mul", self.node("Exp", [self.slice(box, 2, 4, 1)]), stride)
@@ -105,11 +115,20 @@ class TinyYolo:
         joined = self.node("Concat", [self.op("Mul", place, stride), score], axis=2)
         return self.node("Reshape", [joined, self.integers([1, 3 * self.keypoints, -1])])
 
+    def grid(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Centre (y, x, in cells) and stride of each cell, level by level."""
+        columns = []
+        for stride in self.strides:
+            y, x = np.mgrid[: self.height // stride, : self.width // stride]
+            columns.append(np.stack([y.ravel() + 0.5, x.ravel() + 0.5, np.full(x.size, stride)]))
+        y, x, stride = np.concatenate(columns, axis=1)
+        return y, x, stride
+
     def levels(self, channels: int, spread: float) -> str:
         """A convolution on each level, `[1, channels, n]`."""
         flat = [
             self.node("Reshape", [self.conv(self.pooled(stride), channels, spread), self.integers([1, channels, -1])])
-            for stride in STRIDES
+            for stride in self.strides
         ]
         return self.node("Concat", flat, axis=2)
 
@@ -152,16 +171,6 @@ class TinyYolo:
         model.ir_version = 8
         helper.set_model_props(model, self.metadata)
         return model
-
-
-def _cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre (y, x, in cells) and stride of each cell, level by level."""
-    columns = []
-    for stride in STRIDES:
-        y, x = np.mgrid[: HEIGHT // stride, : WIDTH // stride]
-        columns.append(np.stack([y.ravel() + 0.5, x.ravel() + 0.5, np.full(x.size, stride)]))
-    y, x, stride = np.concatenate(columns, axis=1)
-    return y, x, stride
 
 
 def in_fractions(model: onnx.ModelProto, *, keypoints: int = 0) -> onnx.ModelProto:

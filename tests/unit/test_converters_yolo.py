@@ -63,6 +63,33 @@ def test_every_index_of_every_batch_up_to_eight_gets_its_own_rows(family):
             np.testing.assert_allclose(rows, expected[member], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("strides", "size"),
+    [
+        ((4, 8, 16, 32), (96, 64)),
+        ((16, 32), (96, 64)),
+        ((8, 16), (96, 64)),
+        ((8, 16, 32, 64), (192, 128)),
+        ((8, 16, 32, 64, 128), (256, 128)),
+    ],
+)
+@pytest.mark.parametrize("family", ["yolov5", "yolov8"])
+def test_networks_of_other_strides_are_of_the_line_too(family, strides, size):
+    file = read(LAYOUTS[family](TinyYolo(strides=strides, size=size)))
+    chosen, recognition = families.choose(file)
+    assert chosen.name == family
+    if family == "yolov5":
+        assert "are 3 for each cell" in recognition.why
+    built = chosen.build(file, BuildOptions(score_threshold=0.6, max_detections=20))
+    assert verify(built, PICTURES).same_pixels.rows > 50
+
+
+def test_rows_of_strides_that_no_yolo_has_are_refused_with_those_that_are_known():
+    file = read(TinyYolo(strides=(4, 32)).columns())
+    with pytest.raises(ModelError, match=r"not yolov8: .*each cell of 64 x 96 at strides 8 to 32 or 8 to 64"):
+        families.choose(file)
+
+
 def test_the_line_takes_rgb_in_the_middle_of_grey():
     spec = fused("yolov8").spec
     assert (spec.letterbox, spec.pad_luma, spec.height, spec.width) == (Letterbox.CENTER, 114, 96, 64)
