@@ -108,12 +108,17 @@ class Distribution(_Head, frozen=True, tag="distribution"):
 
 
 class Suppressed(_Head, frozen=True, tag="suppressed"):
-    """Boxes that the network suppressed itself (`heads.ready`)."""
+    """Boxes that the network suppressed itself (`heads.ready`).
+
+    Without `scores` they are the boxes' fifth column; without `number` every row counts.
+    """
 
     boxes: str
-    scores: str
     classes: str
-    number: str
+    scores: str | None = None
+    number: str | None = None
+    corners: Literal["yxyx", "xyxy"] = "yxyx"
+    unit: Literal["fraction", "pixel"] = "fraction"
     first_class: Annotated[int, Meta(ge=0)] = 0
 
 

@@ -17,6 +17,7 @@ from converters.preprocess import ChannelOrder, Element
 
 SCORE_THRESHOLD = 0.4
 _MIDDLE_LEVEL = 127.5
+_BOX_AND_SCORE = 5
 _WORDS = ("box", "score", "class", "num")
 _BESIDE = ("raw_", "multiclass", "anchor")
 """In names of TensorFlow 2's further outputs: `raw_detection_boxes`, `raw_detection_scores`,
@@ -54,6 +55,11 @@ def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHe
     Raises:
         Misfit: They are not there.
     """
+    if sorted(tensor.shape[2:] for tensor in file.outputs) == [(), (_BOX_AND_SCORE,)]:
+        raise Misfit(
+            "boxes come with their score behind, as MMDeploy's do; describe it (--family custom, "
+            'kind = "suppressed", corners = "xyxy", unit = "pixel")'
+        )
     boxes = [tensor for tensor in _outputs(file) if len(tensor.shape) == 3 and tensor.shape[2] == 4]
     if len(boxes) != 1 or not isinstance(boxes[0].shape[1], int):
         raise Misfit(f"{len(boxes) or 'none'} of its outputs is FLOAT [N, rows, 4], boxes that were suppressed already")
@@ -67,8 +73,7 @@ def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHe
         number=number,
         rows=rows,
         first_class=first_class,
-        height=picture.height,
-        width=picture.width,
+        unit_px=(picture.width, picture.height),
     )
 
 

@@ -16,6 +16,7 @@ from tests.support.tiny_heads import (
     UINT8,
     of_integers,
     tiny_classifier,
+    tiny_mmdeploy,
     tiny_nanodet,
     tiny_queries,
     tiny_retinaface,
@@ -141,6 +142,48 @@ def test_one_table_of_queries_is_described_as_rows(tmp_path):
     (rows,) = rows_of(built, frames_of(render_pictures(), built.spec)[:1])
     assert rows[:, 2:4].max() > 20
     verify(built, render_pictures())
+
+
+MMDEPLOY = (
+    'labels = ["a", "b", "c", "d", "e"]\n[input]\nscale = 1\n[head]\nkind = "suppressed"\nboxes = "dets"\n'
+    'classes = "labels"\ncorners = "xyxy"\nunit = "pixel"\n'
+)
+
+
+def test_boxes_with_their_score_behind_are_read_as_those_of_three_tables_and_a_count(tmp_path):
+    known = choose(ssd := read_onnx(saved(tiny_ssd(), tmp_path / "ssd.onnx")))[0].build(ssd, BuildOptions())
+    file = read_onnx(saved(tiny_mmdeploy(), tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r'as MMDeploy.*kind = "suppressed", corners = "xyxy", unit = "pixel"'):
+        choose(file)
+    custom = choose(file, "custom", described(tmp_path, MMDEPLOY))[0].build(file, BuildOptions())
+    frames = frames_of(render_pictures(), known.spec)
+    found, expected = rows_of(custom, frames), rows_of(known, frames)
+    assert sum(map(len, expected)) > 10
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    verify(custom, render_pictures())
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (('boxes = "dets"', 'boxes = "labels"'), "has not 3 axes"),
+        (('classes = "labels"', 'classes = "labels"\nscores = "labels"'), r"dets is not \[N, rows, 4\]$"),
+        (('classes = "labels"', 'classes = "labels"\nnumber = "dets"'), "has not 1 axes"),
+        (('corners = "xyxy"', 'corners = "xywh"'), "Invalid enum value 'xywh'"),
+    ],
+)
+def test_suppressed_boxes_that_are_not_as_described_are_refused(changed, reason, tmp_path):
+    file = read_onnx(saved(tiny_mmdeploy(), tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=reason):
+        choose(file, "custom", described(tmp_path, MMDEPLOY.replace(*changed)))
+
+
+def test_boxes_alone_are_not_taken_for_boxes_with_a_score(tmp_path):
+    file = read_onnx(saved(tiny_ssd(), tmp_path / "model.onnx"))
+    text = MMDEPLOY.replace("dets", "detection_boxes").replace('"labels"', '"detection_classes"')
+    with pytest.raises(ModelError, match=r"not \[N, rows, 5\], a box and its score, as no scores are named"):
+        choose(file, "custom", described(tmp_path, text))
 
 
 def test_a_described_network_is_published_and_answers_in_a_real_triton(tmp_path, capsys):

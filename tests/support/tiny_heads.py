@@ -190,6 +190,38 @@ def tiny_ssd(*, rows: int = 20, unsuppressed: bool = False) -> onnx.ModelProto:
     return sketch.model(outputs, element=UINT8, last=True)
 
 
+def tiny_mmdeploy() -> onnx.ModelProto:
+    """Return what `tiny_ssd` finds as MMDeploy tells it: `dets` (corners in pixels, score) and `labels` from 0."""
+    model = tiny_ssd()
+    sides = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
+    constants = {
+        "corners": np.array([1, 0, 3, 2]),
+        "pixels": np.array([WIDTH, HEIGHT] * 2, np.float32),
+        "sure": np.array(0.4, np.float32),
+        "one": np.array(1, np.float32),
+        "column": np.array([2]),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    model.graph.node.extend(
+        helper.make_node(op_type, inputs, [output], **attributes)
+        for op_type, inputs, output, attributes in (
+            ("Gather", ["detection_boxes", "corners"], "x_first", {"axis": 2}),
+            ("Mul", ["x_first", "pixels"], "in_pixels", {}),
+            ("Greater", ["detection_scores", "sure"], "is_sure", {}),
+            ("Cast", ["is_sure"], "kept", {"to": FLOAT}),
+            ("Mul", ["detection_scores", "kept"], "scores", {}),
+            ("Unsqueeze", ["scores", "column"], "score_column", {}),
+            ("Concat", ["in_pixels", "score_column"], "dets", {"axis": 2}),
+            ("Sub", ["detection_classes", "one"], "from_zero", {}),
+            ("Cast", ["from_zero"], "labels", {"to": TensorProto.INT64}),
+        )
+    )
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("dets", FLOAT, ["n", sides[1], 5]))
+    model.graph.output.append(helper.make_tensor_value_info("labels", TensorProto.INT64, ["n", sides[1]]))
+    return model
+
+
 def tiny_simcc(*, keypoints: int = 17, split: int = 2) -> onnx.ModelProto:
     """Return SimCC's structure: bins along x and bins along y for each keypoint."""
     sketch = Sketch(seed=9)
