@@ -18,13 +18,17 @@ from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.graph_facts import ROUNDING_OPS, operators
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.transformer import QueryHead
+from converters.families.heads.yolo import YoloHead
+from converters.families.ultralytics import check_names, check_task, labels_of, metadata_of
 from converters.onnx_file import OnnxFile
 from converters.preprocess import ChannelOrder
 
 MAX_QUERIES = 1000
 SCORE_THRESHOLD = 0.5
 _CHOOSERS = {"TopK", "GridSample"}
+SIDES = 4
 _SMALLEST_PATCH_PX = 4
+_NO_ATTENTION = "no Softmax of its graph feeds a MatMul, as attention does"
 _EITHER_WAY_ROUND = 2
 """Ways to read a network of four classes, whose logits are as wide as its boxes."""
 _FOCAL_QUERIES = 300
@@ -76,6 +80,8 @@ class RtDetr(PlannedFamily):
             raise Misfit(f"its picture is cut into patches of {patch_px} px, as RF-DETR's is, {_OTHER_COLOURS}")
         if "TopK" not in choosers:
             raise Misfit(f"its graph samples and chooses no queries (TopK), as Deformable DETR, {_OTHER_COLOURS}")
+        if len(file.outputs) == 1:
+            return _joined(file)
         return _plan(file, "0 to 1", no_object=False, mean=(0.0,), gain=(1 / 255,))
 
 
@@ -124,6 +130,46 @@ def _plan(file: OnnxFile, colours: str, *, no_object: bool, mean: tuple[float, .
     )
 
 
+def _joined(file: OnnxFile) -> Plan:
+    """Return how to fuse boxes and scores side by side, as Ultralytics exports its RT-DETR.
+
+    Raises:
+        Misfit: They are something else.
+    """
+    picture, metadata = picture_input(file), metadata_of(file.model)
+    check_task(metadata, "detect")
+    table = file.outputs[0]
+    match table.dtype, table.shape:
+        case "FLOAT" | "FLOAT16", (_, int(queries), int(columns)) if queries <= MAX_QUERIES and columns > SIDES:
+            pass
+        case _:
+            raise Misfit(f"its output is {table}, not FLOAT [N, queries, 4 + classes]")
+    seen = operators(file.model.graph, table.name)
+    if seen != ["Sigmoid", "Sigmoid"]:
+        raise Misfit(
+            f"its output is computed by {', '.join(seen)}; RT-DETR's, where boxes and scores are one table, by a "
+            "Sigmoid each"
+        )
+    check_names(metadata, columns - SIDES)
+    if not _has_attention(file):
+        raise Misfit(_NO_ATTENTION)
+    return Plan(
+        why=f"attention, and {queries} queries with a box and {columns - SIDES} classes each, through a Sigmoid and in "
+        "one table",
+        picture=picture,
+        preprocess=network_takes(picture, ChannelOrder.RGB, gain=(1 / 255,)),
+        head=YoloHead(
+            output=table.name,
+            rows=queries,
+            classes=columns - SIDES,
+            unit_px=(picture.width, picture.height),
+        ),
+        classes=columns - SIDES,
+        labels=labels_of(metadata),
+        score_threshold=SCORE_THRESHOLD,
+    )
+
+
 def _head(file: OnnxFile, picture: PictureInput, *, no_object: bool) -> QueryHead:
     """Find the boxes and the class logits of the same queries, in a graph with attention.
 
@@ -153,7 +199,7 @@ def _head(file: OnnxFile, picture: PictureInput, *, no_object: bool) -> QueryHea
     if end in (["Sigmoid"], ["Softmax"]):
         raise Misfit(f"{logits} went through a {end[0]} already, which is expected to come behind; export its logits")
     if not _has_attention(file):
-        raise Misfit("no Softmax of its graph feeds a MatMul, as attention does")
+        raise Misfit(_NO_ATTENTION)
     return QueryHead(
         logits=logits,
         boxes=boxes,

@@ -159,7 +159,11 @@ def picture_input(file: OnnxFile) -> PictureInput:
         Misfit: It has several inputs, or one that is no such picture.
     """
     if len(file.inputs) != 1:
-        raise Misfit(f"it has {len(file.inputs)} inputs, where one picture is expected")
+        names = ", ".join(tensor.name for tensor in file.inputs[:4])
+        raise Misfit(
+            f"it has {len(file.inputs)} inputs ({names}), where one picture is expected; sizes and masks belong to a "
+            "post-processor: export the network without it, ending in logits and boxes"
+        )
     tensor = file.inputs[0]
     match tensor.shape:
         case (_, 1 | 3 as channels, int(height), int(width)):

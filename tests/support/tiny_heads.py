@@ -92,6 +92,17 @@ def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False, larg
     return sketch.model({"logits": ["n", queries, channels], "pred_boxes": ["n", queries, 4]})
 
 
+def tiny_query_table(*, classes: int = 7) -> onnx.ModelProto:
+    """Return RT-DETR's structure as Ultralytics exports it: boxes and scores in one table, both through a Sigmoid."""
+    model = tiny_queries(chosen=True, channels=classes)
+    queries = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    model.graph.node.append(helper.make_node("Sigmoid", ["logits"], ["scores"]))
+    model.graph.node.append(helper.make_node("Concat", ["pred_boxes", "scores"], ["output0"], axis=2))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("output0", FLOAT, ["n", queries, 4 + classes]))
+    return model
+
+
 def tiny_nanodet(
     *, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), joined: bool = True, bins: int = 8
 ) -> onnx.ModelProto:
