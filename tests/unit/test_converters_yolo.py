@@ -3,15 +3,20 @@
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import helper
 
 from converters import families
 from converters.errors import ModelError
 from converters.families import BuildOptions
+from converters.families.family import PictureInput
 from converters.families.picture_size import at_size
 from converters.families.ultralytics import metadata_from
+from converters.families.yolo_graph import STRIDE_SETS, rows_per_cell
 from converters.onnx_file import parsed
 from converters.pictures import render_pictures
+from converters.preprocess import Element, Layout
 from converters.spec import Letterbox, Task
 from converters.verify import at_threshold, frames_of, onnx_runner, verify
 from tests.support.tiny_yolos import TinyYolo, channels_last, in_fractions
@@ -82,6 +87,13 @@ def test_networks_of_other_strides_are_of_the_line_too(family, strides, size):
         assert "are 3 for each cell" in recognition.why
     built = chosen.build(file, BuildOptions(score_threshold=0.6, max_detections=20))
     assert verify(built, PICTURES).same_pixels.rows > 50
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(STRIDE_SETS), st.sampled_from((1, 3)))
+def test_no_set_of_strides_is_taken_for_another_with_more_rows_a_cell(down, across, strides, count):
+    picture = PictureInput("images", 32 * down, 32 * across, 3, Layout.NCHW, Element.FLOAT)
+    cells = sum((picture.height // stride) * (picture.width // stride) for stride in strides)
+    assert rows_per_cell(picture, count * cells, (1, 3)) == count
 
 
 def test_rows_of_strides_that_no_yolo_has_are_refused_with_those_that_are_known():
