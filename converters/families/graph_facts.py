@@ -10,6 +10,8 @@ LAYOUT_OPS = frozenset({"Concat", "Flatten", "Identity", "Reshape", "Squeeze", "
 ROUNDING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 """Operators that quantisation puts between others: they round numbers, and leave what the numbers mean."""
 
+_MOST_MOVERS = 16
+"""That are looked through for the first operator that computes."""
 _FEW = 16
 """Sides of a constant for each plane, added up: `[1, 3, 1, 1]` and the like."""
 
@@ -61,7 +63,8 @@ def beginning_of(graph: onnx.GraphProto, tensor: str) -> Beginning | None:
 
     A graph that takes its input to several nodes begins with none of them.
     """
-    while True:
+    node = None
+    for _ in range(_MOST_MOVERS):
         readers = [node for node in graph.node if tensor in node.input]
         if len(readers) != 1:
             return None
@@ -69,22 +72,31 @@ def beginning_of(graph: onnx.GraphProto, tensor: str) -> Beginning | None:
         if node.op_type not in (LAYOUT_OPS | ROUNDING_OPS) - {"Concat"}:
             break
         tensor = node.output[0]
+    if node is None or node.op_type not in ("Add", "Sub", "Mul", "Div"):
+        return None
     other = [name for name in node.input if name != tensor]
     swapped = node.op_type in ("Sub", "Div") and node.input[0] != tensor
-    if node.op_type not in ("Add", "Sub", "Mul", "Div") or len(other) != 1 or swapped:
+    if len(other) != 1 or swapped:
         return None
-    values = _constant(graph, other[0])
-    return None if values is None else Beginning(node.op_type, min(values), max(values))
+    values = _values(_small_constants(graph).get(other[0]))
+    return Beginning(node.op_type, min(values), max(values)) if values else None
 
 
-def _constant(graph: onnx.GraphProto, name: str) -> list[float] | None:
-    """Return a constant's few values; None where it is none, or has many."""
-    stored = [tensor for tensor in graph.initializer if tensor.name == name]
-    for node in graph.node:
-        if node.op_type == "Constant" and node.output[0] == name:
-            stored += [entry.t for entry in node.attribute if entry.name == "value"]
-    values = [numpy_helper.to_array(tensor).ravel() for tensor in stored if sum(tensor.dims) <= _FEW]
-    return [float(value) for value in values[0]] if values and values[0].size else None
+def _small_constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Return the constants of few values by name: initializers, and what nodes of that type hold."""
+    made = {
+        node.output[0]: entry.t
+        for node in graph.node
+        if node.op_type == "Constant"
+        for entry in node.attribute
+        if entry.name == "value"
+    }
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    return {name: tensor for name, tensor in (stored | made).items() if sum(tensor.dims) <= _FEW}
+
+
+def _values(tensor: onnx.TensorProto | None) -> list[float]:
+    return [] if tensor is None else [float(value) for value in numpy_helper.to_array(tensor).ravel()]
 
 
 def inferred_sides(graph: onnx.GraphProto, tensor: str) -> tuple[int, ...]:
@@ -98,11 +110,12 @@ def inferred_sides(graph: onnx.GraphProto, tensor: str) -> tuple[int, ...]:
 
 def stops_at(graph: onnx.GraphProto, most: float) -> bool:
     """Tell whether a Clip of the graph lets nothing above a value through, as an attribute or a constant says."""
+    constants = _small_constants(graph)
     for node in graph.node:
         if node.op_type != "Clip":
             continue
         limits = [entry.f for entry in node.attribute if entry.name == "max"]
-        limits += (_constant(graph, node.input[2]) or []) if len(node.input) > 2 else []
+        limits += _values(constants.get(node.input[2])) if len(node.input) > 2 else []
         if limits == [most]:
             return True
     return False
