@@ -21,7 +21,7 @@ class Difference:
 
     Attributes:
         rows: Rows that were matched.
-        unmatched: Rows without a partner that no threshold or cut-off explains.
+        unmatched: Rows without a partner that no threshold or cut-off explains, and rows that are no numbers.
         box_px: Largest difference of a matched box edge, in canvas pixels.
         score: Largest difference of a matched score, keypoints' included. A classifier's list is one row.
     """
@@ -81,7 +81,11 @@ class Judge:
     def _one(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> Difference:
         """Pair each expected row with the nearest free row of its class, best first."""
         if self.spec.task is Task.CLASSIFY:
+            if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+                return Difference(unmatched=1)
             return Difference(rows=1, score=float(np.abs(expected - found).max()))
+        void = sum(int((~np.isfinite(table)).any(axis=1).sum()) for table in (expected, found))
+        expected, found = (table[np.isfinite(table).all(axis=1)] for table in (expected, found))
         free = list(range(len(found)))
         pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         lonely: list[NDArray[np.float32]] = []
@@ -92,7 +96,7 @@ class Judge:
             else:
                 free.remove(partner)
                 pairs.append((row, found[partner]))
-        unmatched = sum(not self._excused(row, found) for row in lonely)
+        unmatched = void + sum(not self._excused(row, found) for row in lonely)
         unmatched += sum(not self._excused(found[index], expected) for index in free)
         return Difference(
             rows=len(pairs),

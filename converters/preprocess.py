@@ -78,3 +78,13 @@ class Preprocess:
     def quantised(self) -> bool:
         """Whether the network takes integers."""
         return self.element in (Element.UINT8, Element.INT8)
+
+    @property
+    def plain(self) -> bool:
+        """Whether a network gets levels as they are; one of INT8 gets them less 128."""
+        return not any(self.mean) and all(gain == self.scale for gain in self.gain)
+
+    @property
+    def from_zero_to_one(self) -> bool:
+        """Whether a network gets colours from 0 to 1."""
+        return not self.quantised and not any(self.mean) and all(gain == 1 / 255 for gain in self.gain)

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from converters.errors import ModelError
 from converters.preprocess import ChannelOrder, Element, Layout, Preprocess
 from converters.spec import ModelSpec
 
@@ -92,13 +93,31 @@ class Original:
         """Yield the outputs for each BGR canvas uint8 `[H, W, 3]` by name, without their batch axis.
 
         The model is in memory twice while this lasts, and no longer.
+
+        Raises:
+            ModelError: What it gives holds NaN.
         """
         running = session(self._model)
         names = [output.name for output in running.get_outputs()]
         for picture in pictures:
             tensor = np.repeat(network_input(picture, self._preprocess)[None], self._batch, axis=0)
             outputs = running.run(names, {running.get_inputs()[0].name: tensor})
-            yield {name: np.asarray(array)[0] for name, array in zip(names, outputs, strict=True)}
+            yield {name: _numbers(name, np.asarray(array)[0]) for name, array in zip(names, outputs, strict=True)}
+
+
+def _numbers(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return an output that can be decoded.
+
+    Raises:
+        ModelError: It holds NaN.
+    """
+    void = np.count_nonzero(np.isnan(values)) if values.dtype.kind == "f" else 0
+    if void:
+        raise ModelError(
+            f"the network itself gives {void} of the {values.size} numbers of its output {name} as NaN; half precision "
+            "that overflows does that: export it in FP32, or describe what it takes (--family custom)"
+        )
+    return values
 
 
 class OriginalClassifier:

@@ -3,17 +3,19 @@
 What a classifier wants of a picture is not in its graph, so the custom of its exporter is taken: networks of
 PyTorch (NCHW) get RGB less ImageNet's mean, over its deviation (torchvision's `transforms`); those of Keras and
 TensorFlow (NHWC) get RGB 0 to 1, as do those whose metadata says that Ultralytics made them for `classify`. YOLOv5's
-classifiers, whose metadata names classes and no task, are of torchvision's custom. A file that wants something else is
-described (`--family custom`).
+classifiers, whose metadata names classes and no task, are of torchvision's custom. One that begins by scaling
+levels, as Keras's EfficientNet does, or by centring colours, shows it (`PictureInput`). A file that wants something
+else is described (`--family custom`).
 """
 
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.graph_facts import operators
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.scores import ClassHead
 from converters.families.ultralytics import Metadata, labels_of, metadata_of
 from converters.onnx_file import OnnxFile
-from converters.preprocess import ChannelOrder, Layout, Preprocess
+from converters.preprocess import ChannelOrder, Layout
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
@@ -40,15 +42,13 @@ class Classifier(PlannedFamily):
         head, end = class_head(file)
         from_zero_to_one, custom = _custom(picture, metadata)
         return Plan(
-            why=f"one number for each of {head.classes} classes, {end}; colours as {custom}",
+            why=f"one number for each of {head.classes} classes, {end}" + (f"; colours as {custom}" if custom else ""),
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.RGB,
+            preprocess=network_takes(
+                picture,
+                ChannelOrder.RGB,
                 mean=(0.0,) if from_zero_to_one else IMAGENET_MEAN,
                 gain=(1 / 255,) if from_zero_to_one else tuple(1 / side for side in IMAGENET_DEVIATION),
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
             ),
             head=head,
             classes=head.classes,
@@ -58,7 +58,12 @@ class Classifier(PlannedFamily):
 
 
 def _custom(picture: PictureInput, metadata: Metadata) -> tuple[bool, str]:
-    """Return whether colours go from 0 to 1, not less ImageNet's mean over its deviation, and whose custom that is."""
+    """Return whether colours go from 0 to 1, not less ImageNet's mean over its deviation, and whose custom that is.
+
+    Nobody's where the network itself says what goes in.
+    """
+    if picture.levels or picture.shares:
+        return False, ""
     if metadata.task == _ULTRALYTICS:
         return True, "Ultralytics, of whom its metadata is, has them: 0 to 1"
     if picture.layout is Layout.NHWC:

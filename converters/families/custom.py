@@ -7,16 +7,20 @@ import msgspec
 from converters.families import description as said
 from converters.families.described_heads import Reading, read_head
 from converters.families.family import BuildOptions, Misfit, PictureInput, picture_input
-from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily
+from converters.families.headed import NO_SUPPRESSION, Plan
+from converters.families.units import SeenUnits
 from converters.onnx_file import OnnxFile
-from converters.preprocess import ChannelOrder, Preprocess
+from converters.preprocess import ChannelOrder, Element, Preprocess
 from converters.spec import BuiltModel
 
 NMS_IOU = 0.45
+_INTEGERS = {Element.UINT8: (0, 255), Element.INT8: (-128, 127)}
+_FEWEST_STEPS = 64
+"""Of an integer input, that the darkest and the brightest level are to lie apart."""
 _GIVES_EACH_ONCE = (said.Heatmap, said.Queries, said.Suppressed, said.Simcc, said.Scores)
 
 
-class Custom(PlannedFamily):
+class Custom(SeenUnits):
     """The family `custom`, made for one description."""
 
     name = "custom"
@@ -82,11 +86,33 @@ def _preprocess(given: said.Input, picture: PictureInput) -> Preprocess:
             f"its picture has {picture.channels} planes; the description's colour {given.colour.value}, mean and std "
             f"have {planes}, {len(given.mean)} and {len(given.std)}"
         )
+    mean = tuple(value * given.scale for value in given.mean)
+    gain = tuple(1 / (value * given.scale) for value in given.std)
+    _check_steps(picture, mean, gain)
     return Preprocess(
         order=given.colour,
-        mean=tuple(value * given.scale for value in given.mean),
-        gain=tuple(1 / (value * given.scale) for value in given.std),
+        mean=mean,
+        gain=gain,
         layout=picture.layout,
         element=picture.element,
         size=picture.size,
     )
+
+
+def _check_steps(picture: PictureInput, mean: tuple[float, ...], gain: tuple[float, ...]) -> None:
+    """Refuse what an integer input would round to a few steps, or cut off.
+
+    Raises:
+        Misfit: It would.
+    """
+    if picture.element not in _INTEGERS:
+        return
+    smallest, largest = _INTEGERS[picture.element]
+    planes = list(zip(*(values * (picture.channels // len(values)) for values in (mean, gain)), strict=True))
+    low, high = min((0 - less) * by for less, by in planes), max((255 - less) * by for less, by in planes)
+    if min(gain) * 255 < _FEWEST_STEPS or low < smallest - 0.5 or high > largest + 0.5:
+        raise Misfit(
+            f"its input is {picture.element}, {smallest} to {largest}, where the description makes {low:.3g} to "
+            f"{high:.3g} of a picture's levels; for levels as they are say scale = 1"
+            + (" and mean = [128]" if picture.element is Element.INT8 else "")
+        )

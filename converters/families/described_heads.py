@@ -158,12 +158,15 @@ def _distribution(table: said.Distribution, outputs: _Outputs) -> Reading:
 
 def _suppressed(table: said.Suppressed, outputs: _Outputs) -> Reading:
     rows, sides = outputs.shape(table.boxes, 3)
-    if sides != SIDES:
-        raise Misfit(f"{table.boxes} is not [N, rows, {SIDES}]")
+    wanted = SIDES + (table.scores is None)
+    if sides != wanted:
+        also = ", a box and its score, as no scores are named" if table.scores is None else ""
+        raise Misfit(f"{table.boxes} is not [N, rows, {wanted}]{also}")
     for name in (table.scores, table.classes):
-        if outputs.shape(name, 2) != (rows,):
+        if name is not None and outputs.shape(name, 2) != (rows,):
             raise Misfit(f"{name} is not [N, {rows}], one number for each box")
-    outputs.shape(table.number, 1)
+    if table.number is not None:
+        outputs.shape(table.number, 1)
     return Reading(
         ReadyHead(
             boxes=table.boxes,
@@ -172,7 +175,8 @@ def _suppressed(table: said.Suppressed, outputs: _Outputs) -> Reading:
             number=table.number,
             rows=rows,
             first_class=table.first_class,
-            **outputs.canvas,
+            unit_px=(1, 1) if table.unit == "pixel" else (outputs.picture.width, outputs.picture.height),
+            x_first=table.corners == "xyxy",
         ),
         None,
     )

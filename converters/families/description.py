@@ -62,7 +62,10 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Rows(_Head, frozen=True, tag="rows"):
-    """YOLO's table of decoded rows (`heads.yolo`): box, objectness where there is one, classes, keypoints."""
+    """YOLO's table of decoded rows (`heads.yolo`): box, objectness where there is one, classes, keypoints.
+
+    Whether places are in pixels or in fractions of the picture is seen by running the network (`units`).
+    """
 
     output: str
     objectness: bool = False
@@ -105,12 +108,17 @@ class Distribution(_Head, frozen=True, tag="distribution"):
 
 
 class Suppressed(_Head, frozen=True, tag="suppressed"):
-    """Boxes that the network suppressed itself (`heads.ready`)."""
+    """Boxes that the network suppressed itself (`heads.ready`).
+
+    Without `scores` they are the boxes' fifth column; without `number` every row counts.
+    """
 
     boxes: str
-    scores: str
     classes: str
-    number: str
+    scores: str | None = None
+    number: str | None = None
+    corners: Literal["yxyx", "xyxy"] = "yxyx"
+    unit: Literal["fraction", "pixel"] = "fraction"
     first_class: Annotated[int, Meta(ge=0)] = 0
 
 

@@ -3,26 +3,19 @@
 Boxes are in pixels as Ultralytics exports them; other exporters tell them in fractions of the picture.
 """
 
-from dataclasses import replace
-from typing import cast
-
-import numpy as np
-
-from converters.families.family import BuildOptions, Misfit, original_of, picture_input, sole_output
-from converters.families.headed import NO_SUPPRESSION, Plan, PlannedFamily, build_planned
+from converters.families.family import Misfit, picture_input, sole_output
+from converters.families.headed import NO_SUPPRESSION, Plan
 from converters.families.heads.yolo import EndToEndHead
 from converters.families.ultralytics import Metadata, check_keypoints, check_task, metadata_of
+from converters.families.units import SeenUnits
 from converters.families.yolo import centred
 from converters.families.yolo_graph import check_no_masks, holds, operators_behind, width_of_maximum
 from converters.onnx_file import OnnxFile
-from converters.spec import BuiltModel
 
 MAX_END_TO_END_ROWS = 3000
-_MAX_FRACTION = 2.0
-"""A box told in fractions of the picture may reach beyond it; hundreds of rows in pixels never all lie so near 0."""
 
 
-class Yolov10(PlannedFamily):
+class Yolov10(SeenUnits):
     """The family `yolov10`: finished rows `[b, 300, 6]`; YOLOv10, YOLO26 and other end-to-end exports."""
 
     name = "yolov10"
@@ -51,27 +44,6 @@ class Yolov10(PlannedFamily):
             f", {head.keypoints} keypoints" if head.keypoints else ""
         )
         return centred(picture, head, metadata, why, nms_iou=NO_SUPPRESSION, classes=_classes_of(file, metadata))
-
-    def build(self, file: OnnxFile, options: BuildOptions) -> BuiltModel:
-        """Fuse a recognised model; whether its boxes are pixels or fractions is seen by running it, no graph shows it.
-
-        Raises:
-            ModelError: The labels don't fit the number of classes.
-        """
-        plan = self.plan(file)
-        height, width = plan.picture.canvas
-        noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        head = cast("EndToEndHead", plan.head)
-        (outputs,) = original_of(file, plan.preprocess).outputs([noise])
-        places = outputs[head.output][:, :4]
-        if 0 < np.abs(places).max() <= _MAX_FRACTION:
-            unit_px = (plan.picture.width, plan.picture.height)
-            plan = replace(
-                plan,
-                head=replace(head, unit_px=unit_px),
-                why=f"{plan.why}; run on noise, its boxes lie between 0 and 1",
-            )
-        return build_planned(file, self.name, plan, options)
 
 
 def _finished_rows(shape: tuple[int | str, ...]) -> bool:

@@ -8,6 +8,7 @@ from typing import Protocol
 from converters.dynamic_batch import fixed_batch
 from converters.errors import ModelError
 from converters.families.coco import COCO_80
+from converters.families.graph_facts import Beginning, beginning_of
 from converters.onnx_file import OnnxFile, TensorInfo
 from converters.preprocess import Element, Layout, Preprocess
 from converters.reference import DecodeHead, DecodeScores, Original, OriginalClassifier, OriginalDetector
@@ -15,6 +16,10 @@ from converters.spec import DEFAULT_MAX_DETECTIONS, BuiltModel, ModelSpec, Sourc
 
 MAX_SIDE_PX = 8192
 """Largest height or width of a canvas that is taken for one."""
+_FEWEST_LEVELS = 32
+"""What is divided by as much, or has as much subtracted, are levels: deviations are 57 and more, means 103."""
+_MIDDLE = (0.35, 0.65)
+"""What lies here and is subtracted is a mean of colours from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +85,7 @@ class Family(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PictureInput:
-    """A network's only input, as its shape shows it.
+    """A network's only input, as its shape and the graph's first operator show it.
 
     Attributes:
         name: As in the graph.
@@ -89,6 +94,7 @@ class PictureInput:
         channels: 1 or 3.
         layout: Where the colour axis lies.
         element: Type of its numbers.
+        beginning: What the graph does with it first, where that is arithmetic with a constant.
     """
 
     name: str
@@ -97,6 +103,7 @@ class PictureInput:
     channels: int
     layout: Layout
     element: Element
+    beginning: Beginning | None = None
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -107,6 +114,34 @@ class PictureInput:
     def size(self) -> tuple[int, int] | None:
         """What `Preprocess.size` is to be: None where the network covers its canvas."""
         return None if self.canvas == (self.height, self.width) else (self.height, self.width)
+
+    @property
+    def levels(self) -> str:
+        """Why it takes levels as they are, whatever its family's custom; empty where nothing says so."""
+        if self.element in (Element.UINT8, Element.INT8):
+            return f"its input is {self.element}"
+        match self.beginning:
+            case Beginning("Mul", least, most) if least > 0 and most <= 1 / _FEWEST_LEVELS:
+                pass
+            case Beginning("Div" | "Sub", least, _) if least >= _FEWEST_LEVELS:
+                pass
+            case Beginning("Add", _, most) if most <= -_FEWEST_LEVELS:
+                pass
+            case _:
+                return ""
+        return f"its graph scales them itself, beginning with {self.beginning}"
+
+    @property
+    def shares(self) -> str:
+        """Why it takes colours from 0 to 1, whatever its family's custom; empty where nothing says so."""
+        match self.beginning:
+            case Beginning("Sub", least, most) if _MIDDLE[0] <= least and most <= _MIDDLE[1]:
+                pass
+            case Beginning("Add", least, most) if -_MIDDLE[1] <= least and most <= -_MIDDLE[0]:
+                pass
+            case _:
+                return ""
+        return f"its graph centres them itself, beginning with {self.beginning}"
 
 
 def verdict(why: Callable[[], str]) -> Recognition:
@@ -124,7 +159,11 @@ def picture_input(file: OnnxFile) -> PictureInput:
         Misfit: It has several inputs, or one that is no such picture.
     """
     if len(file.inputs) != 1:
-        raise Misfit(f"it has {len(file.inputs)} inputs, where one picture is expected")
+        names = ", ".join(tensor.name for tensor in file.inputs[:4])
+        raise Misfit(
+            f"it has {len(file.inputs)} inputs ({names}), where one picture is expected; sizes and masks belong to a "
+            "post-processor: export the network without it, ending in logits and boxes"
+        )
     tensor = file.inputs[0]
     match tensor.shape:
         case (_, 1 | 3 as channels, int(height), int(width)):
@@ -140,7 +179,8 @@ def picture_input(file: OnnxFile) -> PictureInput:
         raise Misfit(f"its input is {tensor}, of none of the types {', '.join(Element)}")
     if not (2 <= height <= MAX_SIDE_PX and 2 <= width <= MAX_SIDE_PX):
         raise Misfit(f"its input is {tensor}; pictures have 2 to {MAX_SIDE_PX} pixels a side")
-    return PictureInput(tensor.name, height, width, channels, layout, Element(tensor.dtype))
+    beginning = beginning_of(file.model.graph, tensor.name)
+    return PictureInput(tensor.name, height, width, channels, layout, Element(tensor.dtype), beginning)
 
 
 def sole_output(file: OnnxFile, wanted: str, fits: Callable[[tuple[int | str, ...]], bool]) -> TensorInfo:

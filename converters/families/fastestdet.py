@@ -3,12 +3,13 @@
 In: BGR levels 0 to 1, the picture stretched over the canvas. Out: `[b, 5 + C, H / 16, W / 16]`, see `heads.grid`.
 """
 
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, picture_input, sole_output
 from converters.families.graph_facts import operators
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.grid import GridHead
 from converters.onnx_file import OnnxFile
-from converters.preprocess import ChannelOrder, Preprocess
+from converters.preprocess import ChannelOrder
 
 STRIDE = 16
 SCORE_THRESHOLD = 0.55
@@ -40,9 +41,7 @@ class FastestDet(PlannedFamily):
             why=f"one grid of {columns} x {rows} cells: objectness through a Sigmoid, a raw box, {classes} classes "
             "through a Softmax",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.BGR, gain=(1 / 255,), layout=picture.layout, element=picture.element
-            ),
+            preprocess=network_takes(picture, ChannelOrder.BGR, gain=(1 / 255,)),
             head=GridHead(
                 output=table.name,
                 rows=rows,

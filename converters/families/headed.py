@@ -62,6 +62,15 @@ class Plan:
     nms_iou: float = NO_SUPPRESSION
     tolerance: Tolerance = ONE_LEVEL
 
+    @property
+    def reason(self) -> str:
+        """`why`, and what goes in where the network itself says so, not its family's custom."""
+        if self.picture.levels and self.preprocess.plain:
+            return f"{self.why}; levels go in as they are, as {self.picture.levels}"
+        if self.picture.shares and self.preprocess.from_zero_to_one:
+            return f"{self.why}; colours go in from 0 to 1, as {self.picture.shares}"
+        return self.why
+
 
 class PlannedFamily(ABC):
     """A family whose only decision is the plan."""
@@ -78,7 +87,7 @@ class PlannedFamily(ABC):
 
     def recognise(self, file: OnnxFile) -> Recognition:
         """Say whether the graph is of this family, and why."""
-        return verdict(lambda: self.plan(file).why)
+        return verdict(lambda: self.plan(file).reason)
 
     def build(self, file: OnnxFile, options: BuildOptions) -> BuiltModel:
         """Fuse a recognised model.
@@ -105,7 +114,7 @@ def build_planned(file: OnnxFile, family: str, plan: Plan, options: BuildOptions
     return BuiltModel(
         model=fuse(file.model, spec, plan.preprocess, head.append),
         spec=spec,
-        source=source_of(file, options, family, Recognition(fits=True, why=plan.why)),
+        source=source_of(file, options, family, Recognition(fits=True, why=plan.reason)),
         reference=original.from_nv12,
         picture_reference=original.from_bgr,
         tolerance=plan.tolerance,

@@ -1,22 +1,30 @@
 """NanoDet and NanoDet-Plus (RangiLyu): scores and box distributions at each stride, in one table or two for each.
 
-In: BGR less ImageNet's mean, over its deviation, the picture stretched over the canvas (`keep_ratio: False` in the
-project's configurations). NanoDet has strides 8, 16 and 32 and measures from the middle of a cell, NanoDet-Plus has 64
-too and measures from its corner (`nanodet_head.py`, `nanodet_plus_head.py`).
+In: BGR less ImageNet's mean, over its deviation. NanoDet has strides 8, 16 and 32, measures from the middle of a cell
+and takes the picture in the middle of a black canvas (`keep_ratio: True` in its configurations); NanoDet-Plus has 64
+too, measures from the corner and takes the picture stretched (`nanodet_head.py`, `nanodet_plus_head.py`).
+
+Of its configurations those of EfficientNet-Lite, whose activations are ReLU6, have other colours (127 and 128 in all
+planes), and they, RepVGG's and nanodet-g mostly other bins: those are to be described.
 """
 
 from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
-from converters.families.graph_facts import operators
+from converters.families.graph_facts import inferred_sides, made_by, operators, stops_at
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.distribution import SIDES, DistributionHead, Level, cells_of
 from converters.onnx_file import OnnxFile, TensorInfo
-from converters.preprocess import ChannelOrder, Preprocess
+from converters.preprocess import ChannelOrder
+from converters.spec import Letterbox
 
 ANCHORS: dict[tuple[int, ...], float] = {(8, 16, 32): 0.5, (8, 16, 32, 64): 0.0}
 """Strides → where in its cell a box is measured from."""
 BINS = 8
-"""Of each side: `reg_max` 7 and zero, in every published configuration."""
+"""Of each side: `reg_max` 7 and zero, as nanodet-m and NanoDet-Plus have them."""
+_DESCRIBE = 'describe it, with the bins and colours that it was trained on (--family custom, kind = "distribution")'
+_PLUS_STRIDES = 4
+_RELU6 = 6.0
 SCORE_THRESHOLD = 0.35
 NMS_IOU = 0.6
 
@@ -34,19 +42,25 @@ class NanoDet(PlannedFamily):
         """
         picture = picture_input(file)
         head = _one_table(file, picture) if len(file.outputs) == 1 else _tables(file, picture)
+        plus = len(head.strides) == _PLUS_STRIDES
+        if not plus and stops_at(file.model.graph, _RELU6):
+            raise Misfit(
+                "its activations stop at 6, as those of EfficientNet-Lite do, whose NanoDet takes other colours than "
+                f"nanodet-m; {_DESCRIBE}"
+            )
         return Plan(
             why=f"{head.rows} rows are the cells of strides {', '.join(map(str, head.strides))}, each with "
             f"{head.classes} classes through a Sigmoid and {SIDES} x {BINS} bins",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.BGR,
+            preprocess=network_takes(
+                picture,
+                ChannelOrder.BGR,
                 mean=IMAGENET_MEAN[::-1],
                 gain=tuple(1 / side for side in IMAGENET_DEVIATION[::-1]),
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
             ),
             head=head,
+            letterbox=Letterbox.STRETCH if plus else Letterbox.CENTER,
+            pad_level=0,
             classes=head.classes,
             score_threshold=SCORE_THRESHOLD,
             nms_iou=NMS_IOU,
@@ -69,15 +83,20 @@ def _one_table(file: OnnxFile, picture: PictureInput) -> DistributionHead:
                 continue
     else:
         raise Misfit(
-            f"its output is {table}, not FLOAT [N, cells, classes + {SIDES * BINS}] for strides from 8 to 32 or 64"
+            f"its output is {table}, not FLOAT [N, cells, classes + {SIDES * BINS}] for strides from 8 to 32 or 64; "
+            f"with other bins, {_DESCRIBE}"
         )
     seen = operators(file.model.graph, table.name)
     if seen[::2] != ["Sigmoid"] * len(strides) or "Sigmoid" in seen[1::2]:
         raise Misfit(
             f"its output is computed by {', '.join(seen)}; NanoDet's by a Sigmoid and bare bins at each stride"
         )
+    classes = columns - SIDES * BINS
+    widths = [inferred_sides(file.model.graph, node.output[0]) for node in made_by(file.model.graph, table.name)[::2]]
+    if any(sides and classes not in sides for sides in widths):
+        raise Misfit(f"not {classes} of its {columns} columns pass a Sigmoid; with other bins than {BINS}, {_DESCRIBE}")
     level = Level(scores=table.name, bins=table.name)
-    return _head(picture, (level,), strides, columns - SIDES * BINS)
+    return _head(picture, (level,), strides, classes)
 
 
 def _tables(file: OnnxFile, picture: PictureInput) -> DistributionHead:
@@ -98,7 +117,8 @@ def _tables(file: OnnxFile, picture: PictureInput) -> DistributionHead:
         scores = [tensor for tensor in pair if _through_sigmoid(file, tensor)]
         if len(bins) != 1 or len(scores) != 1:
             raise Misfit(
-                f"no two of its outputs are FLOAT [N, {rows}, classes], through a Sigmoid, and {SIDES * BINS} bins"
+                f"no two of its outputs are FLOAT [N, {rows}, classes], through a Sigmoid, and {SIDES * BINS} bins; "
+                f"with other bins, {_DESCRIBE}"
             )
         levels.append(Level(scores=scores[0].name, bins=bins[0].name))
         classes.add(scores[0].shape[2])

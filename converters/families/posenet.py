@@ -2,19 +2,25 @@
 
 In: RGB levels -1 to 1, the picture stretched over the canvas, whose sides are often one more than a multiple of the
 stride. Out: heat maps of K keypoints, offsets of 2K, and displacements that only a reader of several people needs.
+
+OpenPose has maps of those numbers too: heat maps of K keypoints and of the background, and twice as many affinities of
+its limbs, which are no offsets. What tells PoseNet are its displacements, its 17 keypoints, or its odd sides.
 """
 
 from converters.families.coco import COCO_17_KEYPOINTS
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.graph_facts import operators
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.heatmap import HeatmapHead
 from converters.onnx_file import OnnxFile, TensorInfo
-from converters.preprocess import ChannelOrder, Layout, Preprocess
+from converters.preprocess import ChannelOrder, Layout
 
 STRIDES = (8, 16, 32)
 SCORE_THRESHOLD = 0.3
 MIDDLE_LEVEL = 127.5
+_DISPLACEMENTS = 2
+"""Maps that lead from keypoint to keypoint, forward and back."""
 
 
 class PoseNet(PlannedFamily):
@@ -32,19 +38,11 @@ class PoseNet(PlannedFamily):
         head = _head(file, picture)
         coco = head.keypoints == len(COCO_17_KEYPOINTS)
         names = COCO_17_KEYPOINTS if coco else tuple(f"keypoint_{index}" for index in range(head.keypoints))
-        gain = (1 / MIDDLE_LEVEL,)
         return Plan(
             why=f"{head.heatmap} holds heat maps of {head.keypoints} keypoints in {head.columns} x {head.rows} cells "
             f"of stride {head.stride}, {head.offsets} twice as many offsets",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.RGB,
-                mean=(MIDDLE_LEVEL,),
-                gain=gain,
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
-            ),
+            preprocess=network_takes(picture, ChannelOrder.RGB, mean=(MIDDLE_LEVEL,), gain=(1 / MIDDLE_LEVEL,)),
             head=head,
             classes=1,
             labels=("person",),
@@ -74,6 +72,15 @@ def _head(file: OnnxFile, picture: PictureInput) -> HeatmapHead:
         )
     (heat, offsets) = found[0]
     rows, columns, keypoints = maps[heat]
+    stride = _stride(picture, rows, columns)
+    displacements = [name for name, other in maps.items() if other == (rows, columns, 2 * (keypoints - 1))]
+    odd = picture.height % stride == 1 == picture.width % stride
+    if len(displacements) != _DISPLACEMENTS and keypoints != len(COCO_17_KEYPOINTS) and not odd:
+        raise Misfit(
+            f"{heat} has {keypoints} channels and {offsets} {2 * keypoints}, which may be heat maps and the affinities "
+            f"of OpenPose's limbs; if they are keypoints and their offsets in pixels, describe it (--family custom, "
+            f'kind = "heatmap")'
+        )
     return HeatmapHead(
         heatmap=heat,
         offsets=offsets,
@@ -82,7 +89,7 @@ def _head(file: OnnxFile, picture: PictureInput) -> HeatmapHead:
         rows=rows,
         columns=columns,
         keypoints=keypoints,
-        stride=_stride(picture, rows, columns),
+        stride=stride,
     )
 
 

@@ -4,12 +4,13 @@ In: BGR less the means 104, 117, 123, the picture in the middle of the canvas. O
 Softmax, landmarks; see `heads.priors`.
 """
 
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.graph_facts import operators
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.priors import PRIOR_SIZES, PriorHead, priors_of
 from converters.onnx_file import OnnxFile
-from converters.preprocess import ChannelOrder, Preprocess
+from converters.preprocess import ChannelOrder
 from converters.spec import Letterbox
 
 MEAN_LEVELS = (104.0, 117.0, 123.0)
@@ -35,13 +36,7 @@ class RetinaFace(PlannedFamily):
             why=f"boxes, two classes through a Softmax and {head.points} landmarks for each prior of strides "
             f"{', '.join(map(str, PRIOR_SIZES))}",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.BGR,
-                mean=MEAN_LEVELS,
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
-            ),
+            preprocess=network_takes(picture, ChannelOrder.BGR, mean=MEAN_LEVELS),
             head=head,
             classes=1,
             labels=("face",),

@@ -6,11 +6,12 @@ crops of one person: a frame with several gives a mixture, and a frame in which 
 
 from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
 from converters.families.coco import COCO_17_KEYPOINTS
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.simcc import SimccHead
 from converters.onnx_file import OnnxFile
-from converters.preprocess import ChannelOrder, Preprocess
+from converters.preprocess import ChannelOrder
 from converters.spec import Letterbox
 
 SCORE_THRESHOLD = 0.3
@@ -34,13 +35,8 @@ class Simcc(PlannedFamily):
             why=f"{head.x} and {head.y} hold {head.split:g} bins a pixel along x and along y for each of "
             f"{head.keypoints} keypoints",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.RGB,
-                mean=IMAGENET_MEAN,
-                gain=tuple(1 / side for side in IMAGENET_DEVIATION),
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
+            preprocess=network_takes(
+                picture, ChannelOrder.RGB, mean=IMAGENET_MEAN, gain=tuple(1 / side for side in IMAGENET_DEVIATION)
             ),
             head=head,
             classes=1,

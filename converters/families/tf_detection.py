@@ -2,20 +2,22 @@
 
 The exporter of TensorFlow 2 gives beside them what was there before the suppression, which is left alone.
 
-In: the picture stretched over the canvas, RGB; bytes as they are (the exporter puts its scaling into the graph), or
-FLOAT levels -1 to 1 where it left that outside (TFLite's post-processed SSD). Classes count from 1 where the input is
-bytes, from 0 in TFLite's.
+In: the picture stretched over the canvas, RGB; levels as they are where the exporter put its scaling into the graph,
+or FLOAT -1 to 1 where it left that outside (TFLite's post-processed SSD). Classes count from 1 where the scaling is
+inside, from 0 in TFLite's.
 """
 
 from converters.families.coco import COCO_91
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input
 from converters.families.headed import Plan, PlannedFamily
 from converters.families.heads.ready import ReadyHead
 from converters.onnx_file import OnnxFile, TensorInfo
-from converters.preprocess import ChannelOrder, Element, Preprocess
+from converters.preprocess import ChannelOrder, Element
 
 SCORE_THRESHOLD = 0.4
 _MIDDLE_LEVEL = 127.5
+_BOX_AND_SCORE = 5
 _WORDS = ("box", "score", "class", "num")
 _BESIDE = ("raw_", "multiclass", "anchor")
 """In names of TensorFlow 2's further outputs: `raw_detection_boxes`, `raw_detection_scores`,
@@ -34,19 +36,12 @@ class TfDetection(PlannedFamily):
             Misfit: It is of another.
         """
         picture = picture_input(file)
-        bytes_in = picture.element is Element.UINT8
-        head = _head(file, picture, first_class=int(bytes_in))
+        scaled_inside = bool(picture.levels) and picture.element is not Element.INT8
+        head = _head(file, picture, first_class=int(scaled_inside))
         return Plan(
             why=f"{head.number} counts the {head.rows} rows of {head.boxes}, {head.scores} and {head.classes}",
             picture=picture,
-            preprocess=Preprocess(
-                order=ChannelOrder.RGB,
-                mean=(0.0,) if bytes_in else (_MIDDLE_LEVEL,),
-                gain=(1.0,) if bytes_in else (1 / _MIDDLE_LEVEL,),
-                layout=picture.layout,
-                element=picture.element,
-                size=picture.size,
-            ),
+            preprocess=network_takes(picture, ChannelOrder.RGB, mean=(_MIDDLE_LEVEL,), gain=(1 / _MIDDLE_LEVEL,)),
             head=head,
             classes=None,
             labels=COCO_91[1:],
@@ -60,6 +55,11 @@ def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHe
     Raises:
         Misfit: They are not there.
     """
+    if sorted(tensor.shape[2:] for tensor in file.outputs) == [(), (_BOX_AND_SCORE,)]:
+        raise Misfit(
+            "boxes come with their score behind, as MMDeploy's do; describe it (--family custom, "
+            'kind = "suppressed", corners = "xyxy", unit = "pixel")'
+        )
     boxes = [tensor for tensor in _outputs(file) if len(tensor.shape) == 3 and tensor.shape[2] == 4]
     if len(boxes) != 1 or not isinstance(boxes[0].shape[1], int):
         raise Misfit(f"{len(boxes) or 'none'} of its outputs is FLOAT [N, rows, 4], boxes that were suppressed already")
@@ -73,8 +73,7 @@ def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHe
         number=number,
         rows=rows,
         first_class=first_class,
-        height=picture.height,
-        width=picture.width,
+        unit_px=(picture.width, picture.height),
     )
 
 

@@ -2,11 +2,12 @@
 
 All take RGB from 0 to 1 on a canvas with the picture in the middle and grey 114 around it; `yolox_decoded` is YOLOX as
 `export_onnx.py --decode_in_inference` writes it, which takes BGR levels with the picture at the top left. Layouts as
-Ultralytics documents and exports them.
+Ultralytics documents and exports them; boxes in pixels, or in fractions of the picture as its TFLite has them.
 """
 
+from converters.families.colours import network_takes
 from converters.families.family import Misfit, PictureInput, picture_input, sole_output
-from converters.families.headed import Plan, PlannedFamily
+from converters.families.headed import Plan
 from converters.families.heads.yolo import EndToEndHead, YoloHead
 from converters.families.ultralytics import (
     Metadata,
@@ -17,16 +18,17 @@ from converters.families.ultralytics import (
     labels_of,
     metadata_of,
 )
+from converters.families.units import SeenUnits
 from converters.families.yolo_graph import (
-    bgr_levels,
     check_no_masks,
     columns_behind,
     holds,
     operators_behind,
-    rgb_from_zero_to_one,
     rows_per_cell,
+    strides_told,
 )
 from converters.onnx_file import OnnxFile, TensorInfo
+from converters.preprocess import ChannelOrder
 from converters.spec import Letterbox
 
 SCORE_THRESHOLD = 0.25
@@ -34,7 +36,7 @@ SCORE_THRESHOLD = 0.25
 _ARITHMETIC = {"Add", "Div", "Mul", "Pow", "ScatterND", "Sub"}
 
 
-class Yolov5(PlannedFamily):
+class Yolov5(SeenUnits):
     """The family `yolov5`: rows `[b, n, 5 + C]`, decoded; YOLOv5, v6 and v7."""
 
     name = "yolov5"
@@ -52,7 +54,7 @@ class Yolov5(PlannedFamily):
         return centred(picture, head, metadata, why, nms_iou=0.45)
 
 
-class YoloxDecoded(PlannedFamily):
+class YoloxDecoded(SeenUnits):
     """The family `yolox_decoded`: rows `[b, n, 5 + C]` as YOLOv5's, made from what YOLOX takes."""
 
     name = "yolox_decoded"
@@ -70,7 +72,7 @@ class YoloxDecoded(PlannedFamily):
         return Plan(
             why=why,
             picture=picture,
-            preprocess=bgr_levels(picture),
+            preprocess=network_takes(picture, ChannelOrder.BGR),
             head=head,
             classes=head.classes,
             letterbox=Letterbox.TOP_LEFT,
@@ -78,7 +80,7 @@ class YoloxDecoded(PlannedFamily):
         )
 
 
-class Yolov8(PlannedFamily):
+class Yolov8(SeenUnits):
     """The family `yolov8`: columns `[b, 4 + C, n]`, decoded; YOLOv8, v9, 11 and 12."""
 
     name = "yolov8"
@@ -101,7 +103,7 @@ class Yolov8(PlannedFamily):
         return centred(picture, head, metadata, why)
 
 
-class Yolov8Pose(PlannedFamily):
+class Yolov8Pose(SeenUnits):
     """The family `yolov8_pose`: columns `[b, 4 + C + 3K, n]`, decoded; mostly one class, person."""
 
     name = "yolov8_pose"
@@ -148,7 +150,7 @@ def centred(
     return Plan(
         why=why,
         picture=picture,
-        preprocess=rgb_from_zero_to_one(picture),
+        preprocess=network_takes(picture, ChannelOrder.RGB, gain=(1 / 255,)),
         head=head,
         classes=count,
         labels=labels,
@@ -169,12 +171,12 @@ def _decoded_rows(file: OnnxFile, picture: PictureInput, anchors: tuple[int, ...
     def fits(shape: tuple[int | str, ...]) -> bool:
         match shape:
             case (_, rows, int(columns)) if columns > 5:
-                return rows_per_cell(picture, rows) in anchors
+                return rows_per_cell(picture, rows, anchors) is not None
             case _:
                 return False
 
     per_cell = " or ".join(map(str, anchors))
-    table = sole_output(file, f"FLOAT [N, rows, 5 + classes] with {per_cell} rows a cell of {_size(picture)}", fits)
+    table = sole_output(file, f"FLOAT [N, rows, 5 + classes] with {per_cell} rows a cell of {_grids(picture)}", fits)
     check_no_masks(file)
     if holds(file, "TopK", "NonMaxSuppression"):
         raise Misfit("its graph chooses rows itself (TopK or NonMaxSuppression)")
@@ -185,7 +187,7 @@ def _decoded_rows(file: OnnxFile, picture: PictureInput, anchors: tuple[int, ...
         )
     rows, classes = int(table.shape[1]), int(table.shape[2]) - 5
     why = (
-        f"{rows} rows are {rows_per_cell(picture, rows)} for each cell of {_size(picture)}: a decoded box, "
+        f"{rows} rows are {rows_per_cell(picture, rows, anchors)} for each cell of {_size(picture)}: a decoded box, "
         f"objectness and {classes} classes"
     )
     return YoloHead(output=table.name, rows=rows, classes=classes, objectness=True), why
@@ -201,11 +203,11 @@ def _columns_by_rows(file: OnnxFile, picture: PictureInput) -> tuple[TensorInfo,
     def fits(shape: tuple[int | str, ...]) -> bool:
         match shape:
             case (_, int(columns), rows) if columns > 4:
-                return rows_per_cell(picture, rows) == 1
+                return rows_per_cell(picture, rows) is not None
             case _:
                 return False
 
-    table = sole_output(file, f"FLOAT [N, 4 + classes, rows] with a row for each cell of {_size(picture)}", fits)
+    table = sole_output(file, f"FLOAT [N, 4 + classes, rows] with a row for each cell of {_grids(picture)}", fits)
     check_no_masks(file)
     return table, int(table.shape[1]), int(table.shape[2])
 
@@ -236,3 +238,7 @@ def _class_columns(file: OnnxFile, table: TensorInfo) -> int | None:
 
 def _size(picture: PictureInput) -> str:
     return f"{picture.width} x {picture.height}"
+
+
+def _grids(picture: PictureInput) -> str:
+    return f"{_size(picture)} at strides {strides_told()}"

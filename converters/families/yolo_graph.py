@@ -3,46 +3,12 @@
 import onnx
 
 from converters.families.family import Misfit, PictureInput
+from converters.families.graph_facts import LAYOUT_OPS, ROUNDING_OPS
 from converters.onnx_file import OnnxFile
-from converters.preprocess import ChannelOrder, Element, Preprocess
 
-STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64))
-_LAYOUT_OPS = {"Concat", "Transpose", "Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Cast"}
-_SAME_OPS = {"Identity", "Cast"}
-
-
-def rgb_from_zero_to_one(picture: PictureInput) -> Preprocess:
-    """Return what the YOLO line is trained on from YOLOv5 on.
-
-    Raises:
-        Misfit: The input takes one plane only.
-    """
-    return _of_three_planes(picture, ChannelOrder.RGB, 1 / 255)
-
-
-def bgr_levels(picture: PictureInput) -> Preprocess:
-    """Return what YOLOX is trained on.
-
-    Raises:
-        Misfit: The input takes one plane only.
-    """
-    return _of_three_planes(picture, ChannelOrder.BGR, 1.0)
-
-
-def _of_three_planes(picture: PictureInput, order: ChannelOrder, gain: float) -> Preprocess:
-    """One step of an integer input stands for one level."""
-    if picture.channels != 3:
-        raise Misfit(f"its input has {picture.channels} plane; this family's networks take three")
-    integers = picture.element in (Element.UINT8, Element.INT8)
-    return Preprocess(
-        order=order,
-        gain=(gain,),
-        layout=picture.layout,
-        element=picture.element,
-        scale=gain if integers else 1.0,
-        zero_point=-128 if picture.element is Element.INT8 else 0,
-        size=picture.size,
-    )
+STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (8, 16), (8, 16, 32, 64, 128))
+"""Of the usual networks, then of those that Ultralytics names p6, p2, tiny, p34 and p7."""
+_SAME_OPS = {"Identity", "Cast"} | ROUNDING_OPS
 
 
 def check_no_masks(file: OnnxFile) -> None:
@@ -55,13 +21,28 @@ def check_no_masks(file: OnnxFile) -> None:
         raise Misfit("masks come beside its boxes; a segmenting network can be published with --task raw")
 
 
-def rows_per_cell(picture: PictureInput, rows: int | str) -> int | None:
-    """Return how many rows a table has for each cell of the picture's grids; None where they don't go into them."""
+def rows_per_cell(picture: PictureInput, rows: int | str, wanted: tuple[int, ...] = (1,)) -> int | None:
+    """Return how many rows a table has for each cell of the picture's grids.
+
+    Args:
+        picture: The network's input.
+        rows: Of the table.
+        wanted: Numbers that will do, for each cell.
+
+    Returns:
+        One of them; None where the rows are of no set of strides with as many a cell.
+    """
     for strides in STRIDE_SETS:
         cells = sum((picture.height // stride) * (picture.width // stride) for stride in strides)
-        if isinstance(rows, int) and cells and rows > 0 and rows % cells == 0:
-            return rows // cells
+        for count in wanted:
+            if cells and rows == count * cells:
+                return count
     return None
+
+
+def strides_told() -> str:
+    """Return the sets of strides in words."""
+    return " or ".join(f"{strides[0]} to {strides[-1]}" for strides in STRIDE_SETS)
 
 
 def operators_behind(file: OnnxFile, output: str) -> set[str]:
@@ -75,7 +56,7 @@ def operators_behind(file: OnnxFile, output: str) -> set[str]:
         if name in seen or node is None:
             continue
         seen.add(name)
-        if node.op_type in _LAYOUT_OPS:
+        if node.op_type in LAYOUT_OPS | ROUNDING_OPS:
             pending += node.input if node.op_type == "Concat" else node.input[:1]
         else:
             found.add(node.op_type)
@@ -95,7 +76,7 @@ def columns_behind(file: OnnxFile, output: str) -> list[tuple[str, int | None]]:
         name = pending.pop()
         node = producers.get(name)
         if node is not None and (node.op_type in _SAME_OPS or _joins_columns(node)):
-            pending += reversed(node.input)
+            pending += reversed(node.input if node.op_type == "Concat" else node.input[:1])
         else:
             found.append((node.op_type if node is not None else "nothing", widths.get(name)))
     return found

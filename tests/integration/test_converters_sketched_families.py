@@ -14,13 +14,24 @@ from converters.families import BuildOptions
 from converters.onnx_file import read_onnx
 from converters.parity import Judge
 from converters.pictures import render_pictures
-from converters.spec import Tolerance
-from converters.verify import at_threshold, frames_of, onnx_runner
-from tests.support.tiny_heads import halved, tiny_nanodet, tiny_queries, tiny_retinaface, tiny_simcc, tiny_ssd
+from converters.spec import Letterbox, Tolerance
+from converters.verify import at_threshold, frames_of, onnx_runner, verify
+from tests.support.tiny_heads import (
+    halved,
+    renamed,
+    tiny_nanodet,
+    tiny_queries,
+    tiny_query_table,
+    tiny_retinaface,
+    tiny_simcc,
+    tiny_ssd,
+)
+from tests.support.tiny_yolos import ending_with
 from tests.support.tiny_yolox import saved
 
 SKETCHES = {
     "detr": lambda: tiny_queries(chosen=False),
+    "rtdetr_table": tiny_query_table,
     "rtdetr": lambda: tiny_queries(chosen=True),
     "nanodet": tiny_nanodet,
     "nanodet_tables": lambda: tiny_nanodet(strides=(8, 16, 32), joined=False),
@@ -32,7 +43,7 @@ SKETCHES = {
 
 
 def family_of(name):
-    return name.removesuffix("_tables").removesuffix("_2")
+    return name.removesuffix("_tables").removesuffix("_2").removesuffix("_table")
 
 
 @pytest.fixture(scope="module", params=SKETCHES)
@@ -110,6 +121,81 @@ def test_detr_keeps_a_channel_for_nothing_and_its_kin_do_not(tmp_path):
     for name, chosen, classes in (("detr", False, 6), ("rtdetr", True, 7)):
         file = read_onnx(saved(tiny_queries(chosen=chosen), tmp_path / f"{name}.onnx"))
         assert len(families.FAMILIES[name].build(file, BuildOptions()).spec.labels) == classes
+
+
+@pytest.mark.parametrize("told", [{"channels": 91}, {"channels": 5, "large": True}])
+def test_learnt_queries_of_networks_that_keep_no_channel_for_nothing_have_to_be_described(told, tmp_path):
+    file = read_onnx(saved(tiny_queries(chosen=False, **told), tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r"not detr: it learns .* as Conditional DETR .*no_object = true"):
+        families.choose(file)
+    description = tmp_path / "queries.toml"
+    description.write_text('[head]\nkind = "queries"\nlogits = "logits"\nboxes = "pred_boxes"\n')
+    built = families.choose(file, "custom", description)[0].build(file, BuildOptions())
+    assert len(built.spec.labels) == told["channels"]
+
+
+def test_queries_of_coco_s_classes_and_nothing_are_detr_s(tmp_path):
+    file = read_onnx(saved(tiny_queries(chosen=False, channels=92), tmp_path / "model.onnx"))
+    assert families.choose(file)[0].build(file, BuildOptions()).spec.labels[1] == "person"
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+@pytest.mark.parametrize("names", [("logits", "pred_boxes"), ("out_0", "out_1")])
+def test_logits_of_four_numbers_are_told_from_boxes_by_their_sigmoid(chosen, names, tmp_path):
+    model = renamed(tiny_queries(chosen=chosen, channels=4), dict(zip(("logits", "pred_boxes"), names, strict=True)))
+    file = read_onnx(saved(model, tmp_path / "model.onnx"))
+    family, _ = families.choose(file)
+    head = family.plan(file).head
+    assert (family.name, head.logits, head.boxes) == ("rtdetr" if chosen else "detr", *names)
+    assert head.classes == (4 if chosen else 3)
+    verify(family.build(file, BuildOptions()), render_pictures())
+
+
+@pytest.mark.parametrize(("chosen", "end"), [(True, "Sigmoid"), (False, "Softmax")])
+def test_scores_in_place_of_logits_go_through_no_second_function(chosen, end, tmp_path):
+    model = ending_with(tiny_queries(chosen=chosen), "logits", end)
+    with pytest.raises(ModelError, match=f"detr: logits went through a {end} already"):
+        families.choose(read_onnx(saved(model, tmp_path / "model.onnx")))
+
+
+def test_logits_of_four_numbers_that_nothing_tells_from_boxes_have_to_be_described(tmp_path):
+    model = renamed(tiny_queries(chosen=True, channels=4), {"logits": "a", "pred_boxes": "b"})
+    for name in "ab":
+        model = ending_with(model, name, "Relu")
+    file = read_onnx(saved(model, tmp_path / "model.onnx"))
+    with pytest.raises(ModelError, match=r'not rtdetr: its logits have four numbers .*kind = "queries"'):
+        families.choose(file)
+
+
+def test_queries_in_one_table_answer_as_those_in_two(tmp_path):
+    found = []
+    for name, model in (("two", tiny_queries(chosen=True)), ("one", tiny_query_table())):
+        file = read_onnx(saved(model, tmp_path / f"{name}.onnx"))
+        built = families.choose(file)[0].build(file, BuildOptions())
+        assert (built.spec.letterbox, built.spec.nms_iou, len(built.spec.labels)) == (Letterbox.STRETCH, 1, 7)
+        run = onnx_runner(at_threshold(built.model, 0.3).SerializeToString())
+        found.append(run(frames_of(render_pictures(), built.spec)[:3]))
+    for rows, others in zip(*found, strict=True):
+        assert len(rows) > 5
+        np.testing.assert_allclose(rows, others, atol=1e-3)
+
+
+@pytest.mark.parametrize(("task", "names"), [("segment", 7), ("detect", 6)])
+def test_a_table_of_queries_that_its_metadata_says_otherwise_of_is_refused(task, names, tmp_path):
+    model = tiny_query_table()
+    labels = str([f"part {index}" for index in range(names)])
+    helper.set_model_props(model, {"task": task, "stride": "32", "names": labels})
+    with pytest.raises(ModelError, match=r"not rtdetr: its metadata (says that its task is segment|names 6)"):
+        families.choose(read_onnx(saved(model, tmp_path / "model.onnx")))
+
+
+def test_a_network_that_asks_for_the_size_of_a_picture_is_told_to_leave_that_out(tmp_path):
+    model = tiny_queries(chosen=True)
+    sizes = helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, ["n", 2])
+    model.graph.input.append(sizes)
+    model.graph.node.append(helper.make_node("Identity", ["orig_target_sizes"], ["sizes"]))
+    with pytest.raises(ModelError, match=r"not rtdetr: it has 2 inputs \(images, orig_target_sizes\).* without it"):
+        families.choose(read_onnx(saved(model, tmp_path / "model.onnx")))
 
 
 def test_queries_over_patches_of_a_picture_have_to_be_described(tmp_path):

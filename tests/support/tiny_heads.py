@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 HEIGHT, WIDTH = 64, 96
-FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
+FLOAT, UINT8, INT8 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8
 
 
 class Sketch:
@@ -71,9 +71,13 @@ class Sketch:
         return model
 
 
-def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False) -> onnx.ModelProto:
-    """Return DETR's structure: attention over cells, logits and boxes; with `chosen`, queries chosen by TopK."""
-    sketch, queries = Sketch(seed=3), 24
+def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False, large: bool = False) -> onnx.ModelProto:
+    """Return DETR's structure: attention over cells, logits and boxes; with `chosen`, queries chosen by TopK.
+
+    There are 24 queries; `large` makes them 384, one for each cell.
+    """
+    sketch = Sketch(seed=3, size=(256, 384)) if large else Sketch(seed=3)
+    queries = sketch.height * sketch.width // 256
     tokens = sketch.rows(sketch.patches(16, 8) if patches else sketch.grid(16, 8), 8)
     scores = sketch.node("MatMul", tokens, sketch.node("Transpose", tokens, perm=[0, 2, 1]))
     mixed = sketch.node("MatMul", sketch.node("Softmax", scores, axis=2), tokens)
@@ -88,9 +92,22 @@ def tiny_queries(*, channels: int = 7, chosen: bool, patches: bool = False) -> o
     return sketch.model({"logits": ["n", queries, channels], "pred_boxes": ["n", queries, 4]})
 
 
-def tiny_nanodet(*, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), joined: bool = True) -> onnx.ModelProto:
+def tiny_query_table(*, classes: int = 7) -> onnx.ModelProto:
+    """Return RT-DETR's structure as Ultralytics exports it: boxes and scores in one table, both through a Sigmoid."""
+    model = tiny_queries(chosen=True, channels=classes)
+    queries = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    model.graph.node.append(helper.make_node("Sigmoid", ["logits"], ["scores"]))
+    model.graph.node.append(helper.make_node("Concat", ["pred_boxes", "scores"], ["output0"], axis=2))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("output0", FLOAT, ["n", queries, 4 + classes]))
+    return model
+
+
+def tiny_nanodet(
+    *, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), joined: bool = True, bins: int = 8
+) -> onnx.ModelProto:
     """Return NanoDet's structure: one table for all strides, or two for each."""
-    sketch, width = Sketch(seed=5), classes + 32
+    sketch, width = Sketch(seed=5), classes + 4 * bins
     tables, outputs = [], {}
     for stride in strides:
         both = sketch.rows(sketch.grid(stride, width), width)
@@ -104,7 +121,7 @@ def tiny_nanodet(*, classes: int = 3, strides: Sequence[int] = (8, 16, 32, 64), 
             continue
         sketch.node("Sigmoid", parts[0], out=f"cls_{stride}")
         sketch.node("Identity", parts[1], out=f"dis_{stride}")
-        outputs |= {f"cls_{stride}": ["n", cells, classes], f"dis_{stride}": ["n", cells, 32]}
+        outputs |= {f"cls_{stride}": ["n", cells, classes], f"dis_{stride}": ["n", cells, 4 * bins]}
     if joined:
         sketch.node("Concat", *tables, axis=1, out="output")
         rows = sum(-(-sketch.height // stride) * -(-sketch.width // stride) for stride in strides)
@@ -118,6 +135,33 @@ def tiny_classifier(end: str | None = None, *, classes: int = 3) -> onnx.ModelPr
     means = sketch.node("Flatten", sketch.node("GlobalAveragePool", sketch.grid(16, classes)))
     sketch.node(end or "Identity", means, out="output0")
     return sketch.model({"output0": ["n", classes]})
+
+
+def tiny_posenet(
+    *, keypoints: int = 17, beside: bool = True, size: tuple[int, int] = (HEIGHT, WIDTH), names: str = "heatmap offset"
+) -> onnx.ModelProto:
+    """Return heat maps and twice as many offsets, NCHW; `beside` adds the displacements of a reader of several people.
+
+    Without them and with 19 keypoints it is OpenPose's structure: heat maps, and affinities of its limbs.
+    """
+    sketch = Sketch(seed=15, size=size)
+    heat, offset = names.split()
+    channels = {heat: keypoints, offset: 2 * keypoints}
+    if beside:
+        channels |= {"displacement_fwd": 2 * keypoints - 2, "displacement_bwd": 2 * keypoints - 2}
+    for name, count in channels.items():
+        sketch.node("Sigmoid" if name == heat else "Identity", sketch.grid(16, count, spread=2.0), out=name)
+    cells = [-(-side // 16) for side in size]
+    return sketch.model({name: ["n", count, *cells] for name, count in channels.items()})
+
+
+def tiny_fastestdet(*, classes: int = 3) -> onnx.ModelProto:
+    """Return FastestDet's structure: objectness through a Sigmoid, a raw box, classes through a Softmax."""
+    sketch = Sketch(seed=17)
+    objectness = sketch.node("Sigmoid", sketch.grid(16, 1))
+    scores = sketch.node("Softmax", sketch.grid(16, classes), axis=1)
+    sketch.node("Concat", objectness, sketch.grid(16, 4, spread=1.0), scores, axis=1, out="output")
+    return sketch.model({"output": ["n", 5 + classes, sketch.height // 16, sketch.width // 16]})
 
 
 def tiny_ssd(*, rows: int = 20, unsuppressed: bool = False) -> onnx.ModelProto:
@@ -157,6 +201,38 @@ def tiny_ssd(*, rows: int = 20, unsuppressed: bool = False) -> onnx.ModelProto:
     return sketch.model(outputs, element=UINT8, last=True)
 
 
+def tiny_mmdeploy() -> onnx.ModelProto:
+    """Return what `tiny_ssd` finds as MMDeploy tells it: `dets` (corners in pixels, score) and `labels` from 0."""
+    model = tiny_ssd()
+    sides = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
+    constants = {
+        "corners": np.array([1, 0, 3, 2]),
+        "pixels": np.array([WIDTH, HEIGHT] * 2, np.float32),
+        "sure": np.array(0.4, np.float32),
+        "one": np.array(1, np.float32),
+        "column": np.array([2]),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    model.graph.node.extend(
+        helper.make_node(op_type, inputs, [output], **attributes)
+        for op_type, inputs, output, attributes in (
+            ("Gather", ["detection_boxes", "corners"], "x_first", {"axis": 2}),
+            ("Mul", ["x_first", "pixels"], "in_pixels", {}),
+            ("Greater", ["detection_scores", "sure"], "is_sure", {}),
+            ("Cast", ["is_sure"], "kept", {"to": FLOAT}),
+            ("Mul", ["detection_scores", "kept"], "scores", {}),
+            ("Unsqueeze", ["scores", "column"], "score_column", {}),
+            ("Concat", ["in_pixels", "score_column"], "dets", {"axis": 2}),
+            ("Sub", ["detection_classes", "one"], "from_zero", {}),
+            ("Cast", ["from_zero"], "labels", {"to": TensorProto.INT64}),
+        )
+    )
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("dets", FLOAT, ["n", sides[1], 5]))
+    model.graph.output.append(helper.make_tensor_value_info("labels", TensorProto.INT64, ["n", sides[1]]))
+    return model
+
+
 def tiny_simcc(*, keypoints: int = 17, split: int = 2) -> onnx.ModelProto:
     """Return SimCC's structure: bins along x and bins along y for each keypoint."""
     sketch = Sketch(seed=9)
@@ -192,4 +268,71 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
                 node.output[index] = f"{name}_wide"
     model.graph.node.append(helper.make_node("Cast", [f"{name}_wide"], [name], to=TensorProto.FLOAT16))
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    return model
+
+
+def of_integers(model: onnx.ModelProto, element: int) -> onnx.ModelProto:
+    """Return a model that takes UINT8 or INT8 and divides it by 255 itself, where it took FLOAT before."""
+    model.graph.input[0].type.tensor_type.elem_type = element
+    return beginning_with(model, ("Cast", None, {"to": FLOAT}), ("Mul", 1 / 255, {}))
+
+
+def overflowing(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that computes with NaN: infinity times nothing."""
+    return beginning_with(model, ("Add", 1, {}), ("Mul", 3e38, {}), ("Mul", 3e38, {}), ("Mul", 0, {}))
+
+
+def stopping_at_six(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Return a model with ReLU6 before all else, which an opset below 11 tells by attributes."""
+    if opset < 11:
+        model.opset_import[0].version = opset
+        return beginning_with(model, ("Clip", None, {"min": 0.0, "max": 6.0}))
+    model = beginning_with(model, ("Clip", 0, {}))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(6, np.float32), "six"))
+    model.graph.node[0].input.append("six")
+    return model
+
+
+def beginning_with(model: onnx.ModelProto, *steps: tuple[str, object, dict[str, object]]) -> onnx.ModelProto:
+    """Return a model with nodes before all others: operator, its constant (None for none), attributes."""
+    (picture,) = model.graph.input
+    for node in model.graph.node:
+        for index, source in enumerate(node.input):
+            if source == picture.name:
+                node.input[index] = "values"
+    source = picture.name
+    for index, (op_type, constant, attributes) in enumerate(steps):
+        inputs = [source]
+        if constant is not None:
+            inputs.append(f"constant_of_step_{index}")
+            model.graph.initializer.append(numpy_helper.from_array(np.asarray(constant, np.float32), inputs[1]))
+        source = "values" if index == len(steps) - 1 else f"step_{index}"
+        model.graph.node.insert(index, helper.make_node(op_type, inputs, [source], **attributes))
+    return model
+
+
+def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model with QuantizeLinear and DequantizeLinear behind what computes, as quantisation writes it."""
+    steps = {"Sigmoid": (1 / 255, np.uint8), "Softmax": (1 / 255, np.uint8), "Conv": (0.05, np.int8)}
+    steps |= {"MatMul": (0.05, np.int8), "Mul": (2.0, np.uint8)}
+    for name, (step, kind) in steps.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.array(step, np.float32), f"{name}_step"))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(0, kind), f"{name}_zero"))
+    for node in [node for node in model.graph.node if node.op_type in steps]:
+        (made,) = node.output
+        node.output[0], scale = f"{made}_exact", [f"{node.op_type}_step", f"{node.op_type}_zero"]
+        at = list(model.graph.node).index(node) + 1
+        pair = [("QuantizeLinear", f"{made}_exact", f"{made}_rounded"), ("DequantizeLinear", f"{made}_rounded", made)]
+        for offset, (op_type, source, output) in enumerate(pair):
+            model.graph.node.insert(at + offset, helper.make_node(op_type, [source, *scale], [output]))
+    return model
+
+
+def renamed(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
+    """Return a model whose outputs have other names."""
+    for node in model.graph.node:
+        node.output[:] = [names.get(name, name) for name in node.output]
+        node.input[:] = [names.get(name, name) for name in node.input]
+    for output in model.graph.output:
+        output.name = names.get(output.name, output.name)
     return model

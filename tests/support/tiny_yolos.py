@@ -13,21 +13,31 @@ HEIGHT, WIDTH = 96, 64
 class TinyYolo:
     """Collects nodes; one method for each layout. Batch 1, baked into the Reshapes, as exporters leave it."""
 
-    def __init__(self, *, classes: int = 3, keypoints: int = 0, seed: int = 1, opset: int = 13) -> None:
+    def __init__(
+        self,
+        *,
+        classes: int = 3,
+        keypoints: int = 0,
+        seed: int = 1,
+        opset: int = 13,
+        strides: Sequence[int] = STRIDES,
+        size: tuple[int, int] = (HEIGHT, WIDTH),
+    ) -> None:
         self.random = np.random.default_rng(seed)
         self.classes, self.keypoints, self.opset = classes, keypoints, opset
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
-        self.cells = sum((HEIGHT // stride) * (WIDTH // stride) for stride in STRIDES)
-        self.picture = self.tensor("images", [1, 3, HEIGHT, WIDTH])
+        self.strides, (self.height, self.width) = strides, size
+        self.cells = sum((self.height // stride) * (self.width // stride) for stride in strides)
+        self.picture = self.tensor("images", [1, 3, self.height, self.width])
         self.metadata: dict[str, str] = {}
 
     def anchored_rows(self, anchors: int = 3) -> onnx.ModelProto:
         """YOLOv5: `[1, n, 5 + C]`; sigmoid, then offsets and anchors, level by level."""
         columns = 5 + self.classes
         levels = []
-        for stride in STRIDES:
-            down, across = HEIGHT // stride, WIDTH // stride
+        for stride in self.strides:
+            down, across = self.height // stride, self.width // stride
             raw = self.conv(self.pooled(stride), anchors * columns, 4.0)
             shaped = self.node("Reshape", [raw, self.integers([1, anchors, columns, down, across])])
             turned = self.node("Sigmoid", [self.node("Transpose", [shaped], perm=[0, 1, 3, 4, 2])])
@@ -51,7 +61,7 @@ class TinyYolo:
         """YOLOv10: `[1, rows, 6]`, chosen twice by TopK; boxes in pixels or in fractions of the picture."""
         box, scores = self.column_parts(corners=True)[:2]
         if fractions:
-            box = self.op("Div", box, np.array([WIDTH, HEIGHT, WIDTH, HEIGHT]).reshape(1, 4, 1))
+            box = self.op("Div", box, np.array([self.width, self.height] * 2).reshape(1, 4, 1))
         box, scores = (self.node("Transpose", [part], perm=[0, 2, 1]) for part in (box, scores))
         best = self.node("ReduceMax", [scores], axes=[2], keepdims=0)
         _, order = self.nodes_of("TopK", [best, self.integers([rows])], 2, axis=1)
@@ -86,7 +96,7 @@ class TinyYolo:
 
     def column_parts(self, *, corners: bool = False) -> list[str]:
         """Box, classes and keypoints, each `[1, columns, n]`, as an anchor-free head decodes them."""
-        y, x, stride = _cells()
+        y, x, stride = self.grid()
         box = self.levels(4, 1.0)
         centre = self.op("Mul", self.op("Add", self.slice(box, 0, 2, 1), np.stack([x, y])[None]), stride)
         size = self.op("Mul", self.node("Exp", [self.slice(box, 2, 4, 1)]), stride)
@@ -105,11 +115,20 @@ class TinyYolo:
         joined = self.node("Concat", [self.op("Mul", place, stride), score], axis=2)
         return self.node("Reshape", [joined, self.integers([1, 3 * self.keypoints, -1])])
 
+    def grid(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Centre (y, x, in cells) and stride of each cell, level by level."""
+        columns = []
+        for stride in self.strides:
+            y, x = np.mgrid[: self.height // stride, : self.width // stride]
+            columns.append(np.stack([y.ravel() + 0.5, x.ravel() + 0.5, np.full(x.size, stride)]))
+        y, x, stride = np.concatenate(columns, axis=1)
+        return y, x, stride
+
     def levels(self, channels: int, spread: float) -> str:
         """A convolution on each level, `[1, channels, n]`."""
         flat = [
             self.node("Reshape", [self.conv(self.pooled(stride), channels, spread), self.integers([1, channels, -1])])
-            for stride in STRIDES
+            for stride in self.strides
         ]
         return self.node("Concat", flat, axis=2)
 
@@ -154,11 +173,40 @@ class TinyYolo:
         return model
 
 
-def _cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre (y, x, in cells) and stride of each cell, level by level."""
-    columns = []
-    for stride in STRIDES:
-        y, x = np.mgrid[: HEIGHT // stride, : WIDTH // stride]
-        columns.append(np.stack([y.ravel() + 0.5, x.ravel() + 0.5, np.full(x.size, stride)]))
-    y, x, stride = np.concatenate(columns, axis=1)
-    return y, x, stride
+def in_fractions(model: onnx.ModelProto, *, keypoints: int = 0) -> onnx.ModelProto:
+    """Return a model whose table tells places in fractions of the picture, as Ultralytics' TFLite does."""
+    (table,) = model.graph.output
+    sides = [dim.dim_value for dim in table.type.tensor_type.shape.dim]
+    columns = min(sides[1:])
+    units = np.ones(columns, dtype=np.float32)
+    units[:4] = 1 / WIDTH, 1 / HEIGHT, 1 / WIDTH, 1 / HEIGHT
+    for first in range(columns - 3 * keypoints, columns, 3):
+        units[first : first + 2] = 1 / WIDTH, 1 / HEIGHT
+    shape = [1, columns, 1] if sides[1] == columns else [1, 1, columns]
+    model.graph.initializer.append(numpy_helper.from_array(units.reshape(shape), "units"))
+    return ending_with(model, table.name, "Mul", "units")
+
+
+def channels_last(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that takes `[N, H, W, 3]`, as TensorFlow's do."""
+    (picture,) = model.graph.input
+    shape = picture.type.tensor_type.shape
+    batch, channels, height, width = (dim.dim_value for dim in shape.dim)
+    for dim, side in zip(shape.dim, (batch, height, width, channels), strict=True):
+        dim.dim_value = side
+    for node in model.graph.node:
+        for index, source in enumerate(node.input):
+            if source == picture.name:
+                node.input[index] = "planes"
+    model.graph.node.insert(0, helper.make_node("Transpose", [picture.name], ["planes"], perm=[0, 3, 1, 2]))
+    return model
+
+
+def ending_with(model: onnx.ModelProto, output: str, op_type: str, *inputs: str) -> onnx.ModelProto:
+    """Return a model with one more node before an output."""
+    for node in model.graph.node:
+        for index, made in enumerate(node.output):
+            if made == output:
+                node.output[index] = f"{output}_before"
+    model.graph.node.append(helper.make_node(op_type, [f"{output}_before", *inputs], [output]))
+    return model

@@ -6,11 +6,11 @@ from onnx import helper
 
 from converters import families
 from converters.families import BuildOptions
-from converters.families.classifier import IMAGENET_MEAN
+from converters.families.classifier import IMAGENET_DEVIATION, IMAGENET_MEAN
 from converters.onnx_file import parsed
 from converters.pictures import render_pictures
 from converters.verify import frames_of, onnx_runner, verify
-from tests.support.tiny_heads import tiny_classifier
+from tests.support.tiny_heads import beginning_with, rounded, tiny_classifier
 
 PICTURES = render_pictures()
 NAMES = "{0: 'cat', 1: 'dog', 2: 'hen'}"
@@ -48,6 +48,55 @@ def test_metadata_tells_colours_and_labels(metadata, mean, labels):
     built = families.FAMILIES["classifier"].build(file, BuildOptions())
     assert built.spec.labels == labels
     assert families.FAMILIES["classifier"].build(file, BuildOptions(labels=("a", "b", "c"))).spec.labels[0] == "a"
+
+
+DEVIATION = np.array([58.395, 57.12, 57.375]).reshape(3, 1, 1)
+MEAN = np.array(IMAGENET_MEAN).reshape(3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "gain"),
+    [
+        ([("Mul", 1 / 255, {})], 1.0),
+        ([("Div", 255, {})], 1.0),
+        ([("Mul", 1 / 127.5, {}), ("Sub", 1, {})], 1.0),
+        ([("Identity", None, {}), ("Cast", None, {"to": 1}), ("Div", 127.5, {})], 1.0),
+        ([("Sub", MEAN, {}), ("Div", DEVIATION, {})], 1.0),
+        ([("Add", -MEAN, {}), ("Mul", 1 / DEVIATION, {})], 1.0),
+        ([("Sub", MEAN / 255, {}), ("Div", DEVIATION / 255, {})], 1 / 255),
+        ([("Sub", 0.5, {}), ("Mul", 2, {})], 1 / 255),
+        ([("Mul", DEVIATION / 127.5, {}), ("Add", MEAN / 127.5 - 1, {})], None),
+        ([("Add", 0.001, {})], None),
+        ([("Relu", None, {})], None),
+    ],
+)
+def test_a_network_that_scales_levels_itself_gets_what_it_begins_with(steps, gain):
+    file = parsed("model.onnx", beginning_with(tiny_classifier("Softmax"), *steps).SerializeToString())
+    family, recognition = families.choose(file)
+    given = family.plan(file).preprocess
+    assert given.mean == (IMAGENET_MEAN if gain is None else (0.0,))
+    assert given.gain == (tuple(1 / side for side in IMAGENET_DEVIATION) if gain is None else (gain,))
+    assert (f"beginning with {steps[-2 if len(steps) == 2 else -1][0]} of" in recognition.why) is (gain is not None)
+    assert ("colours as" in recognition.why) is (gain is None)
+    verify(family.build(file, BuildOptions()), PICTURES)
+
+
+def test_a_picture_that_two_nodes_take_begins_with_neither():
+    model = beginning_with(tiny_classifier("Softmax"), ("Mul", 1 / 255, {}))
+    model.graph.node.append(helper.make_node("Shape", ["images"], ["sides"]))
+    file = parsed("model.onnx", model.SerializeToString())
+    assert families.FAMILIES["classifier"].plan(file).preprocess.mean == IMAGENET_MEAN
+
+
+@pytest.mark.parametrize("end", ["Softmax", "Sigmoid"])
+def test_probabilities_that_quantisation_rounded_go_through_no_further_softmax(end):
+    file = parsed("model.onnx", rounded(tiny_classifier(end)).SerializeToString())
+    plan = families.FAMILIES["classifier"].plan(file)
+    assert f"through a {end}" in plan.why
+    built = families.FAMILIES["classifier"].build(file, BuildOptions())
+    verify(built, PICTURES)
+    given = np.array(onnx_runner(built.model.SerializeToString())(frames_of(PICTURES, built.spec)))
+    np.testing.assert_allclose(given, scores(end), atol=0.2)
 
 
 def test_numbers_that_are_probabilities_already_go_through_no_further_softmax():

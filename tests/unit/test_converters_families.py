@@ -1,9 +1,11 @@
 """Which graph is of which family, and what the user may choose."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
@@ -12,8 +14,42 @@ from converters import families
 from converters.errors import ModelError, UsageError
 from converters.families import BuildOptions
 from converters.families.description import HeadTable
-from converters.onnx_file import read_onnx
+from converters.onnx_file import parsed, read_onnx
+from converters.pictures import render_pictures
+from converters.reference import network_input
+from converters.spec import Letterbox
+from converters.verify import verify
+from tests.support.tiny_heads import (
+    INT8,
+    UINT8,
+    of_integers,
+    rounded,
+    stopping_at_six,
+    tiny_classifier,
+    tiny_fastestdet,
+    tiny_nanodet,
+    tiny_posenet,
+    tiny_queries,
+    tiny_retinaface,
+    tiny_simcc,
+    tiny_ssd,
+)
+from tests.support.tiny_yolos import TinyYolo
 from tests.support.tiny_yolox import saved, tiny_yolox
+
+SKETCHES = {
+    "yolov8": lambda: TinyYolo().columns(),
+    "fastestdet": tiny_fastestdet,
+    "nanodet": tiny_nanodet,
+    "detr": lambda: tiny_queries(chosen=False),
+    "rtdetr": lambda: tiny_queries(chosen=True),
+    "tf_detection": tiny_ssd,
+    "posenet": tiny_posenet,
+    "simcc": tiny_simcc,
+    "retinaface": tiny_retinaface,
+    "classifier": tiny_classifier,
+}
+GREYS = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
 
 
 @pytest.fixture
@@ -110,3 +146,83 @@ def test_the_guide_lists_every_family_and_every_kind_of_head():
     assert sorted(re.findall(r"`(\w+)`", "".join(rows))) == sorted(families.FAMILIES)
     heads = [line.split("`")[1] for line in guide[guide.index("| `kind` |") :].splitlines()[2:11]]
     assert heads == [kind.__struct_config__.tag for kind in get_args(HeadTable)]
+
+
+def read(model):
+    return parsed("model.onnx", model.SerializeToString())
+
+
+@pytest.mark.parametrize("name", SKETCHES)
+@pytest.mark.parametrize(("element", "lowest"), [(UINT8, 0), (INT8, -128)], ids=["uint8", "int8"])
+def test_a_network_of_integers_gets_every_level_and_says_so(name, element, lowest):
+    model = SKETCHES[name]()
+    file = read(model if name == "tf_detection" and element == UINT8 else of_integers(model, element))
+    family, recognition = families.choose(file)
+    assert family.name == name
+    assert "levels go in as they are, as its input is " in recognition.why
+    assert "colours as" not in recognition.why
+    given = replace(family.plan(file).preprocess, size=None)
+    assert np.unique(network_input(GREYS, given)).tolist() == list(range(lowest, lowest + 256))
+    built = family.build(file, BuildOptions())
+    assert built.source.why == recognition.why
+    verify(built, render_pictures())
+
+
+@pytest.mark.parametrize(("keypoints", "size"), [(19, (64, 96)), (26, (64, 96)), (19, (256, 456))])
+def test_affinities_of_limbs_are_not_taken_for_offsets(keypoints, size):
+    model = tiny_posenet(keypoints=keypoints, beside=False, size=size, names="heat paf")
+    with pytest.raises(ModelError, match=rf"not posenet: heat has {keypoints} channels .* OpenPose's limbs; .*custom"):
+        families.choose(read(model))
+
+
+@pytest.mark.parametrize(
+    "told", [{"beside": False}, {"keypoints": 19}, {"keypoints": 19, "beside": False, "size": (65, 97)}]
+)
+def test_displacements_or_17_keypoints_or_odd_sides_tell_posenet(told):
+    file = read(tiny_posenet(**told))
+    family, _ = families.choose(file)
+    assert family.name == "posenet"
+    verify(family.build(file, BuildOptions()), render_pictures())
+
+
+def test_nanodet_keeps_a_picture_s_sides_in_proportion_and_plus_stretches_it():
+    letterboxes = []
+    for strides in ((8, 16, 32), (8, 16, 32, 64)):
+        spec = families.FAMILIES["nanodet"].build(read(tiny_nanodet(strides=strides)), BuildOptions()).spec
+        letterboxes.append((spec.letterbox, spec.pad_luma))
+    assert letterboxes == [(Letterbox.CENTER, 16), (Letterbox.STRETCH, 16)]
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("opset", [10, 13])
+def test_a_nanodet_of_other_colours_has_to_be_described(joined, opset):
+    model = stopping_at_six(tiny_nanodet(strides=(8, 16, 32), joined=joined), opset)
+    with pytest.raises(ModelError, match=r'not nanodet: its activations stop at 6, .*kind = "distribution"'):
+        families.choose(read(model))
+    assert families.choose(read(stopping_at_six(tiny_nanodet(joined=True), opset)))[0].name == "nanodet"
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_nanodet_of_other_bins_is_told_how_to_describe_it(joined):
+    model = tiny_nanodet(strides=(8, 16, 32), joined=joined, bins=11)
+    with pytest.raises(ModelError, match=r'not nanodet: .*with other bins.*, describe it.*kind = "distribution"'):
+        families.choose(read(model))
+
+
+@pytest.mark.parametrize("name", [*SKETCHES, "yolov5", "nanodet_tables"])
+def test_a_quantised_network_is_of_the_family_that_it_was_before(name):
+    more = {
+        "yolov5": lambda: TinyYolo().anchored_rows(),
+        "nanodet_tables": lambda: tiny_nanodet(strides=(8, 16, 32), joined=False),
+    }
+    file = read(rounded((SKETCHES | more)[name]()))
+    family, _ = families.choose(file)
+    assert family.name == name.removesuffix("_tables")
+    onnx.checker.check_model(family.build(file, BuildOptions()).model, full_check=True)
+
+
+@pytest.mark.parametrize("name", sorted(SKETCHES.keys() - {"tf_detection"}))
+def test_a_network_of_floats_gets_what_its_family_is_trained_on(name):
+    recognition = families.recognise(read(SKETCHES[name]()), name)[name]
+    assert recognition.fits
+    assert "levels go in" not in recognition.why

@@ -10,11 +10,12 @@ from onnx import numpy_helper
 from converters import families
 from converters.errors import ModelError
 from converters.families import BuildOptions
-from converters.onnx_file import read_onnx
+from converters.onnx_file import parsed, read_onnx
 from converters.parity import Judge
 from converters.pictures import load_pictures, on_canvas, render_pictures
 from converters.spec import Letterbox, ModelSpec, Task, Tolerance
 from converters.verify import enough_rows, frames_of, verify
+from tests.support.tiny_heads import overflowing, tiny_classifier, tiny_fastestdet, tiny_posenet
 from tests.support.tiny_yolos import TinyYolo
 from tests.support.tiny_yolox import saved, tiny_yolox
 
@@ -135,6 +136,37 @@ def test_rows_are_matched_whatever_their_order():
 )
 def test_a_row_without_a_partner_counts(found, unmatched):
     assert JUDGE.compare([rows(FIRST, SECOND)], [found]).unmatched == unmatched
+
+
+@pytest.mark.parametrize("column", range(9))
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_agrees_with_nothing(column, value):
+    sound = np.array([[0, 0, 10, 10, 0.9, 0, 5, 5, 0.8]], dtype=np.float32)
+    void = sound.copy()
+    void[0, column] = value
+    for expected, found in ((sound, void), (void, sound), (void, void)):
+        difference = JUDGE.compare([sound, expected], [sound, found])
+        assert difference.unmatched
+        assert not difference.within(JUDGE.tolerance)
+    assert JUDGE.compare([sound], [sound]).within(JUDGE.tolerance)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_classifier_s_scores_that_are_no_numbers_agree_with_nothing(value):
+    judge = Judge(replace(SPEC, task=Task.CLASSIFY), Tolerance(box_px=0.01, score=0.01), 0.3)
+    sound, void = np.array([0.2, 0.8], np.float32), np.array([0.2, value], np.float32)
+    for expected, found in ((sound, void), (void, sound), (void, void)):
+        difference = judge.compare([sound, expected, sound], [sound, found, sound])
+        assert (difference.rows, difference.unmatched) == (2, 1)
+
+
+@pytest.mark.parametrize("sketch", [tiny_classifier, tiny_fastestdet, tiny_posenet])
+def test_a_network_whose_scores_are_no_numbers_is_refused_and_told(sketch):
+    model = overflowing(sketch())
+    file = parsed("model.onnx", model.SerializeToString())
+    built = families.choose(file)[0].build(file, BuildOptions())
+    with pytest.raises(ModelError, match=r"the network itself gives .* of its output .* as NaN"):
+        verify(built, PICTURES)
 
 
 def test_a_row_at_the_very_threshold_may_lack_a_partner():

@@ -3,18 +3,23 @@
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import helper
 
 from converters import families
 from converters.errors import ModelError
 from converters.families import BuildOptions
+from converters.families.family import PictureInput
 from converters.families.picture_size import at_size
 from converters.families.ultralytics import metadata_from
+from converters.families.yolo_graph import STRIDE_SETS, rows_per_cell
 from converters.onnx_file import parsed
 from converters.pictures import render_pictures
+from converters.preprocess import Element, Layout
 from converters.spec import Letterbox, Task
 from converters.verify import at_threshold, frames_of, onnx_runner, verify
-from tests.support.tiny_yolos import TinyYolo
+from tests.support.tiny_yolos import TinyYolo, channels_last, in_fractions
 
 PICTURES = render_pictures()
 LAYOUTS = {
@@ -63,6 +68,40 @@ def test_every_index_of_every_batch_up_to_eight_gets_its_own_rows(family):
             np.testing.assert_allclose(rows, expected[member], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("strides", "size"),
+    [
+        ((4, 8, 16, 32), (96, 64)),
+        ((16, 32), (96, 64)),
+        ((8, 16), (96, 64)),
+        ((8, 16, 32, 64), (192, 128)),
+        ((8, 16, 32, 64, 128), (256, 128)),
+    ],
+)
+@pytest.mark.parametrize("family", ["yolov5", "yolov8"])
+def test_networks_of_other_strides_are_of_the_line_too(family, strides, size):
+    file = read(LAYOUTS[family](TinyYolo(strides=strides, size=size)))
+    chosen, recognition = families.choose(file)
+    assert chosen.name == family
+    if family == "yolov5":
+        assert "are 3 for each cell" in recognition.why
+    built = chosen.build(file, BuildOptions(score_threshold=0.6, max_detections=20))
+    assert verify(built, PICTURES).same_pixels.rows > 50
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(STRIDE_SETS), st.sampled_from((1, 3)))
+def test_no_set_of_strides_is_taken_for_another_with_more_rows_a_cell(down, across, strides, count):
+    picture = PictureInput("images", 32 * down, 32 * across, 3, Layout.NCHW, Element.FLOAT)
+    cells = sum((picture.height // stride) * (picture.width // stride) for stride in strides)
+    assert rows_per_cell(picture, count * cells, (1, 3)) == count
+
+
+def test_rows_of_strides_that_no_yolo_has_are_refused_with_those_that_are_known():
+    file = read(TinyYolo(strides=(4, 32)).columns())
+    with pytest.raises(ModelError, match=r"not yolov8: .*each cell of 64 x 96 at strides 8 to 32 or 8 to 64"):
+        families.choose(file)
+
+
 def test_the_line_takes_rgb_in_the_middle_of_grey():
     spec = fused("yolov8").spec
     assert (spec.letterbox, spec.pad_luma, spec.height, spec.width) == (Letterbox.CENTER, 114, 96, 64)
@@ -87,6 +126,28 @@ def test_finished_rows_in_fractions_of_the_picture_are_seen_and_published_in_pix
         assert verify(built[-1], PICTURES).same_pixels.rows > 50
         assert ("between 0 and 1" in built[-1].source.why) is fractions
     pixels, fractions = (onnx_runner(one.model.SerializeToString())(frames_of(PICTURES, one.spec)) for one in built)
+    for wanted, found in zip(pixels, fractions, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["nchw", "nhwc"])
+@pytest.mark.parametrize("family", ["yolov5", "yolov8", "yolov8_pose"])
+def test_a_table_in_fractions_of_the_picture_is_seen_and_published_in_pixels(family, last):
+    options = BuildOptions(score_threshold=0.6, max_detections=20)
+    built = []
+    for fractions in (False, True):
+        sketch = sketch_of(family)
+        sketch.metadata = {"task": "pose", "kpt_shape": "[17, 3]"} if sketch.keypoints else {}
+        model = LAYOUTS[family](sketch)
+        model = in_fractions(model, keypoints=sketch.keypoints) if fractions else model
+        file = read(channels_last(model) if last else model)
+        chosen, _ = families.choose(file)
+        assert chosen.name == family
+        built.append(chosen.build(file, options))
+        assert verify(built[-1], PICTURES).same_pixels.rows > 50
+        assert ("between 0 and 1" in built[-1].source.why) is fractions
+    pixels, fractions = (onnx_runner(one.model.SerializeToString())(frames_of(PICTURES, one.spec)) for one in built)
+    assert np.concatenate(pixels)[:, :4].max() > 50
     for wanted, found in zip(pixels, fractions, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
 

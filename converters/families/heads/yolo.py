@@ -1,13 +1,15 @@
 """The heads of the YOLO line: decoded boxes as centre and size, class scores, keypoints; one row for each cell.
 
 Rows lie along the second axis (`[b, n, columns]`, YOLOv5 to v7) or the third (`[b, columns, n]`, from YOLOv8 on). Their
-columns: cx, cy, w, h in pixels of the canvas; objectness where the head has one; C class scores, 0 to 1; then x, y
-(pixels) and score of K keypoints. The score of a row is its best class, times objectness.
+columns: cx, cy, w, h in pixels of the canvas or in fractions of the picture; objectness where the head has one; C class
+scores, 0 to 1; then x, y (in the box's unit) and score of K keypoints. The score of a row is its best class, times
+objectness.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from converters.families.heads.head import head_rows
@@ -28,6 +30,7 @@ class YoloHead:
         keypoints: Of a row; 0 for a plain detector.
         objectness: Whether a column of it precedes the class scores.
         columns_first: Whether the table is `[b, columns, n]`.
+        unit_px: Pixels that 1 stands for in x and in y: width and height of the picture where places go from 0 to 1.
     """
 
     output: str
@@ -36,6 +39,7 @@ class YoloHead:
     keypoints: int = 0
     objectness: bool = False
     columns_first: bool = False
+    unit_px: tuple[int, int] = (1, 1)
 
     @property
     def first_class(self) -> int:
@@ -58,6 +62,10 @@ class YoloHead:
         count = min(MAX_CANDIDATES, self.rows)
         scores, order = graph.ops("TopK", [self._scores(graph, table), graph.constant([count])], outputs=2, axis=1)
         rows = self._gathered(graph, table, order, count)
+        if self.unit_px != (1, 1):
+            between = self.first_keypoint - 4
+            units = [*self.unit_px * 2, *[1] * between, *(*self.unit_px, 1) * self.keypoints]
+            rows = graph.op("Mul", rows, graph.constant(np.array(units, dtype=np.float32)))
         scored = graph.slice(rows, self.first_class, self.first_keypoint, axis=2)
         centre = graph.slice(rows, 0, 2, axis=2)
         half = graph.op("Mul", graph.slice(rows, 2, 4, axis=2), graph.scalar(0.5))
@@ -74,12 +82,18 @@ class YoloHead:
         """Decode the table of one picture by hand."""
         table = outputs[self.output].astype(np.float64)
         table = table.T if self.columns_first else table
-        centre, size = table[:, :2], table[:, 2:4]
+        centre, size = table[:, :2] * self.unit_px, table[:, 2:4] * self.unit_px
         scored = table[:, self.first_class : self.first_keypoint]
         scores = scored.max(axis=1) * (table[:, 4] if self.objectness else 1.0)
         boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-        extras = table[:, self.first_keypoint :] if self.keypoints else None
+        points = table[:, self.first_keypoint :].reshape(len(table), self.keypoints, 3) * (*self.unit_px, 1)
+        extras = points.reshape(len(table), -1) if self.keypoints else None
         return head_rows(boxes, scores, scored.argmax(axis=1), extras)
+
+    def places(self, outputs: Arrays) -> NDArray[np.float32]:
+        """Return where the boxes of one picture lie, whatever the unit."""
+        table = outputs[self.output]
+        return (table.T if self.columns_first else table)[:, :2]
 
     def _scores(self, graph: GraphBuilder, table: str) -> str:
         """Append the score of every row: FLOAT `[b, rows]`."""
@@ -135,3 +149,7 @@ class EndToEndHead:
             boxes[:, axis::2] *= pixels
             extras[:, axis::3] *= pixels
         return head_rows(boxes, scores[:, 0], classes[:, 0].astype(np.int64), extras if self.keypoints else None)
+
+    def places(self, outputs: Arrays) -> NDArray[np.float32]:
+        """Return where the boxes of one picture lie, whatever the unit."""
+        return outputs[self.output][:, :4]
