@@ -89,6 +89,7 @@ Remembered = TypeVar("Remembered", Person, Lying)
 def lying(definition: LongLie, memory: Lain, observation: Observation) -> tuple[Lain, Hits]:
     """Each followed person who lies, where lying matters."""
     time_s, known, hits = observation.time_s, _set_back(memory.known, observation.time_s), Hits()
+    may_be_away_s = max(definition.max_gap_s, observation.least_gap_s)
     people = [(*each, posture(definition, observation, each[1])) for each in _people(definition, observation)]
     down = {track for track, _, how in people if how is not Posture.UP}
     for track, row, how in people:
@@ -97,11 +98,11 @@ def lying(definition: LongLie, memory: Lain, observation: Observation) -> tuple[
             continue
         if before is None:
             missed = {earlier: person for earlier, person in known.items() if earlier not in down}
-            earlier = _whom_it_may_be(missed, observation, row, lambda _: definition.max_gap_s)
+            earlier = _whom_it_may_be(missed, observation, row, lambda _: may_be_away_s)
             before = None if earlier is None else known.pop(earlier)
         known[track] = Lying(time_s, _box(observation, row), track if before is None else before.subject)
         hits[known[track].subject] = observation.hit(row)
-    known = {track: person for track, person in known.items() if time_s - person.seen_s <= definition.max_gap_s}
+    known = {track: person for track, person in known.items() if time_s - person.seen_s <= may_be_away_s}
     return (Lain(known) if known != memory.known else memory), hits
 
 
