@@ -77,11 +77,14 @@ def test_only_what_is_to_be_served_counts(tmp_path):
     [
         ("version_policy { specific { versions: 3 } }", {"3"}),
         ("version_policy: { specific: { versions: [1, 3] } }", {"1", "3"}),
-        ("version_policy { latest { num_versions: 1 } }", {"1", "3"}),
-        ("", {"1", "3"}),
+        ("version_policy { specific { versions: [ 4 ] } }", set()),
+        ("version_policy { latest { num_versions: 1 } }", {"3"}),
+        ("version_policy { latest { num_versions: 2 } }", {"2", "3"}),
+        ("version_policy: { all: {} }", {"1", "2", "3"}),
+        ("", {"3"}),
     ],
 )
-def test_versions_are_those_that_the_configuration_names_else_all(tmp_path, config, served):
-    for version in ("1", "3", "warmup", "configs"):
+def test_versions_are_those_that_the_configuration_asks_for_else_the_latest(tmp_path, config, served):
+    for version in ("1", "2", "3", "warmup", "configs"):
         (tmp_path / version).mkdir()
     assert {path.name for path in served_versions(tmp_path, config)} == served

@@ -8,10 +8,16 @@ from triton_agent.integrity import Integrity
 from triton_agent.logs import Log
 from triton_agent.triton_api import ServedModel, TritonApi
 
+Key = tuple[str, str]
+"""Model and version."""
+
 
 @dataclass(slots=True)
 class Doorkeeper:
     """Remembers what was served at the last look. Blocking; used from one thread at a time.
+
+    A version that was loaded again under its number is told by its statistics, which begin anew. One whose file changes
+    while it is served goes on as it was loaded: Triton doesn't read the file again.
 
     Args:
         repository: What Triton loads from.
@@ -24,7 +30,8 @@ class Doorkeeper:
     api: TritonApi
     integrity: Integrity
     log: Log
-    _served: frozenset[tuple[str, str]] = field(default=frozenset())
+    _served: frozenset[Key] = field(default=frozenset())
+    _counts: dict[Key, int] = field(default_factory=dict[Key, int])
 
     def admit(self, models: Sequence[ServedModel]) -> tuple[ServedModel, ...]:
         """What of the models that Triton has may be declared: an altered one, loaded since the last look, isn't loaded.
@@ -33,8 +40,10 @@ class Doorkeeper:
             UnreachableError: Triton does not answer.
         """
         loaded = frozenset((model.model_id, model.version) for model in models if model.loaded)
-        new = sorted({name for name, _ in loaded - self._served})
-        altered = self.integrity.altered(self.repository / name for name in new if (self.repository / name).is_dir())
+        before, self._counts = self._counts, {key: seen.inferences for key, seen in self.api.statistics().items()}
+        again = {key for key, count in self._counts.items() if count < before.get(key, 0)}
+        new = sorted({name for name, _ in (loaded - self._served) | again})
+        altered = self.integrity.altered(self.repository / name for name in new)
         for name, reason in altered.items():
             self.log.error("model unloaded: it is not what was published", model=name, reason=reason)
             self.api.unload(name)

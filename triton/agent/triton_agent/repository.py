@@ -6,7 +6,10 @@ from pathlib import Path
 from triton_agent.settings import Serving
 
 COMMENT = re.compile(r"#.*")
-SPECIFIC = re.compile(r"\bspecific\s*:?\s*\{([^}]*)\}")
+_POLICY = r"\bversion_policy\s*:?\s*\{\s*"
+SPECIFIC = re.compile(_POLICY + r"specific\s*:?\s*\{([^}]*)\}")
+LATEST = re.compile(_POLICY + r"latest\s*:?\s*\{\s*num_versions\s*:\s*(\d+)")
+ALL = re.compile(_POLICY + r"all\b")
 
 
 def wanted_models(serving: Serving) -> list[Path]:
@@ -31,8 +34,20 @@ def config_text(model: Path, config_name: str | None) -> str:
 
 
 def served_versions(model: Path, config: str) -> list[Path]:
-    """Folders of the versions that a configuration names; of all versions where it names none."""
-    folders = [path for path in model.iterdir() if path.name.isdecimal() and path.is_dir()]
-    specific = SPECIFIC.search(config)
-    named = {int(number) for number in re.findall(r"\d+", specific[1])} if specific else set[int]()
-    return sorted(path for path in folders if not named or int(path.name) in named)
+    """Folders of the versions that a configuration's `version_policy` asks for: the latest, where it says nothing.
+
+    None of a model whose folder can't be looked into: Triton will say so.
+    """
+    try:
+        folders = {int(path.name): path for path in model.iterdir() if path.name.isdecimal() and path.is_dir()}
+    except OSError:
+        return []
+    newest_first = sorted(folders, reverse=True)
+    if specific := SPECIFIC.search(config):
+        named = {int(number) for number in re.findall(r"\d+", specific[1])}
+    elif ALL.search(config):
+        named = set(folders)
+    else:
+        latest = LATEST.search(config)
+        named = set(newest_first[: int(latest[1]) if latest else 1])
+    return [folders[number] for number in sorted(named & folders.keys())]
