@@ -55,7 +55,7 @@ def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHe
     Raises:
         Misfit: They are not there.
     """
-    if sorted(tensor.shape[2:] for tensor in file.outputs) == [(), (_BOX_AND_SCORE,)]:
+    if len(file.outputs) == 2 and {tensor.shape[2:] for tensor in file.outputs} == {(), (_BOX_AND_SCORE,)}:
         raise Misfit(
             "boxes come with their score behind, as MMDeploy's do; describe it (--family custom, "
             'kind = "suppressed", corners = "xyxy", unit = "pixel")'

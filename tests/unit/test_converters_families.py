@@ -152,6 +152,19 @@ def read(model):
     return parsed("model.onnx", model.SerializeToString())
 
 
+def test_outputs_of_free_and_of_fixed_length_are_no_hindrance():
+    model = tiny_ssd(unsuppressed=True)
+    kept = np.ones(5, bool)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(kept, "kept"))
+    node = next(node for node in model.graph.node if node.output[0] == "raw_detection_scores")
+    node.CopyFrom(helper.make_node("Compress", [node.input[0], "kept"], [node.output[0]], axis=2))
+    model.graph.output[-1].type.tensor_type.shape.dim[2].dim_param = "unk__7"
+    assert families.choose(read(model))[0].name == "tf_detection"
+    del model.graph.output[:-2]
+    with pytest.raises(ModelError, match="is of no family that can be converted"):
+        families.choose(read(model))
+
+
 @pytest.mark.parametrize("name", SKETCHES)
 @pytest.mark.parametrize(("element", "lowest"), [(UINT8, 0), (INT8, -128)], ids=["uint8", "int8"])
 def test_a_network_of_integers_gets_every_level_and_says_so(name, element, lowest):
