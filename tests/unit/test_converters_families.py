@@ -22,6 +22,7 @@ from converters.verify import verify
 from tests.support.tiny_heads import (
     INT8,
     UINT8,
+    beginning_with,
     of_integers,
     rounded,
     stopping_at_six,
@@ -239,3 +240,11 @@ def test_a_network_of_floats_gets_what_its_family_is_trained_on(name):
     recognition = families.recognise(read(SKETCHES[name]()), name)[name]
     assert recognition.fits
     assert "levels go in" not in recognition.why
+
+
+def test_a_retinaface_that_takes_its_means_away_itself_gets_levels_and_says_so():
+    file = read(beginning_with(tiny_retinaface(), ("Sub", np.array([104, 117, 123]).reshape(1, 3, 1, 1), {})))
+    family, recognition = families.choose(file)
+    assert family.plan(file).preprocess.plain
+    assert "levels go in as they are, as its graph scales them itself, beginning with Sub of 104" in recognition.why
+    verify(family.build(file, BuildOptions()), render_pictures())
