@@ -216,6 +216,16 @@ def test_a_nanodet_of_other_colours_has_to_be_described(joined, opset):
     assert families.choose(read(stopping_at_six(tiny_nanodet(joined=True), opset)))[0].name == "nanodet"
 
 
+def test_a_hard_sigmoid_in_three_operators_is_no_activation_that_stops_at_six():
+    model = stopping_at_six(tiny_nanodet(strides=(8, 16, 32)), 13)
+    model.graph.node[0].input[0] = "raised"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(3, np.float32), "three"))
+    model.graph.node.insert(0, helper.make_node("Add", ["images", "three"], ["raised"]))
+    file = read(model)
+    assert families.choose(file)[0].name == "nanodet"
+    verify(families.FAMILIES["nanodet"].build(file, BuildOptions()), render_pictures())
+
+
 @pytest.mark.parametrize("joined", [True, False])
 def test_a_nanodet_of_other_bins_is_told_how_to_describe_it(joined):
     model = tiny_nanodet(strides=(8, 16, 32), joined=joined, bins=11)
