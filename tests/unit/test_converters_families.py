@@ -258,3 +258,10 @@ def test_a_retinaface_that_takes_its_means_away_itself_gets_levels_and_says_so()
     assert family.plan(file).preprocess.plain
     assert "levels go in as they are, as its graph scales them itself, beginning with Sub of 104" in recognition.why
     verify(family.build(file, BuildOptions()), render_pictures())
+
+
+@pytest.mark.parametrize(("element", "first"), [(UINT8, 1), (INT8, 0)])
+def test_a_suppressed_detector_says_which_number_its_first_class_has(element, first):
+    file = read(tiny_ssd() if element == UINT8 else of_integers(tiny_ssd(), element))
+    recognition = families.recognise(file, "tf_detection")["tf_detection"]
+    assert f"detection_classes, whose first class is taken to be {first}; levels" in recognition.why
