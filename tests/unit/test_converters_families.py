@@ -233,9 +233,10 @@ def test_a_nanodet_of_other_bins_is_told_how_to_describe_it(joined):
         families.choose(read(model))
 
 
-@pytest.mark.parametrize("name", [*SKETCHES, "yolov5", "nanodet_tables"])
+@pytest.mark.parametrize("name", [*SKETCHES, "yolox", "yolov5", "nanodet_tables"])
 def test_a_quantised_network_is_of_the_family_that_it_was_before(name):
     more = {
+        "yolox": lambda: tiny_yolox(opset=13),
         "yolov5": lambda: TinyYolo().anchored_rows(),
         "nanodet_tables": lambda: tiny_nanodet(strides=(8, 16, 32), joined=False),
     }
