@@ -120,7 +120,7 @@ def _plan(file: OnnxFile, colours: str, *, no_object: bool, mean: tuple[float, .
     end = "a Softmax whose last class is nothing" if no_object else "a Sigmoid"
     return Plan(
         why=f"attention, and {head.queries} queries with a box and {head.classes} classes each; scores through {end}"
-        + ("" if picture.levels or picture.shares else f"; colours as its authors': {colours}"),
+        + ("" if picture.told else f"; colours as its authors': {colours}"),
         picture=picture,
         preprocess=network_takes(picture, ChannelOrder.RGB, mean=mean, gain=gain),
         head=head,
