@@ -11,6 +11,7 @@ from converters.dynamic_batch import BATCH, make_batch_dynamic
 from converters.errors import ModelError
 from converters.nms import Candidates, ClassScores, append_nms
 from converters.nv12 import append_planes
+from converters.onnx_file import printable
 from converters.onnx_graph import MAX_IR_VERSION, MIN_OPSET, GraphBuilder, subgraphs
 from converters.preprocess import Preprocess
 from converters.spec import COUNT_NAME, DETECTIONS_NAME, INPUT_NAME, SCORES_NAME, ModelSpec, Task
@@ -32,8 +33,9 @@ def fuse(model: onnx.ModelProto, spec: ModelSpec, preprocess: Preprocess, decode
         decode: Appends the decoding; finds the network's outputs under `network_tensor(name)`.
 
     Raises:
-        ModelError: The network is of an opset that can't be raised to `MIN_OPSET`.
+        ModelError: The network is of an opset that can't be raised to `MIN_OPSET`, or calls functions of its own.
     """
+    _check_in_line(model)
     network = _prefixed(_raised(model))
     constants = {tensor.name for tensor in network.graph.initializer}
     source = next(value.name for value in network.graph.input if value.name not in constants)
@@ -107,6 +109,16 @@ def network_tensor(name: str) -> str:
 def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of the standard operator set."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def _check_in_line(model: onnx.ModelProto) -> None:
+    """Refuse functions that could not be put in line, which nodes can't be joined with."""
+    if model.functions:
+        raise ModelError(
+            f"its function {printable(model.functions[0].name)!r} is of another opset than its graph; export it with "
+            "operators of ONNX alone (PyTorch: torch.onnx.export, dynamo=True), or publish it for direct calls, with "
+            "--task raw"
+        )
 
 
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -65,7 +65,8 @@ class OnnxFile:
         ir_version: As in the file.
         data: The file, of an IR version that every target's runtime reads: a newer one is lowered, as the operators
             themselves are numbered by their opset.
-        model: Parsed, with inferred shapes in `graph.value_info`, and with its own functions put in line.
+        model: Parsed, with inferred shapes in `graph.value_info`, and with its own functions put in line where
+            they can be.
         inputs: What it takes, without initializers.
         outputs: What it gives.
         origin: What it was made from and how, where it was exported here; for the manifest.

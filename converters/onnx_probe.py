@@ -159,7 +159,7 @@ def _not_in_line(model: object) -> str | None:
     assert isinstance(model, onnx.ModelProto)
     try:
         in_line(model)
-    except (ValueError, RuntimeError) as error:
+    except RuntimeError as error:
         return f"{_first_line(error)}; export it with operators of ONNX alone (PyTorch: torch.onnx.export, dynamo=True)"
     return None
 

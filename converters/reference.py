@@ -81,6 +81,25 @@ def _as_element(values: NDArray[np.float32], preprocess: Preprocess) -> NDArray[
     return clipped.astype(np.int8 if preprocess.element is Element.INT8 else np.uint8)
 
 
+class _Outputs(Arrays):
+    """What a network gives, by name. Only what is asked for has to hold numbers: heads don't read all of it."""
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return an output that can be decoded.
+
+        Raises:
+            ModelError: It holds NaN.
+        """
+        values = super().__getitem__(name)
+        void = np.count_nonzero(np.isnan(values)) if values.dtype.kind == "f" else 0
+        if void:
+            raise ModelError(
+                f"the network itself gives {void} of the {values.size} numbers of its output {name} as NaN; half "
+                "precision that overflows does that: export it in FP32, or describe what it takes (--family custom)"
+            )
+        return values
+
+
 class Original:
     """The unchanged model file, asked about one picture at a time."""
 
@@ -92,32 +111,15 @@ class Original:
     def outputs(self, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[Arrays]:
         """Yield the outputs for each BGR canvas uint8 `[H, W, 3]` by name, without their batch axis.
 
-        The model is in memory twice while this lasts, and no longer.
-
-        Raises:
-            ModelError: What it gives holds NaN.
+        The model is in memory twice while this lasts, and no longer. Reading an output that holds NaN raises
+        `ModelError`.
         """
         running = session(self._model)
         names = [output.name for output in running.get_outputs()]
         for picture in pictures:
             tensor = np.repeat(network_input(picture, self._preprocess)[None], self._batch, axis=0)
             outputs = running.run(names, {running.get_inputs()[0].name: tensor})
-            yield {name: _numbers(name, np.asarray(array)[0]) for name, array in zip(names, outputs, strict=True)}
-
-
-def _numbers(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Return an output that can be decoded.
-
-    Raises:
-        ModelError: It holds NaN.
-    """
-    void = np.count_nonzero(np.isnan(values)) if values.dtype.kind == "f" else 0
-    if void:
-        raise ModelError(
-            f"the network itself gives {void} of the {values.size} numbers of its output {name} as NaN; half precision "
-            "that overflows does that: export it in FP32, or describe what it takes (--family custom)"
-        )
-    return values
+            yield _Outputs({name: np.asarray(array)[0] for name, array in zip(names, outputs, strict=True)})
 
 
 class OriginalClassifier:

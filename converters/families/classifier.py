@@ -62,7 +62,7 @@ def _custom(picture: PictureInput, metadata: Metadata) -> tuple[bool, str]:
 
     Nobody's where the network itself says what goes in.
     """
-    if picture.levels or picture.shares:
+    if picture.told:
         return False, ""
     if metadata.task == _ULTRALYTICS:
         return True, "Ultralytics, of whom its metadata is, has them: 0 to 1"

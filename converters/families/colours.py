@@ -43,8 +43,7 @@ def _customary(
     picture: PictureInput, mean: tuple[float, ...], gain: tuple[float, ...]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and gain of the custom, or of what the network says otherwise."""
-    integers = picture.element in (Element.UINT8, Element.INT8)
-    if picture.levels and (integers or max(gain) < 1):
+    if picture.levels:
         return (0.0,), (1.0,)
     if picture.shares and max(gain) < 1:
         return (0.0,), (1 / 255,)

@@ -91,12 +91,12 @@ def _check_no_object(head: QueryHead) -> None:
     Raises:
         Misfit: It does.
     """
-    if head.queries < _FOCAL_QUERIES and head.channels != len(COCO_91):
+    if head.queries < _FOCAL_QUERIES:
         return
     raise Misfit(
-        f"it learns {head.queries} queries of {head.channels} numbers each, as Conditional DETR and DAB-DETR do, whose "
-        "scores go through a Sigmoid; DETR has 100 queries and a last number for nothing. Describe it (--family "
-        'custom, kind = "queries"), with no_object = true where it has that number'
+        f"it learns {head.queries} queries, as Conditional DETR and DAB-DETR do, whose scores go through a Sigmoid; "
+        'DETR has 100, and a last number for nothing. Describe it (--family custom, kind = "queries"), with '
+        "no_object = true where it has that number"
     )
 
 
@@ -120,7 +120,7 @@ def _plan(file: OnnxFile, colours: str, *, no_object: bool, mean: tuple[float, .
     end = "a Softmax whose last class is nothing" if no_object else "a Sigmoid"
     return Plan(
         why=f"attention, and {head.queries} queries with a box and {head.classes} classes each; scores through {end}"
-        + ("" if picture.levels or picture.shares else f"; colours as its authors': {colours}"),
+        + ("" if picture.told else f"; colours as its authors': {colours}"),
         picture=picture,
         preprocess=network_takes(picture, ChannelOrder.RGB, mean=mean, gain=gain),
         head=head,

@@ -143,6 +143,11 @@ class PictureInput:
                 return ""
         return f"its graph centres them itself, beginning with {self.beginning}"
 
+    @property
+    def told(self) -> bool:
+        """Whether the network itself says what goes in, which goes before its family's custom."""
+        return bool(self.levels or self.shares)
+
 
 def verdict(why: Callable[[], str]) -> Recognition:
     """Return the verdict of a function that says why a graph fits, or raises `Misfit` with why it doesn't."""

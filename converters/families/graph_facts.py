@@ -109,10 +109,19 @@ def inferred_sides(graph: onnx.GraphProto, tensor: str) -> tuple[int, ...]:
 
 
 def stops_at(graph: onnx.GraphProto, most: float) -> bool:
-    """Tell whether a Clip of the graph lets nothing above a value through, as an attribute or a constant says."""
+    """Tell whether a Clip of the graph lets nothing above a value through, as an attribute or a constant says.
+
+    One behind an Add of half as much is no activation by itself: exporters that know no HardSigmoid write it so
+    (`Clip(x + 3, 0, 6) / 6`).
+    """
     constants = _small_constants(graph)
+    raised = {
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "Add" and [most / 2] in [_values(constants.get(name)) for name in node.input]
+    }
     for node in graph.node:
-        if node.op_type != "Clip":
+        if node.op_type != "Clip" or node.input[0] in raised:
             continue
         limits = [entry.f for entry in node.attribute if entry.name == "max"]
         limits += _values(constants.get(node.input[2])) if len(node.input) > 2 else []

@@ -13,10 +13,21 @@ from converters.onnx_probe import MAX_SAMPLE_ELEMENTS
 from converters.preprocess import Element
 
 _RGB = 3
+_KEEPING_COLOURS = frozenset({"Add", "Sub", "Mul", "Div", "Cast", "Identity", "Pad", "Clip", "Resize"}) | {
+    "AveragePool",
+    "BatchNormalization",
+    "DequantizeLinear",
+    "MaxPool",
+    "QuantizeLinear",
+}
+"""Operators whose result has the colours of what they read."""
 
 
 def at_size(file: OnnxFile, size: tuple[int, int] | None) -> OnnxFile:
     """Return the file with its picture's size and colours fixed where they are free, and the shapes that follow.
+
+    A network of one size and any number of planes is left as it is, unless a size is asked for, or a convolution shows
+    that the planes are colours: others hold the frames of a clip, or of sound.
 
     Args:
         file: The model; its bytes stay as they are.
@@ -35,11 +46,14 @@ def at_size(file: OnnxFile, size: tuple[int, int] | None) -> OnnxFile:
     colours, height, width = (shape[axis] for axis in axes)
     if isinstance(height, int) and isinstance(width, int):
         _check_only_size(file, size)
+        if size is None and (picture.dtype not in set(Element) or _colours(file) is None):
+            return file
         size = height, width
     size = size or metadata_of(file.model).imgsz
     if size is None:
         return file
-    for axis, length in zip(axes, (_colours(file) if isinstance(colours, str) else colours, *size), strict=True):
+    planes = (_colours(file) or _RGB) if isinstance(colours, str) else colours
+    for axis, length in zip(axes, (planes, *size), strict=True):
         shape[axis] = length
     fixed = replace(picture, shape=tuple(shape))
     _check_size(file, fixed, size)
@@ -55,14 +69,23 @@ def _axes(file: OnnxFile) -> tuple[int, int, int] | None:
     return (3, 1, 2) if shape[3] in (1, 3) and shape[1] not in (1, 3) else (1, 2, 3)
 
 
-def _colours(file: OnnxFile) -> int:
-    """Return how many colours a network takes whose input doesn't say it: as many as its first convolution, else 3."""
+def _colours(file: OnnxFile) -> int | None:
+    """Return how many colours a network takes whose input doesn't say it: as many as a convolution reads of it.
+
+    None where none reads 1 or 3: what comes before it makes more of them (YOLOX's focus), or it is no picture.
+    """
     weights = {tensor.name: list(tensor.dims) for tensor in file.model.graph.initializer}
+    planes = {file.inputs[0].name}
     for node in file.model.graph.node:
+        if planes.isdisjoint(node.input):
+            continue
+        if node.op_type in _KEEPING_COLOURS:
+            planes |= set(node.output)
         if node.op_type == "Conv":
-            dims = weights.get(node.input[1], [])
-            return dims[1] if len(dims) == 4 else _RGB
-    return _RGB
+            groups = next((entry.i for entry in node.attribute if entry.name == "group"), 1)
+            read = groups * (weights.get(node.input[1]) or [0, 0])[1]
+            return read if read in (1, _RGB) else None
+    return None
 
 
 def _check_only_size(file: OnnxFile, size: tuple[int, int] | None) -> None:

@@ -4,7 +4,7 @@ The exporter of TensorFlow 2 gives beside them what was there before the suppres
 
 In: the picture stretched over the canvas, RGB; levels as they are where the exporter put its scaling into the graph,
 or FLOAT -1 to 1 where it left that outside (TFLite's post-processed SSD). Classes count from 1 where the scaling is
-inside, from 0 in TFLite's.
+inside, from 0 in TFLite's: a custom, which `why` names.
 """
 
 from converters.families.coco import COCO_91
@@ -39,7 +39,8 @@ class TfDetection(PlannedFamily):
         scaled_inside = bool(picture.levels) and picture.element is not Element.INT8
         head = _head(file, picture, first_class=int(scaled_inside))
         return Plan(
-            why=f"{head.number} counts the {head.rows} rows of {head.boxes}, {head.scores} and {head.classes}",
+            why=f"{head.number} counts the {head.rows} rows of {head.boxes}, {head.scores} and {head.classes}, whose "
+            f"first class is taken to be {head.first_class}",
             picture=picture,
             preprocess=network_takes(picture, ChannelOrder.RGB, mean=(_MIDDLE_LEVEL,), gain=(1 / _MIDDLE_LEVEL,)),
             head=head,
@@ -55,7 +56,7 @@ def _head(file: OnnxFile, picture: PictureInput, *, first_class: int) -> ReadyHe
     Raises:
         Misfit: They are not there.
     """
-    if sorted(tensor.shape[2:] for tensor in file.outputs) == [(), (_BOX_AND_SCORE,)]:
+    if len(file.outputs) == 2 and {tensor.shape[2:] for tensor in file.outputs} == {(), (_BOX_AND_SCORE,)}:
         raise Misfit(
             "boxes come with their score behind, as MMDeploy's do; describe it (--family custom, "
             'kind = "suppressed", corners = "xyxy", unit = "pixel")'

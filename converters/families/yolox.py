@@ -21,6 +21,7 @@ from converters.families.family import (
     source_of,
     verdict,
 )
+from converters.families.graph_facts import made_by
 from converters.fuse import fuse, network_tensor
 from converters.nms import MAX_CANDIDATES, Candidates, gather_rows
 from converters.nv12 import luma_of
@@ -34,8 +35,6 @@ STRIDES = (8, 16, 32)
 PAD_LEVEL = 114
 SCORE_THRESHOLD = 0.3
 NMS_IOU = 0.45
-
-_LAYOUT_OPS = {"Concat", "Transpose", "Reshape", "Flatten", "Identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,28 +113,25 @@ def _check_raw(graph: onnx.GraphProto, head: _Head) -> None:
     Raises:
         Misfit: Something else is in the way, such as a decoded box.
     """
-    producers = {name: node for node in graph.node for name in node.output}
-    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
-    found: list[tuple[str, int | None]] = []
-    pending = [head.output]
-    while pending:
-        node = producers.get(pending.pop())
-        if node is None:
-            raise Misfit("part of its output does not come from the network")
-        if node.op_type in _LAYOUT_OPS:
-            inputs = node.input if node.op_type == "Concat" else node.input[:1]
-            pending += reversed(inputs)
-            continue
-        source = producers.get(node.input[0]) if node.op_type == "Sigmoid" else node
-        channels = weights.get(source.input[1], [None])[0] if source and source.op_type == "Conv" else None
-        found.append((node.op_type, channels))
+    found = [(node.op_type, _channels(graph, node)) for node in made_by(graph, head.output)]
     wanted = [("Conv", 4), ("Sigmoid", 1), ("Sigmoid", head.classes)] * len(STRIDES)
     if found != wanted:
-        seen = ", ".join(f"{op} of {channels or '?'}" for op, channels in found)
+        seen = ", ".join(f"{op} of {channels or '?'}" for op, channels in found) or "no node"
         raise Misfit(
             f"its output is computed by {seen}; a raw YOLOX head has, at each of three strides, Conv of 4 (box), "
             f"Sigmoid of 1 and Sigmoid of {head.classes}"
         )
+
+
+def _channels(graph: onnx.GraphProto, node: onnx.NodeProto) -> int | None:
+    """Return how many channels a Conv gives, or the one whose result a Sigmoid takes; None for other nodes."""
+    sources = made_by(graph, node.input[0]) if node.op_type == "Sigmoid" else [node]
+    if [source.op_type for source in sources] != ["Conv"]:
+        return None
+    kernel = sources[0].input[1]
+    rounded = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    kernel = rounded.get(kernel, kernel)
+    return next((tensor.dims[0] for tensor in graph.initializer if tensor.name == kernel), None)
 
 
 def _spec(head: _Head, options: BuildOptions) -> ModelSpec:

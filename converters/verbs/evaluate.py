@@ -62,7 +62,7 @@ def _check_writable(report: Path) -> None:
         with report.open("ab"):
             pass
         if new:
-            report.unlink()
+            report.resolve().unlink()  # of a link what it leads to, which was made here
     except OSError as error:
         raise _unwritable(report, error) from error
 

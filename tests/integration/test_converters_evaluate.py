@@ -124,3 +124,13 @@ def test_what_can_not_be_answered_is_refused_before_a_picture_is_asked_about(
         page.write_text("the one before")
     assert evaluate(truth, "--html", page, "--limits", "ap.unicorn=0.1")[0] == 2
     assert (page.read_text() if page.exists() else None) == (None if new else "the one before")
+
+
+def test_a_report_behind_a_link_that_leads_nowhere_yet_leaves_the_link(evaluate, truth, tmp_path):
+    link, page = tmp_path / "report.html", tmp_path / "page.html"
+    link.symlink_to(page)
+    assert evaluate(truth, "--html", link, "--limits", "ap.unicorn=0.1")[0] == 2
+    assert (link.is_symlink(), page.exists()) == (True, False)
+    assert evaluate(truth, "--html", link)[0] == 0
+    assert link.is_symlink()
+    assert "<svg" in page.read_text()

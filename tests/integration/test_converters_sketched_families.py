@@ -123,15 +123,20 @@ def test_detr_keeps_a_channel_for_nothing_and_its_kin_do_not(tmp_path):
         assert len(families.FAMILIES[name].build(file, BuildOptions()).spec.labels) == classes
 
 
-@pytest.mark.parametrize("told", [{"channels": 91}, {"channels": 5, "large": True}])
-def test_learnt_queries_of_networks_that_keep_no_channel_for_nothing_have_to_be_described(told, tmp_path):
-    file = read_onnx(saved(tiny_queries(chosen=False, **told), tmp_path / "model.onnx"))
+def test_as_many_learnt_queries_as_networks_have_that_keep_no_channel_for_nothing_have_to_be_described(tmp_path):
+    file = read_onnx(saved(tiny_queries(chosen=False, channels=5, large=True), tmp_path / "model.onnx"))
     with pytest.raises(ModelError, match=r"not detr: it learns .* as Conditional DETR .*no_object = true"):
         families.choose(file)
     description = tmp_path / "queries.toml"
     description.write_text('[head]\nkind = "queries"\nlogits = "logits"\nboxes = "pred_boxes"\n')
     built = families.choose(file, "custom", description)[0].build(file, BuildOptions())
-    assert len(built.spec.labels) == told["channels"]
+    assert len(built.spec.labels) == 5
+
+
+def test_queries_of_ninety_classes_and_nothing_are_detr_s(tmp_path):
+    file = read_onnx(saved(tiny_queries(chosen=False, channels=91), tmp_path / "model.onnx"))
+    family, _ = families.choose(file)
+    assert (family.name, len(family.build(file, BuildOptions()).spec.labels)) == ("detr", 90)
 
 
 def test_queries_of_coco_s_classes_and_nothing_are_detr_s(tmp_path):

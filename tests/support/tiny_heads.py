@@ -247,10 +247,9 @@ def tiny_simcc(*, keypoints: int = 17, split: int = 2) -> onnx.ModelProto:
 def tiny_retinaface() -> onnx.ModelProto:
     """Return RetinaFace's structure: boxes, two classes and five landmarks for each of two priors a cell."""
     sketch, outputs = Sketch(seed=11), {}
-    sketch.source = sketch.node("Mul", "images", sketch.weight(np.array(1 / 128, np.float32)))
     rows = sum(2 * (sketch.height // stride) * (sketch.width // stride) for stride in (8, 16, 32))
     for name, columns in (("bbox", 4), ("confidence", 2), ("landmark", 10)):
-        levels = [sketch.rows(sketch.grid(stride, 2 * columns, spread=1.5), columns) for stride in (8, 16, 32)]
+        levels = [sketch.rows(sketch.grid(stride, 2 * columns, spread=1.5 / 128), columns) for stride in (8, 16, 32)]
         table = sketch.node("Concat", *levels, axis=1)
         sketch.node(
             *(("Softmax",) if columns == 2 else ("Identity",)), table, out=name, **({"axis": 2} if columns == 2 else {})

@@ -22,6 +22,7 @@ from converters.verify import verify
 from tests.support.tiny_heads import (
     INT8,
     UINT8,
+    beginning_with,
     of_integers,
     rounded,
     stopping_at_six,
@@ -152,6 +153,19 @@ def read(model):
     return parsed("model.onnx", model.SerializeToString())
 
 
+def test_outputs_of_free_and_of_fixed_length_are_no_hindrance():
+    model = tiny_ssd(unsuppressed=True)
+    kept = np.ones(5, bool)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(kept, "kept"))
+    node = next(node for node in model.graph.node if node.output[0] == "raw_detection_scores")
+    node.CopyFrom(helper.make_node("Compress", [node.input[0], "kept"], [node.output[0]], axis=2))
+    model.graph.output[-1].type.tensor_type.shape.dim[2].dim_param = "unk__7"
+    assert families.choose(read(model))[0].name == "tf_detection"
+    del model.graph.output[:-2]
+    with pytest.raises(ModelError, match="is of no family that can be converted"):
+        families.choose(read(model))
+
+
 @pytest.mark.parametrize("name", SKETCHES)
 @pytest.mark.parametrize(("element", "lowest"), [(UINT8, 0), (INT8, -128)], ids=["uint8", "int8"])
 def test_a_network_of_integers_gets_every_level_and_says_so(name, element, lowest):
@@ -202,6 +216,16 @@ def test_a_nanodet_of_other_colours_has_to_be_described(joined, opset):
     assert families.choose(read(stopping_at_six(tiny_nanodet(joined=True), opset)))[0].name == "nanodet"
 
 
+def test_a_hard_sigmoid_in_three_operators_is_no_activation_that_stops_at_six():
+    model = stopping_at_six(tiny_nanodet(strides=(8, 16, 32)), 13)
+    model.graph.node[0].input[0] = "raised"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(3, np.float32), "three"))
+    model.graph.node.insert(0, helper.make_node("Add", ["images", "three"], ["raised"]))
+    file = read(model)
+    assert families.choose(file)[0].name == "nanodet"
+    verify(families.FAMILIES["nanodet"].build(file, BuildOptions()), render_pictures())
+
+
 @pytest.mark.parametrize("joined", [True, False])
 def test_a_nanodet_of_other_bins_is_told_how_to_describe_it(joined):
     model = tiny_nanodet(strides=(8, 16, 32), joined=joined, bins=11)
@@ -209,9 +233,10 @@ def test_a_nanodet_of_other_bins_is_told_how_to_describe_it(joined):
         families.choose(read(model))
 
 
-@pytest.mark.parametrize("name", [*SKETCHES, "yolov5", "nanodet_tables"])
+@pytest.mark.parametrize("name", [*SKETCHES, "yolox", "yolov5", "nanodet_tables"])
 def test_a_quantised_network_is_of_the_family_that_it_was_before(name):
     more = {
+        "yolox": lambda: tiny_yolox(opset=13),
         "yolov5": lambda: TinyYolo().anchored_rows(),
         "nanodet_tables": lambda: tiny_nanodet(strides=(8, 16, 32), joined=False),
     }
@@ -226,3 +251,18 @@ def test_a_network_of_floats_gets_what_its_family_is_trained_on(name):
     recognition = families.recognise(read(SKETCHES[name]()), name)[name]
     assert recognition.fits
     assert "levels go in" not in recognition.why
+
+
+def test_a_retinaface_that_takes_its_means_away_itself_gets_levels_and_says_so():
+    file = read(beginning_with(tiny_retinaface(), ("Sub", np.array([104, 117, 123]).reshape(1, 3, 1, 1), {})))
+    family, recognition = families.choose(file)
+    assert family.plan(file).preprocess.plain
+    assert "levels go in as they are, as its graph scales them itself, beginning with Sub of 104" in recognition.why
+    verify(family.build(file, BuildOptions()), render_pictures())
+
+
+@pytest.mark.parametrize(("element", "first"), [(UINT8, 1), (INT8, 0)])
+def test_a_suppressed_detector_says_which_number_its_first_class_has(element, first):
+    file = read(tiny_ssd() if element == UINT8 else of_integers(tiny_ssd(), element))
+    recognition = families.recognise(file, "tf_detection")["tf_detection"]
+    assert f"detection_classes, whose first class is taken to be {first}; levels" in recognition.why

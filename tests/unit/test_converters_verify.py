@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from converters import families
 from converters.errors import ModelError
@@ -167,6 +167,15 @@ def test_a_network_whose_scores_are_no_numbers_is_refused_and_told(sketch):
     built = families.choose(file)[0].build(file, BuildOptions())
     with pytest.raises(ModelError, match=r"the network itself gives .* of its output .* as NaN"):
         verify(built, PICTURES)
+
+
+def test_an_output_that_no_head_reads_need_not_hold_numbers():
+    model = TinyYolo().columns()
+    model.graph.initializer.append(numpy_helper.from_array(np.array([[-1.0]], np.float32), "negative"))
+    model.graph.node.append(helper.make_node("Log", ["negative"], ["beside"]))
+    model.graph.output.append(helper.make_tensor_value_info("beside", TensorProto.FLOAT, [1, 1]))
+    file = parsed("model.onnx", model.SerializeToString())
+    assert verify(families.FAMILIES["yolov8"].build(file, BuildOptions(score_threshold=0.6)), PICTURES)
 
 
 def test_a_row_at_the_very_threshold_may_lack_a_partner():

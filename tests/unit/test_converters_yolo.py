@@ -310,6 +310,50 @@ def test_a_free_colour_axis_as_optimum_exports_it_has_the_colours_of_the_first_c
     assert verify(chosen.build(file, BuildOptions(score_threshold=0.6)), PICTURES).same_pixels.rows > 50
 
 
+def planes_of(nodes, shape, *weights, element=onnx.TensorProto.FLOAT):
+    """A network of one input `x` that ends in `y`."""
+    constants = [onnx.numpy_helper.from_array(np.asarray(value), f"w{index}") for index, value in enumerate(weights)]
+    ends = [helper.make_tensor_value_info(*tensor) for tensor in (("x", element, shape), ("y", element, ["b", *"cyx"]))]
+    graph = helper.make_graph([helper.make_node(*node[:3], **node[3]) for node in nodes], "g", *[[end] for end in ends])
+    graph.initializer.extend(constants)
+    return read(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8))
+
+
+FREE_PLANES = ["b", "frames", 80, 64]
+SQUASHED = ("Conv", ["grey", "w0"], ["y"], {})
+
+
+@pytest.mark.parametrize("element", [onnx.TensorProto.FLOAT, onnx.TensorProto.INT64])
+@pytest.mark.parametrize(
+    ("nodes", "weights"),
+    [
+        ([("ReduceMax", ["x"], ["y"], {"axes": [3]})], []),
+        ([("Reshape", ["x", "w1"], ["grey"], {}), SQUASHED], [np.ones((1, 1, 1, 1), np.float32), [-1, 1, 80, 64]]),
+        ([("Identity", ["x"], ["grey"], {}), SQUASHED], [np.ones((1, 12, 1, 1), np.float32)]),
+    ],
+)
+def test_planes_that_are_no_colours_are_left_free(nodes, weights, element):
+    if element == onnx.TensorProto.INT64:
+        nodes = [("ReduceMax", ["x"], ["y"], {"axes": [3]})]
+    file = planes_of(nodes, FREE_PLANES, *weights, element=element)
+    assert at_size(file, None) is file
+
+
+@pytest.mark.parametrize("shape", [["b", "c", "h", "w"], ["b", "c", 64, 64]])
+def test_a_network_that_cuts_its_picture_up_before_the_first_convolution_takes_three_colours(shape):
+    cut = ("Slice", ["x", *(f"w{index}" for index in range(1, 5))], ["a"], {})
+    nodes = [cut, ("Concat", ["a"] * 4, ["grey"], {"axis": 1}), SQUASHED]
+    weights = [np.ones((4, 12, 1, 1), np.float32), [0, 0], [9999, 9999], [2, 3], [2, 2]]
+    file = at_size(planes_of(nodes, shape, *weights), (64, 64))
+    assert (file.inputs[0].shape, file.outputs[0].shape) == (("b", 3, 64, 64), ("b", 4, 32, 32))
+
+
+def test_a_convolution_of_each_colour_by_itself_reads_three():
+    weights = [np.ones((6, 1, 1, 1), np.float32)]
+    file = planes_of([("Conv", ["x", "w0"], ["y"], {"group": 3})], FREE_PLANES, *weights)
+    assert at_size(file, None).inputs[0].shape == ("b", 3, 80, 64)
+
+
 def test_a_size_that_a_network_can_not_take_is_refused():
     with pytest.raises(ModelError, match=r"can't be run on images FLOAT \[1, 3, 160, 64\]"):
         at_size(of_any_size({}), (160, 64))

@@ -86,8 +86,10 @@ class YoloHead:
         scored = table[:, self.first_class : self.first_keypoint]
         scores = scored.max(axis=1) * (table[:, 4] if self.objectness else 1.0)
         boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-        points = table[:, self.first_keypoint :].reshape(len(table), self.keypoints, 3) * (*self.unit_px, 1)
-        extras = points.reshape(len(table), -1) if self.keypoints else None
+        extras = None
+        if self.keypoints:
+            points = table[:, self.first_keypoint :].reshape(-1, self.keypoints, 3) * (*self.unit_px, 1)
+            extras = points.reshape(len(table), -1)
         return head_rows(boxes, scores, scored.argmax(axis=1), extras)
 
     def places(self, outputs: Arrays) -> NDArray[np.float32]:
