@@ -112,8 +112,9 @@ def fall(definition: Fall, memory: People, observation: Observation) -> tuple[Pe
     known, hits = _set_back(memory.known, time_s), Hits()
     for track, row in _people(definition, observation):
         before, how = known.get(track), posture(definition, observation, row)
-        if how is Posture.LYING and (before is None or _is_new(before, time_s)):
-            before = _taken_over(known, definition, observation, row) or before
+        if how is Posture.LYING and (before is None or _is_new(before, observation)):
+            missed_s = 0.0 if before is None else max(LOST_AFTER_S, observation.least_gap_s)
+            before = _taken_over(known, definition, observation, row, missed_s=missed_s) or before
         elif before is None:
             before = _taken_over(known, definition, observation, row, down=False)
         person = known[track] = _seen(definition, before, observation, row, how)
@@ -195,23 +196,32 @@ def _earlier(person: Remembered, by_s: float) -> Remembered:
     return replace(person, seen_s=seen_s, up_s=up_s, first_s=first_s, since_s=person.since_s - by_s, tall=tall)
 
 
-def _is_new(person: Person, time_s: float) -> bool:
+def _is_new(person: Person, observation: Observation) -> bool:
     """Whether a person was never up and hasn't been followed for long."""
-    return person.up_s == NEVER and time_s - person.first_s <= NEW_S
+    new_s = max(NEW_S, 2 * observation.least_gap_s)
+    return person.up_s == NEVER and observation.time_s - person.first_s <= new_s
 
 
 def _taken_over(
-    known: dict[str, Person], definition: Fall, observation: Observation, row: int, *, down: bool = True
+    known: dict[str, Person],
+    definition: Fall,
+    observation: Observation,
+    row: int,
+    *,
+    down: bool = True,
+    missed_s: float = 0.0,
 ) -> Person | None:
     """Somebody who was followed until a moment ago under another track; one who was down then only if `down`.
 
-    Who is in this frame is somebody else, unless they have fallen and are up: the tracker took another for them.
+    Who is in this frame, or was less than `missed_s` ago, is somebody else, unless they have fallen and are up: the
+    tracker took another for them.
     """
     here = {str(track) for track in observation.tracks.ids.tolist()}
+    gone = {track for track, person in known.items() if observation.time_s - person.seen_s >= missed_s} - here
     missed = {
         track: person
         for track, person in known.items()
-        if (person.fallen and not person.down and down) or (track not in here and (down or not person.down))
+        if (person.fallen and not person.down and down) or (track in gone and (down or not person.down))
     }
     track = _whom_it_may_be(missed, observation, row, lambda person: _may_be_away_s(definition, person))
     if track is None:

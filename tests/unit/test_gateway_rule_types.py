@@ -393,6 +393,28 @@ def test_who_lies_from_the_beginning_beside_one_who_stands_has_not_fallen(score:
     assert stage.opened == []
 
 
+@pytest.mark.parametrize("fps", [2, 5])
+@pytest.mark.parametrize("missed", [(1,), (2,), (4,), (1, 3), (2, 3), (9,)])
+@pytest.mark.parametrize("apart", [60, 90, 160])
+def test_one_who_stands_beside_somebody_on_the_floor_and_is_missed_for_a_moment_is_not_taken_for_them(
+    apart: float, missed: tuple[int, ...], fps: int
+):
+    stage = Stage(Fall(), period_s=1 / fps)
+    for k in range(-25, 25):
+        stander = [] if k in missed else [("person", standing(340), 0.7)]
+        stage.show(10 + k / fps, *stander, *([("person_lying", lying_at(340 + apart), 0.8)] if k >= 0 else []))
+    assert stage.opened == []
+
+
+@pytest.mark.parametrize("fps", [1, 2, 5, 10])
+def test_one_whom_the_model_sees_standing_and_lying_at_once_while_they_fall_has_fallen(fps: int, crash: bool):
+    stage = Stage(Fall(), crash=crash, period_s=1 / fps)
+    for k in range(-4 * fps, 6 * fps):
+        stander = [("person", standing(300), 0.7)] if k <= 0.4 * fps else []
+        stage.show(10 + k / fps, *stander, *([("person_lying", lying_at(390), 0.8)] if k >= 0 else []))
+    assert len(stage.opened) == 1
+
+
 def test_a_helper_who_hides_the_fallen_for_a_frame_makes_no_second_fall(crash: bool):
     for helper in (standing(380), (460, 60, 560, 300)):
         stage = Stage(Fall(), crash=crash)
