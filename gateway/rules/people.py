@@ -70,11 +70,19 @@ class People(msgspec.Struct, frozen=True):
 
 
 class Lying(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered of one who lies: where and at what frame time they were seen last, and their episode's key."""
+    """What is remembered of one who lies.
+
+    Attributes:
+        seen_s: Frame time when they were seen lying last.
+        box: Where.
+        subject: The key of their episode.
+        up: Whether they have been seen up since then, for `UP_AGAIN_S`: nobody else goes on with their episode.
+    """
 
     seen_s: float
     box: Box
     subject: str
+    up: bool = False
 
 
 class Lain(msgspec.Struct, frozen=True):
@@ -92,18 +100,27 @@ def lying(definition: LongLie, memory: Lain, observation: Observation) -> tuple[
     may_be_away_s = max(definition.max_gap_s, observation.least_gap_s)
     people = [(*each, posture(definition, observation, each[1])) for each in _people(definition, observation)]
     down = {track for track, _, how in people if how is not Posture.UP}
+    for track, _, how in people:
+        if how is Posture.UP and track in known:
+            known[track] = _up_again(known[track], observation)
     for track, row, how in people:
         before = known.get(track)
         if how is Posture.UP or (how is Posture.CUT_OFF and before is None):
             continue
         if before is None:
-            missed = {earlier: person for earlier, person in known.items() if earlier not in down}
+            missed = {earlier: person for earlier, person in known.items() if not person.up and earlier not in down}
             earlier = _whom_it_may_be(missed, observation, row, lambda _: may_be_away_s)
             before = None if earlier is None else known.pop(earlier)
         known[track] = Lying(time_s, _box(observation, row), track if before is None else before.subject)
         hits[known[track].subject] = observation.hit(row)
     known = {track: person for track, person in known.items() if time_s - person.seen_s <= may_be_away_s}
     return (Lain(known) if known != memory.known else memory), hits
+
+
+def _up_again(person: Lying, observation: Observation) -> Lying:
+    """One who is up in this frame."""
+    after_s = max(UP_AGAIN_S, observation.least_gap_s)
+    return replace(person, up=True) if observation.time_s - person.seen_s > after_s else person
 
 
 def fall(definition: Fall, memory: People, observation: Observation) -> tuple[People, Hits]:

@@ -462,6 +462,25 @@ def test_who_lies_while_the_clock_is_set_back_over_a_restart_has_fallen_once_and
     assert (len(fallen.opened), len(fallen.closed), upright.opened) == (1, 0, [])
 
 
+@pytest.mark.parametrize("leaves_s", [14, 30])
+def test_who_got_up_hands_their_time_on_the_floor_to_nobody_who_lies_down_beside(leaves_s: float, crash: bool):
+    stage = Stage(LongLie(min_duration_s=15), crash=crash)
+    for t in times(0, 40):
+        first = ("person_lying", lying_at(300)) if t < 12 else ("person", standing(max(60, 300 - 100 * (t - 12))))
+        second = [("person_lying", lying_at(400, y=430), 0.8)] if t >= 15 else []
+        stage.show(t, *([first] if t < leaves_s else []), *second)
+    assert [opened.started_s for opened in stage.opened] == [15]
+
+
+@pytest.mark.parametrize("moment_s", [0.4, 0.8])
+def test_who_seems_up_for_a_moment_and_is_found_lying_under_another_number_lies_on(moment_s: float, crash: bool):
+    stage = Stage(LongLie(min_duration_s=15), crash=crash)
+    for t in times(0, 20):
+        helper = [("person", standing(300))] if t >= 12 else []
+        stage.show(t, *([] if 12 <= t < 12 + moment_s else [("person_lying", lying_at(300), 0.8)]), *helper)
+    assert [opened.started_s for opened in stage.opened] == [0]
+
+
 def test_who_gets_up_beside_somebody_new_on_the_floor_has_fallen_and_is_up():
     stage = Stage(Fall(max_gap_s=1))
     walk_and_fall(stage)
