@@ -5,6 +5,7 @@ import pytest
 
 from gateway.domain.definitions import (
     AbandonedObject,
+    Anchor,
     CameraTampered,
     ConfinedZone,
     Crossing,
@@ -155,7 +156,11 @@ def test_who_was_in_a_confined_zone_and_is_outside_has_left(crash: bool):
     assert opened.hit.track_id == 1
 
 
-@pytest.mark.parametrize("zone", [ConfinedZone().zone, ((0.0, 0.2), (0.8, 0.2), (0.8, 1.0), (0.0, 1.0))])
+TO_512 = ((0.0, 0.2), (0.8, 0.2), (0.8, 1.0), (0.0, 1.0))
+"""A zone whose right border is 512 pixels from the picture's left edge."""
+
+
+@pytest.mark.parametrize("zone", [ConfinedZone().zone, TO_512])
 def test_who_goes_out_of_the_picture_or_is_lost_at_the_zones_border_has_left(zone: tuple, crash: bool):
     through = 640 * max(x for x, _ in zone)
     stage = Stage(ConfinedZone(zone=zone), crash=crash)
@@ -175,6 +180,37 @@ def test_who_passed_through_or_is_lost_inside_or_without_moving_has_not_left():
         hidden.show(t, *([("person", standing(100 + 50 * t))] if t < 5 else []))
         missed.show(t, *([("person", standing(600))] if t < 5 else []))
     assert (passing.opened, hidden.opened, missed.opened) == ([], [], [])
+
+
+@pytest.mark.parametrize("anchor", Anchor)
+def test_who_walks_inwards_or_along_the_pictures_edge_and_is_hidden_there_has_not_left(anchor: Anchor):
+    turned, along_top = (Stage(ConfinedZone(zone=zone, anchor=anchor)) for zone in (TO_512, ConfinedZone().zone))
+    for t in times(0, 20):
+        x = between(300, 500, 0, 4, t) if t < 4 else between(500, 464, 4, 4.6, t)
+        turned.show(t, *([("person", standing(x))] if t < 4.5 else []))
+        nods = 3 * (round(t * FPS) % 2)  # the head's end is cut off by the picture's edge
+        along_top.show(t, *([("person", (200 + 20 * t, 0, 400 + 20 * t, 400 + nods))] if t < 5 else []))
+    assert (turned.opened, along_top.opened) == ([], [])
+
+
+@pytest.mark.parametrize("anchor", Anchor)
+def test_who_is_lost_as_they_walk_over_the_border_has_left_by_any_anchor(anchor: Anchor):
+    stage = Stage(ConfinedZone(zone=TO_512, anchor=anchor))
+    last_x = 535 if anchor is Anchor.ANY_OVERLAP else 500
+    for t in times(0, 20):
+        x = 300 + 50 * t
+        stage.show(t, *([("person", standing(x))] if x <= last_x else []))
+    assert len(stage.opened) == 1
+
+
+@pytest.mark.parametrize("away_s", [3, 5, 10, 30])
+@pytest.mark.parametrize("last_s", [17.4, 18.4, 19.2, 20.0, 20.8])
+def test_nobody_has_left_while_nobody_looked(last_s: float, away_s: float, crash: bool):
+    stage = Stage(ConfinedZone(zone=TO_512), crash=crash)
+    for t in (*times(0, last_s), *times(last_s + away_s, last_s + away_s + 15)):
+        blind_s = away_s - 0.2 if t == last_s + away_s and not crash else 0.0
+        stage.show(t, ("person", standing(450 + 45 * np.sin(1.5 * t))), blind_s=blind_s)
+    assert stage.opened == []
 
 
 def test_two_who_cross_a_line_in_opposite_directions_at_once_are_two_crossings(crash: bool):
