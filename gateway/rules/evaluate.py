@@ -13,7 +13,7 @@ from gateway.rules import episode
 from gateway.rules.episode import EpisodeState, Hit, Phase, Transition
 from gateway.rules.kind import SCENE, Hits, Nothing
 from gateway.rules.kinds import KINDS
-from gateway.rules.observation import Observation
+from gateway.rules.observation import Observation, followed
 from gateway.rules.schedule import holds
 
 M = TypeVar("M")
@@ -142,7 +142,7 @@ def _advance(
     max_gap_s = max(definition.max_gap_s, observation.least_gap_s)
     episodes, quiet_until_s, transitions = _without_past(definition, state, observation, max_gap_s)
     least_share = KINDS[type(definition)].least_share(definition)
-    shown = {SCENE, *map(str, observation.tracks.ids.tolist())} if least_share else set[str]()
+    shown = _shown(definition, observation) if least_share else set[str]()
     cools_from = _cools_down_from(definition, episodes, hits)
     for subject in dict.fromkeys((*state.episodes, *hits)):
         before, hit = episodes.pop(subject, episode.IDLE), hits.get(subject)
@@ -189,6 +189,12 @@ def _without_past(
             if each.phase is Phase.OPEN or not ended_s < each.first_hit_s < quiet_until_s
         }
     return episodes, quiet_until_s, ends
+
+
+def _shown(definition: Definition, observation: Observation) -> set[str]:
+    """The subjects that this frame shows as the rule looks at them: sure enough to continue, and in its zone."""
+    objects = followed(definition, observation) if isinstance(definition, ObjectDefinition) else ()
+    return {SCENE, *(subject for subject, _ in objects)}
 
 
 def _cools_down_from(definition: Definition, episodes: Mapping[str, EpisodeState], hits: Hits) -> list[float]:

@@ -683,6 +683,22 @@ def test_frames_without_the_person_say_nothing_of_what_they_wear(crash: bool):
     assert len(stage.opened) == 1
 
 
+@pytest.mark.parametrize(
+    ("definition", "box"),
+    [
+        (MissingClass(required=("helmet",), min_score=0.6), standing(300)),
+        (AbandonedObject(labels=("person",), owner_labels=("car",), min_duration_s=5, min_score=0.6), standing(300)),
+    ],
+)
+def test_frames_that_show_an_object_too_weakly_to_count_say_nothing_of_it(
+    definition: RuleDefinition, box: tuple[float, float, float, float], crash: bool
+):
+    stage = Stage(definition, crash=crash)
+    for k, t in enumerate(times(0, 20)):
+        stage.show(t, ("person", box, 0.7 if k % 3 == 0 else 0.5))
+    assert len(stage.opened) == 1
+
+
 def test_somebody_whom_the_model_sees_in_four_of_fourteen_frames_is_there():
     for definition in (ZonePresence(), ZoneIntrusion(), Occupancy(above=0)):
         stage = Stage(definition)
