@@ -251,6 +251,18 @@ def test_a_crossing_that_is_to_last_is_one_once_it_has_and_none_who_turns_back_b
     assert turns_back.opened == []
 
 
+@pytest.mark.parametrize("direction", [Crossing.BOTH, Crossing.RIGHT_TO_LEFT])
+def test_who_crosses_and_turns_back_twice_in_short_was_beyond_the_line_for_no_longer_than_each_time(
+    direction: Crossing, crash: bool
+):
+    stage = Stage(LineCrossing(line=MIDDLE, min_duration_s=2, direction=direction), crash=crash)
+    for t in times(0, 12):
+        beyond = 4 <= t < 4.8 or 5.4 <= t < 6.4 or t > 9
+        stage.show(t, ("person", standing(345 if beyond else 290)))
+    started = [6.4, 9.2] if direction is Crossing.BOTH else [9.2]
+    assert [opened.started_s for opened in stage.opened] == pytest.approx(started)
+
+
 def test_who_sways_on_a_line_or_goes_round_its_end_does_not_cross_it():
     stage = Stage(LineCrossing(line=MIDDLE))
     for t in times(0, 6):
