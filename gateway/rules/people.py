@@ -139,7 +139,7 @@ def fall(definition: Fall, memory: People, observation: Observation) -> tuple[Pe
             hits[person.subject or track] = observation.hit(row)
     for track, person in list(known.items()):
         away_s = time_s - person.seen_s
-        if away_s > max(LOST_UNTIL_S, _may_be_away_s(definition, person)):
+        if away_s > max(LOST_UNTIL_S, _may_be_away_s(definition, person, observation)):
             del known[track]
         elif definition.lost_low and LOST_AFTER_S <= away_s <= LOST_UNTIL_S and _sank_out_of_sight(person, observation):
             hits[person.subject or track] = Hit(STANDING, person.score, person.box, int(track))
@@ -166,7 +166,7 @@ def _seen(definition: Fall, before: Person | None, observation: Observation, row
     down = how is Posture.LYING or _dropped(definition, before, box[1], time_s)
     since_s = before.since_s if down is before.down else time_s
     if down:
-        fell = before.fallen or time_s - before.up_s <= definition.within_s
+        fell = before.fallen or time_s - before.up_s <= _within_s(definition, observation)
         return replace(now, down=True, since_s=since_s, fallen=fell)
     tall = _standing(before, box, time_s, definition.within_s)
     up_s = before.up_s if time_s - since_s < UP_FOR_S else time_s
@@ -240,7 +240,7 @@ def _taken_over(
         for track, person in known.items()
         if (person.fallen and not person.down and down) or (track in gone and (down or not person.down))
     }
-    track = _whom_it_may_be(missed, observation, row, lambda person: _may_be_away_s(definition, person))
+    track = _whom_it_may_be(missed, observation, row, lambda person: _may_be_away_s(definition, person, observation))
     if track is None:
         return None
     person = known.pop(track)
@@ -248,8 +248,14 @@ def _taken_over(
     return replace(person, subject=person.subject or track) if has_episode else person
 
 
-def _may_be_away_s(definition: Fall, person: Person) -> float:
-    return max(definition.within_s, definition.max_gap_s) if person.fallen else definition.within_s
+def _within_s(definition: Fall, observation: Observation) -> float:
+    """How long a fall may take from up to down: no less than what lies between two frames where few are due."""
+    return max(definition.within_s, observation.least_gap_s)
+
+
+def _may_be_away_s(definition: Fall, person: Person, observation: Observation) -> float:
+    within_s = _within_s(definition, observation)
+    return max(within_s, definition.max_gap_s) if person.fallen else within_s
 
 
 def _whom_it_may_be(

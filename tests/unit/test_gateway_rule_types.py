@@ -818,6 +818,21 @@ def test_few_frames_a_second_are_no_gaps_nor_are_a_late_and_a_missed_one(
     assert stage.closed[0].ended_s == pytest.approx(38.4 / fps)
 
 
+@pytest.mark.parametrize("fps", [0.05, 0.3, 0.33, 0.5, 1])
+@pytest.mark.parametrize("beside", [0, 100])
+def test_a_fall_between_two_of_few_frames_is_found_and_goes_on(beside: float, fps: float, crash: bool):
+    stage = Stage(Fall(), crash=crash, period_s=1 / fps)
+    for k in range(40):
+        late = 0.2 * (k % 3 == 1)
+        seen = ("person_lying", lying_at(300 + beside)) if k > 20 else ("person", standing(300))
+        if k % 10 != 9:
+            stage.show((k + late) / fps, seen)
+    stage.end()
+    (opened,), (closed,) = stage.opened, stage.closed
+    assert opened.started_s <= 23 / fps
+    assert closed.ended_s == pytest.approx(38 / fps)
+
+
 def test_a_gap_that_began_before_frames_came_more_often_is_judged_by_the_rate_before():
     stage = Stage(ZoneIntrusion(), period_s=5)
     for t in range(0, 60, 5):
