@@ -1,6 +1,7 @@
 """From one frame and a rule's state to what happened: the same for every type of rule."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -99,6 +100,11 @@ def finish(definition: RuleDefinition, state: AnyRuleState) -> tuple[AnyRuleStat
 def ended(state: AnyRuleState) -> list[Transition]:
     """The end of everything that a state has open."""
     return [closed for each in state.episodes.values() for closed in episode.finish(each)[1]]
+
+
+def numbers(state: AnyRuleState) -> set[int]:
+    """The tracks that the episodes of a rule which follows objects are about."""
+    return {int(number) for subject in state.episodes for number in _NUMBERS.findall(subject)}
 
 
 def encode(state: AnyRuleState) -> bytes:
@@ -210,6 +216,9 @@ def _begins(definition: Definition, hit: Hit, observation: Observation, quiet_un
     sure = not isinstance(definition, ObjectDefinition) or hit.score >= definition.min_score
     return sure and observation.time_s >= quiet_until_s
 
+
+_NUMBERS = re.compile(r"(?:^|\+)(\d+)")
+"""Of a track, a pair of them, or a track's crossing."""
 
 _encoder = msgspec.json.Encoder()
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw])

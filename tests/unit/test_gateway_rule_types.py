@@ -722,6 +722,34 @@ def test_somebody_whom_the_model_sees_in_four_of_fourteen_frames_is_there():
 # What every type has
 
 
+@pytest.mark.parametrize(
+    ("definition", "others"),
+    [
+        (ZoneIntrusion(max_gap_s=5), []),
+        (Dwell(max_gap_s=5, min_duration_s=2), []),
+        (Proximity(max_gap_s=5, min_distance=1.0, other_labels=("car",)), [("car", (120, 300, 200, 400))]),
+        (LineCrossing(line=((0.2, 0), (0.2, 1)), min_duration_s=1, max_gap_s=5), []),
+        (ConfinedZone(zone=LEFT_HALF, max_gap_s=5), []),
+    ],
+)
+def test_who_comes_after_the_tracks_were_lost_is_nobody_who_was_there_before(
+    definition: RuleDefinition, others: list[tuple[str, tuple[float, float, float, float]]]
+):
+    stage = Stage(definition)
+    for t in times(0, 10):
+        stage.show(t, ("person", standing(100 if t < 5 else 180)), *others)
+    before = len(stage.opened)
+    stage.resume({**stage.states(), "~tracks": b'{"next_id":"x"}'})
+    for t in times(12, 20):
+        stage.show(t, ("person", standing(500)))
+    stage.end()
+    assert len(stage.closed) == len(stage.opened)
+    assert all(closed.ended_s <= 10 for closed in stage.closed[:before])
+    opened_after = [opened.hit.track_id for opened in stage.opened[before:]]
+    assert all(number is not None and number > 1 for number in opened_after)
+    assert bool(opened_after) == isinstance(definition, ZoneIntrusion | Dwell)
+
+
 NIGHT = Schedule(days=("fri",), start="22:00", end="06:00", time_zone="Europe/Berlin")
 FRIDAY_2200_BERLIN = 1767387600.0  # 2026-01-02T21:00:00Z
 
