@@ -1,5 +1,7 @@
 """Each type of rule, acted out."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -709,6 +711,19 @@ def test_frames_that_show_an_object_too_weakly_to_count_say_nothing_of_it(
     for k, t in enumerate(times(0, 20)):
         stage.show(t, ("person", box, 0.7 if k % 3 == 0 else 0.5))
     assert len(stage.opened) == 1
+
+
+def test_a_candidate_from_before_frames_were_counted_is_not_dropped_by_one_that_shows_all_is_well():
+    stage, bag = Stage(AbandonedObject()), ("backpack", (330, 370, 370, 410))
+    for t in times(0, 27):
+        stage.show(t, bag)
+    kept = stage.states()
+    kept["rule"] = re.sub(rb',"frames":\d+,"hits":\d+', b"", kept["rule"])
+    stage.resume(kept)
+    stage.show(27.2, bag, ("person", standing(300)))
+    for t in times(27.4, 40):
+        stage.show(t, bag)
+    assert [opened.started_s for opened in stage.opened] == [1]
 
 
 def test_somebody_whom_the_model_sees_in_four_of_fourteen_frames_is_there():
