@@ -609,6 +609,22 @@ def test_another_scene_becomes_the_usual_one_after_as_long_as_asked_for(seed: in
     assert closed.ended_s == pytest.approx(150, abs=2)
 
 
+@pytest.mark.parametrize(("fps", "memory_s"), [(0.5, 10), (0.2, 20), (0.1, 60), (0.02, 300)])
+def test_another_scene_becomes_the_usual_one_in_time_at_few_frames_a_second_too(fps: float, memory_s: float):
+    stage = Stage(CameraTampered(memory_s=memory_s), period_s=1 / fps)
+    for k in range(-10, 20 + round(memory_s * fps)):
+        stage.show(1000 + k / fps, luma=lively(SCENERY if k < 0 else SCENERY[:, ::-1]))
+    (closed,) = stage.closed
+    assert closed.ended_s == pytest.approx(1000 + memory_s - 2 / fps, abs=1.1 / fps)
+
+
+def test_a_camera_that_is_looked_at_more_seldom_than_a_scene_takes_to_become_usual_is_tampered_with():
+    stage = Stage(CameraTampered(memory_s=10), period_s=20)
+    for k in range(-10, 10):
+        stage.show(1000 + 20 * k, luma=lively(SCENERY if k < 0 else SCENERY[:, ::-1]))
+    assert [opened.started_s for opened in stage.opened] == [1000]
+
+
 def test_a_camera_that_was_covered_for_long_or_from_the_beginning_shows_its_usual_scene_afterwards():
     covered = np.full(SCENERY.shape, 16.0)
     for shown_s in (0, 50):
