@@ -980,6 +980,27 @@ def test_a_clock_that_goes_back_while_somebody_stays_ends_nothing(crash: bool):
     assert Updated in map(type, stage.happened), "it is shown better by the new clock"
 
 
+@pytest.mark.parametrize(
+    "definition",
+    [
+        ConfinedZone(zone=TO_512),
+        LineCrossing(line=MIDDLE),
+        Speed(max_kmh=50, ground=FLOOR),
+        AbandonedObject(labels=("person",)),
+    ],
+)
+def test_a_clock_that_is_set_back_again_and_again_leaves_nobody_behind_in_what_is_remembered(
+    definition: RuleDefinition,
+):
+    stage, kept = Stage(definition), list[int]()
+    for back_s in (0, 60, 120, 180, 240):
+        for t in times(5000 - back_s, 5004 - back_s):
+            stage.show(t, ("person", standing(200)), ("person", standing(400)))
+        kept.append(len(stage.states()["rule"]))
+    assert max(kept) < kept[0] * 1.3
+    assert stage.opened == []
+
+
 def test_the_time_between_a_kill_and_the_next_frame_is_blind_time_of_what_was_open():
     stage = Stage(ZonePresence(max_gap_s=60), crash=True)
     for t in (*times(0.2, 3), *times(33, 35)):
