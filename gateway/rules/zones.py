@@ -10,13 +10,11 @@ from gateway.domain.definitions import Anchor, ConfinedZone, Dwell, Occupancy, Z
 from gateway.rules.episode import Hit
 from gateway.rules.kind import SCENE, Hits, Nothing
 from gateway.rules.observation import Observation, anchors, counted, followed, inside, polygon
+from gateway.rules.posture import EDGE
 from gateway.rules.tracker import STILL_SPEED, Track
 
 WHOLE_SURE = 1.0
 """The score of what no detection tells: that somebody is missing."""
-
-EDGE = 0.02
-"""A box this near to the picture's edge, in fractions, may be on its way out."""
 
 ONE_STEP = 0.25
 """So far, in heights of its box, an object that moves may get by the next frame."""
