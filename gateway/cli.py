@@ -165,8 +165,8 @@ def _replay(options: argparse.Namespace, settings: Settings) -> int:
     recorded = _read_recorded(options.recorded, started_at)
     report: ReplayReport = asyncio.run(replay(source, rules, options.model, triton, options.fps, clock, started_at))
     if recorded is not None:
-        needs_s = {rule.name: rule.definition.min_duration_s for rule in rules}
-        report.diff = diff(recorded, report.violations, report.clip_s, needs_s)
+        definitions = {rule.name: rule.definition for rule in rules}
+        report.diff = diff(recorded, report.violations, report.clip_s, definitions)
     if options.json:
         print(msgspec.json.encode(report).decode())
         return DONE

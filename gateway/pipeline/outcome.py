@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from gateway.domain.definitions import Definition
 from gateway.errors import InvalidInputError
 
 
@@ -116,17 +117,17 @@ def diff(
     recorded: Sequence[ReplayedViolation],
     replayed: Sequence[ReplayedViolation],
     clip_s: float,
-    needs_s: Mapping[str, float],
+    rules: Mapping[str, Definition],
     tolerance_s: float = 0.5,
 ) -> OutcomeDiff:
     """Pair violations of the same rule that overlap in time, those most alike first; tracks needn't agree.
 
     Args:
         recorded: One outcome. What lies outside the clip doesn't count, and of what reaches beyond it only the part
-            inside; it isn't gone where that part alone can't tell.
+            inside; it isn't gone, nor has its end outside moved, where that part alone can't tell.
         replayed: The other.
         clip_s: Seconds from the clip's first frame to the last that was looked at.
-        needs_s: How long each rule, by its name, must be broken in the clip to open a violation.
+        rules: Of which rule, by its name, each violation replayed is.
         tolerance_s: Beginnings and ends closer than this are the same.
     """
     reaching = [old for old in recorded if old.ended_at_s >= 0 and old.started_at_s <= clip_s]
@@ -144,7 +145,7 @@ def diff(
     moved = tuple(
         Moved(recorded[i], replayed[k])
         for i, k in sorted(new_of.items())
-        if not _same_times(recorded[i], replayed[k], tolerance_s)
+        if not _same_times(reaching[i], replayed[k], clip_s, rules.get(replayed[k].rule), tolerance_s)
     )
     return OutcomeDiff(
         same=len(new_of) - len(moved),
@@ -152,7 +153,7 @@ def diff(
         gone=tuple(
             recorded[i]
             for i, old in enumerate(reaching)
-            if i not in new_of and _can_be_told(old, clip_s, needs_s.get(old.rule, 0.0))
+            if i not in new_of and _can_be_told(old, clip_s, rules.get(old.rule))
         ),
         new=tuple(new for k, new in enumerate(replayed) if k not in new_of.values()),
     )
@@ -174,14 +175,21 @@ def _inside(violation: ReplayedViolation, clip_s: float) -> ReplayedViolation:
     return msgspec.structs.replace(violation, started_at_s=started_at_s, ended_at_s=ended_at_s)
 
 
-def _can_be_told(violation: ReplayedViolation, clip_s: float, needs_s: float) -> bool:
+def _can_be_told(violation: ReplayedViolation, clip_s: float, rule: Definition | None) -> bool:
     """Whether a clip shows enough of a violation to find it: its beginning and, if not its end, as much as it needs."""
     whole = violation.ended_at_s <= clip_s
+    needs_s = 0.0 if rule is None else rule.min_duration_s
     return violation.started_at_s >= 0 and (whole or clip_s - violation.started_at_s >= needs_s)
 
 
-def _same_times(a: ReplayedViolation, b: ReplayedViolation, tolerance_s: float) -> bool:
-    return abs(a.started_at_s - b.started_at_s) <= tolerance_s and abs(a.ended_at_s - b.ended_at_s) <= tolerance_s
+def _same_times(
+    old: ReplayedViolation, new: ReplayedViolation, clip_s: float, rule: Definition | None, tolerance_s: float
+) -> bool:
+    """Whether two begin and end together; beside the clip's ends a replay may miss as much as is no gap to the rule."""
+    inside, gap_s = _inside(old, clip_s), tolerance_s if rule is None else tolerance_s + rule.max_gap_s
+    begins_s, ends_s = (gap_s if beyond else tolerance_s for beyond in (old.started_at_s < 0, old.ended_at_s > clip_s))
+    began_s, ended_s = abs(inside.started_at_s - new.started_at_s), abs(inside.ended_at_s - new.ended_at_s)
+    return began_s <= begins_s and ended_s <= ends_s
 
 
 def _of_clip(violation: _RecordedViolation, origin: dt.datetime) -> ReplayedViolation:

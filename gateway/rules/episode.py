@@ -61,7 +61,7 @@ class EpisodeState(msgspec.Struct, frozen=True, omit_defaults=True):
         told_s: Frame time when the violation was opened or updated last.
         told_score: Its best score as told then.
         frames: Frames that showed its subject before it opened, from the first hit on.
-        hits: Those of them that hit.
+        hits: Those of them that hit; 0 in a candidate that was kept when they weren't counted yet.
         seen_until_s: Frame time of its last hit before the clock was set back; 0 where it never was.
     """
 
@@ -204,7 +204,7 @@ def _with_hit(state: EpisodeState, time_s: float, hit: Hit) -> EpisodeState:
 
 
 def _without_hit(state: EpisodeState, least_share: float) -> EpisodeState:
-    if state.phase is not Phase.CANDIDATE or not least_share:
+    if state.phase is not Phase.CANDIDATE or not least_share or not state.hits:
         return state
     frames = state.frames + 1
     return msgspec.structs.replace(state, frames=frames) if state.hits >= least_share * frames else IDLE

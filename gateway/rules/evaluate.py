@@ -1,6 +1,7 @@
 """From one frame and a rule's state to what happened: the same for every type of rule."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -13,7 +14,7 @@ from gateway.rules import episode
 from gateway.rules.episode import EpisodeState, Hit, Phase, Transition
 from gateway.rules.kind import SCENE, Hits, Nothing
 from gateway.rules.kinds import KINDS
-from gateway.rules.observation import Observation
+from gateway.rules.observation import Observation, followed
 from gateway.rules.schedule import holds
 
 M = TypeVar("M")
@@ -101,6 +102,11 @@ def ended(state: AnyRuleState) -> list[Transition]:
     return [closed for each in state.episodes.values() for closed in episode.finish(each)[1]]
 
 
+def numbers(state: AnyRuleState) -> set[int]:
+    """The tracks that the episodes of a rule which follows objects are about."""
+    return {int(number) for subject in state.episodes for number in _NUMBERS.findall(subject)}
+
+
 def encode(state: AnyRuleState) -> bytes:
     """A state as the spool keeps it."""
     return _encoder.encode(state)
@@ -142,7 +148,7 @@ def _advance(
     max_gap_s = max(definition.max_gap_s, observation.least_gap_s)
     episodes, quiet_until_s, transitions = _without_past(definition, state, observation, max_gap_s)
     least_share = KINDS[type(definition)].least_share(definition)
-    shown = {SCENE, *map(str, observation.tracks.ids.tolist())} if least_share else set[str]()
+    shown = _shown(definition, observation) if least_share else set[str]()
     cools_from = _cools_down_from(definition, episodes, hits)
     for subject in dict.fromkeys((*state.episodes, *hits)):
         before, hit = episodes.pop(subject, episode.IDLE), hits.get(subject)
@@ -191,6 +197,12 @@ def _without_past(
     return episodes, quiet_until_s, ends
 
 
+def _shown(definition: Definition, observation: Observation) -> set[str]:
+    """The subjects that this frame shows as the rule looks at them: sure enough to continue, and in its zone."""
+    objects = followed(definition, observation) if isinstance(definition, ObjectDefinition) else ()
+    return {SCENE, *(subject for subject, _ in objects)}
+
+
 def _cools_down_from(definition: Definition, episodes: Mapping[str, EpisodeState], hits: Hits) -> list[float]:
     """Last hits after which a cooldown has begun, should what is open and isn't seen now have ended."""
     if not definition.cooldown_s:
@@ -204,6 +216,9 @@ def _begins(definition: Definition, hit: Hit, observation: Observation, quiet_un
     sure = not isinstance(definition, ObjectDefinition) or hit.score >= definition.min_score
     return sure and observation.time_s >= quiet_until_s
 
+
+_NUMBERS = re.compile(r"(?:^|\+)(\d+)")
+"""Of a track, a pair of them, or a track's crossing."""
 
 _encoder = msgspec.json.Encoder()
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -43,7 +43,7 @@ def line_crossing(definition: LineCrossing, memory: Sides, observation: Observat
             if before is not None and _cross(a, b, before, place, observation):
                 crossed.pop(subject, None)
                 if definition.direction is not (Crossing.RIGHT_TO_LEFT if beside > 0 else Crossing.LEFT_TO_RIGHT):
-                    crossed[subject] = (f"{subject}{'>' if beside > 0 else '<'}", observation.time_s)
+                    crossed[subject] = (_key(definition, subject, beside, observation.time_s), observation.time_s)
         if subject in crossed:
             key, since_s = crossed[subject]
             hits[key] = observation.hit(row)
@@ -53,6 +53,12 @@ def line_crossing(definition: LineCrossing, memory: Sides, observation: Observat
         places.pop(str(track.id), None)
         crossed.pop(str(track.id), None)
     return Sides(places, crossed), hits
+
+
+def _key(definition: LineCrossing, subject: str, beside: float, time_s: float) -> str:
+    """A crossing's own key; where it is to last, who goes back and comes again begins anew."""
+    key = f"{subject}{'>' if beside > 0 else '<'}"
+    return f"{key}{time_s:.3f}" if definition.min_duration_s else key
 
 
 def wrong_direction(definition: WrongDirection, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:

@@ -64,6 +64,8 @@ class Panel:
             if rule_id in states:
                 with self._noting(rule_id):
                     self._states[rule_id] = engine.decode(definition, states[rule_id])
+        if TRACKS in self.unreadable:
+            self._follow_anew()
 
     def replace(self, definitions: Mapping[str, RuleDefinition]) -> list[Happened]:
         """Judge by other rules from now on; what a rule that is gone or changed had open, ends."""
@@ -145,6 +147,17 @@ class Panel:
         except msgspec.MsgspecError as error:
             self.unreadable[key] = str(error)
             self._changed.add(key)
+
+    def _follow_anew(self) -> None:
+        """The tracks are lost: nobody is whom a rule remembers, and new ones get no number that an episode has."""
+        taken = {0}
+        for rule_id, definition in self._definitions.items():
+            if KINDS[type(definition)].follows:
+                state = self._states[rule_id]
+                taken |= engine.numbers(state)
+                self._states[rule_id] = msgspec.structs.replace(state, memory=engine.initial(definition).memory)
+                self._changed.add(rule_id)
+        self._tracker = TrackerState(max(taken) + 1)
 
     def _encoded(self, key: str) -> bytes:
         return msgspec.json.encode(self._tracker) if key == TRACKS else engine.encode(self._states[key])

@@ -70,11 +70,19 @@ class People(msgspec.Struct, frozen=True):
 
 
 class Lying(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered of one who lies: where and at what frame time they were seen last, and their episode's key."""
+    """What is remembered of one who lies.
+
+    Attributes:
+        seen_s: Frame time when they were seen lying last.
+        box: Where.
+        subject: The key of their episode.
+        up: Whether they have been seen up since then, for `UP_AGAIN_S`: nobody else goes on with their episode.
+    """
 
     seen_s: float
     box: Box
     subject: str
+    up: bool = False
 
 
 class Lain(msgspec.Struct, frozen=True):
@@ -92,12 +100,15 @@ def lying(definition: LongLie, memory: Lain, observation: Observation) -> tuple[
     may_be_away_s = max(definition.max_gap_s, observation.least_gap_s)
     people = [(*each, posture(definition, observation, each[1])) for each in _people(definition, observation)]
     down = {track for track, _, how in people if how is not Posture.UP}
+    for track, _, how in people:
+        if how is Posture.UP and track in known:
+            known[track] = _up_again(known[track], observation)
     for track, row, how in people:
         before = known.get(track)
         if how is Posture.UP or (how is Posture.CUT_OFF and before is None):
             continue
         if before is None:
-            missed = {earlier: person for earlier, person in known.items() if earlier not in down}
+            missed = {earlier: person for earlier, person in known.items() if not person.up and earlier not in down}
             earlier = _whom_it_may_be(missed, observation, row, lambda _: may_be_away_s)
             before = None if earlier is None else known.pop(earlier)
         known[track] = Lying(time_s, _box(observation, row), track if before is None else before.subject)
@@ -106,14 +117,21 @@ def lying(definition: LongLie, memory: Lain, observation: Observation) -> tuple[
     return (Lain(known) if known != memory.known else memory), hits
 
 
+def _up_again(person: Lying, observation: Observation) -> Lying:
+    """One who is up in this frame."""
+    after_s = max(UP_AGAIN_S, observation.least_gap_s)
+    return replace(person, up=True) if observation.time_s - person.seen_s > after_s else person
+
+
 def fall(definition: Fall, memory: People, observation: Observation) -> tuple[People, Hits]:
     """Each followed person who was up a moment ago and is down, until they are up again."""
     time_s = observation.time_s
     known, hits = _set_back(memory.known, time_s), Hits()
     for track, row in _people(definition, observation):
         before, how = known.get(track), posture(definition, observation, row)
-        if how is Posture.LYING and (before is None or _is_new(before, time_s)):
-            before = _taken_over(known, definition, observation, row) or before
+        if how is Posture.LYING and (before is None or _is_new(before, observation)):
+            missed_s = 0.0 if before is None else max(LOST_AFTER_S, observation.least_gap_s)
+            before = _taken_over(known, definition, observation, row, missed_s=missed_s) or before
         elif before is None:
             before = _taken_over(known, definition, observation, row, down=False)
         person = known[track] = _seen(definition, before, observation, row, how)
@@ -121,7 +139,7 @@ def fall(definition: Fall, memory: People, observation: Observation) -> tuple[Pe
             hits[person.subject or track] = observation.hit(row)
     for track, person in list(known.items()):
         away_s = time_s - person.seen_s
-        if away_s > max(LOST_UNTIL_S, _may_be_away_s(definition, person)):
+        if away_s > max(LOST_UNTIL_S, _may_be_away_s(definition, person, observation)):
             del known[track]
         elif definition.lost_low and LOST_AFTER_S <= away_s <= LOST_UNTIL_S and _sank_out_of_sight(person, observation):
             hits[person.subject or track] = Hit(STANDING, person.score, person.box, int(track))
@@ -148,7 +166,7 @@ def _seen(definition: Fall, before: Person | None, observation: Observation, row
     down = how is Posture.LYING or _dropped(definition, before, box[1], time_s)
     since_s = before.since_s if down is before.down else time_s
     if down:
-        fell = before.fallen or time_s - before.up_s <= definition.within_s
+        fell = before.fallen or time_s - before.up_s <= _within_s(definition, observation)
         return replace(now, down=True, since_s=since_s, fallen=fell)
     tall = _standing(before, box, time_s, definition.within_s)
     up_s = before.up_s if time_s - since_s < UP_FOR_S else time_s
@@ -195,25 +213,34 @@ def _earlier(person: Remembered, by_s: float) -> Remembered:
     return replace(person, seen_s=seen_s, up_s=up_s, first_s=first_s, since_s=person.since_s - by_s, tall=tall)
 
 
-def _is_new(person: Person, time_s: float) -> bool:
+def _is_new(person: Person, observation: Observation) -> bool:
     """Whether a person was never up and hasn't been followed for long."""
-    return person.up_s == NEVER and time_s - person.first_s <= NEW_S
+    new_s = max(NEW_S, 2 * observation.least_gap_s)
+    return person.up_s == NEVER and observation.time_s - person.first_s <= new_s
 
 
 def _taken_over(
-    known: dict[str, Person], definition: Fall, observation: Observation, row: int, *, down: bool = True
+    known: dict[str, Person],
+    definition: Fall,
+    observation: Observation,
+    row: int,
+    *,
+    down: bool = True,
+    missed_s: float = 0.0,
 ) -> Person | None:
     """Somebody who was followed until a moment ago under another track; one who was down then only if `down`.
 
-    Who is in this frame is somebody else, unless they have fallen and are up: the tracker took another for them.
+    Who is in this frame, or was less than `missed_s` ago, is somebody else, unless they have fallen and are up: the
+    tracker took another for them.
     """
     here = {str(track) for track in observation.tracks.ids.tolist()}
+    gone = {track for track, person in known.items() if observation.time_s - person.seen_s >= missed_s} - here
     missed = {
         track: person
         for track, person in known.items()
-        if (person.fallen and not person.down and down) or (track not in here and (down or not person.down))
+        if (person.fallen and not person.down and down) or (track in gone and (down or not person.down))
     }
-    track = _whom_it_may_be(missed, observation, row, lambda person: _may_be_away_s(definition, person))
+    track = _whom_it_may_be(missed, observation, row, lambda person: _may_be_away_s(definition, person, observation))
     if track is None:
         return None
     person = known.pop(track)
@@ -221,8 +248,14 @@ def _taken_over(
     return replace(person, subject=person.subject or track) if has_episode else person
 
 
-def _may_be_away_s(definition: Fall, person: Person) -> float:
-    return max(definition.within_s, definition.max_gap_s) if person.fallen else definition.within_s
+def _within_s(definition: Fall, observation: Observation) -> float:
+    """How long a fall may take from up to down: no less than what lies between two frames where few are due."""
+    return max(definition.within_s, observation.least_gap_s)
+
+
+def _may_be_away_s(definition: Fall, person: Person, observation: Observation) -> float:
+    within_s = _within_s(definition, observation)
+    return max(within_s, definition.max_gap_s) if person.fallen else within_s
 
 
 def _whom_it_may_be(

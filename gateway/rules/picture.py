@@ -19,6 +19,10 @@ _LARGEST_SHARE = 0.1
 """Of the usual scene one picture makes up no more than this, however long nothing was seen before it."""
 
 
+_LEAST_LOOKS = 3
+"""Another scene isn't the usual one before it has been seen so often, however seldom that is."""
+
+
 class UsualScene(msgspec.Struct, frozen=True):
     """The scene as it usually is.
 
@@ -48,22 +52,23 @@ def tampered(definition: CameraTampered, memory: UsualScene, observation: Observ
         return UsualScene(b"" if usual is None else memory.luma, time_s), _when(True, observation)
     if usual is None:
         return _remembered(now, time_s), {}
-    share = _share(definition, memory, observation)
+    looked_s = _looked_s(memory, observation)
     if _likeness(now, usual) >= definition.min_likeness:
+        share = min(_LARGEST_SHARE, looked_s / definition.memory_s)
         return _remembered(usual + (now - usual) * share, time_s), {}
-    other_s = memory.other_s + share * definition.memory_s
+    at_most_s = max(_LARGEST_SHARE * definition.memory_s, observation.least_gap_s)
+    other_s = memory.other_s + min(looked_s, at_most_s, definition.memory_s / _LEAST_LOOKS)
     if other_s >= definition.memory_s:
         return _remembered(now, time_s), {}
     return UsualScene(memory.luma, time_s, other_s), _when(True, observation)
 
 
-def _share(definition: CameraTampered, memory: UsualScene, observation: Observation) -> float:
-    """What part of `memory_s` this look stands for: the time since the last one, but for that in which nobody looked.
+def _looked_s(memory: UsualScene, observation: Observation) -> float:
+    """Seconds that this look stands for: since the last one, but for those in which nobody looked.
 
     0 where frame time went back over a restart.
     """
-    looked_s = observation.time_s - memory.seen_s - observation.blind_s
-    return min(_LARGEST_SHARE, max(0.0, looked_s / definition.memory_s))
+    return max(0.0, observation.time_s - memory.seen_s - observation.blind_s)
 
 
 class LastPicture(msgspec.Struct, frozen=True):

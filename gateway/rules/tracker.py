@@ -153,7 +153,7 @@ def follow(
 
     Args:
         state: As the last call returned it.
-        time_s: Frame time in seconds; tracks of a later time are forgotten.
+        time_s: Frame time in seconds; tracks of a later time are lost.
         detections: What the model saw.
         leeway: How long to wait for what isn't seen.
         blind_s: Seconds since the last frame in which nobody looked.
@@ -161,7 +161,9 @@ def follow(
     Returns:
         The new state, and which track each detection belongs to.
     """
-    alive, lost = _expire(_unseen_for(blind_s, _of_this_time(state.tracks, time_s)), time_s, leeway)
+    of_now, of_another_time = _of_this_time(state.tracks, time_s)
+    alive, lost = _expire(_unseen_for(blind_s, of_now), time_s, leeway)
+    lost += of_another_time
     n = len(detections)
     if n == 0:
         return TrackerState(state.next_id, alive), Tracks.none(0, lost)
@@ -184,10 +186,10 @@ def follow(
     return TrackerState(next_id, tuple(followed)), tracks
 
 
-def _of_this_time(tracks: tuple[Track, ...], time_s: float) -> tuple[Track, ...]:
-    """Without those of a clock that was ahead: they would never be given up."""
-    ahead = any(track.last_s > time_s + FARTHEST_AHEAD_S for track in tracks)
-    return tuple(track for track in tracks if track.last_s <= time_s + FARTHEST_AHEAD_S) if ahead else tracks
+def _of_this_time(tracks: tuple[Track, ...], time_s: float) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
+    """All but those of a clock that was ahead, and those: they would never be given up."""
+    ahead = tuple(track for track in tracks if track.last_s > time_s + FARTHEST_AHEAD_S)
+    return (tuple(track for track in tracks if track not in ahead) if ahead else tracks), ahead
 
 
 def _unseen_for(blind_s: float, tracks: tuple[Track, ...]) -> tuple[Track, ...]:

@@ -10,16 +10,17 @@ from gateway.domain.definitions import Anchor, ConfinedZone, Dwell, Occupancy, Z
 from gateway.rules.episode import Hit
 from gateway.rules.kind import SCENE, Hits, Nothing
 from gateway.rules.observation import Observation, anchors, counted, followed, inside, polygon
+from gateway.rules.posture import EDGE
 from gateway.rules.tracker import STILL_SPEED, Track
 
 WHOLE_SURE = 1.0
 """The score of what no detection tells: that somebody is missing."""
 
-EDGE = 0.02
-"""A box this near to the picture's edge, in fractions, may be on its way out."""
-
 ONE_STEP = 0.25
-"""An object this near to a zone's border, in heights of its box, may be beyond it in the next frame."""
+"""So far, in heights of its box, an object that moves may get by the next frame."""
+
+LOOKED_S = 1.0
+"""Frames must have come for so long without one who is said to have left."""
 
 
 def presence(definition: ZonePresence, memory: Nothing, observation: Observation) -> tuple[Nothing, Hits]:
@@ -83,19 +84,32 @@ def confined(definition: ConfinedZone, memory: Inside, observation: Observation)
 
 
 def _on_its_way_out(definition: ConfinedZone, track: Track, observation: Observation) -> bool:
-    """Whether a track moved when it was lost, and at the picture's edge or the zone's border."""
-    x1, y1, x2, y2 = track.box
-    width, height = observation.resolution_wh
-    tall = max(1.0, y2 - y1)
-    if math.hypot(*track.velocity) < STILL_SPEED * tall:
+    """Whether a track that nobody finds any more, though they looked, moved out of the picture or over the border."""
+    looked_s = observation.time_s - track.last_s - track.blind_s
+    tall = max(1.0, track.box[3] - track.box[1])
+    if looked_s < LOOKED_S or math.hypot(*track.velocity) < STILL_SPEED * tall:
         return False
-    if x1 < EDGE * width or x2 > (1 - EDGE) * width or y1 < EDGE * height or y2 > (1 - EDGE) * height:
-        return True
-    border = shapely.transform(polygon(definition.zone).exterior, lambda corners: corners * observation.scale)
+    return _leaves_picture(track, STILL_SPEED * tall, observation) or _leaves_zone(definition, track, tall, observation)
+
+
+def _leaves_picture(track: Track, least_speed: float, observation: Observation) -> bool:
+    """Whether a track is at an edge of the picture and moves towards it, at so many pixels per second or more."""
+    (vx, vy), (x1, y1, x2, y2) = track.velocity, track.box
+    width, height = observation.resolution_wh
+    left, right = x1 < EDGE * width and vx <= -least_speed, x2 > (1 - EDGE) * width and vx >= least_speed
+    top, bottom = y1 < EDGE * height and vy <= -least_speed, y2 > (1 - EDGE) * height and vy >= least_speed
+    return left or right or top or bottom
+
+
+def _leaves_zone(definition: ConfinedZone, track: Track, tall: float, observation: Observation) -> bool:
+    """Whether the step that a track was about to take leads out of the zone."""
+    step = np.array(track.velocity) / math.hypot(*track.velocity) * ONE_STEP * tall
+    ahead = np.array(track.box) + np.tile(step, 2)
+    zone = polygon(definition.zone)
     if definition.anchor is Anchor.ANY_OVERLAP:
-        return float(border.distance(shapely.box(x1, y1, x2, y2))) <= ONE_STEP * tall
-    (point,) = anchors(np.array([track.box], np.float32), definition.anchor)
-    return float(border.distance(shapely.Point(point))) <= ONE_STEP * tall
+        return not shapely.intersects(zone, shapely.box(*(ahead / np.tile(observation.scale, 2))))
+    (point,) = anchors(ahead[np.newaxis].astype(np.float32), definition.anchor) / observation.scale
+    return not shapely.intersects_xy(zone, *point)
 
 
 def _best(observation: Observation, rows: list[int]) -> Hit:

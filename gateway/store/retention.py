@@ -75,15 +75,13 @@ class Retention:
         self._looked_s = self._warned_s = -math.inf  # monotonic
 
     async def run(self) -> None:
-        """Look every minute, until cancelled."""
+        """Look every minute, until cancelled; while database or evidence store are away it waits."""
         while True:
             try:
                 while await self.step():
                     pass  # each step waits for the database
             except StoreError as error:
                 _logger.warning("retention has to wait", extra={"reason": str(error)})
-            except Exception:
-                _logger.exception("retention failed; it looks again in a minute")
             await asyncio.sleep(EVERY_S)
 
     async def step(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app.beside import Beside
 from gateway.domain.clock import SystemClock
 from gateway.domain.retention import EvidenceQuery, RetentionPolicy
 from gateway.domain.violation import (
@@ -202,9 +203,15 @@ async def test_a_full_disk_of_open_violations_ends_in_a_warning_not_in_a_loop(ke
     assert keeper.has_files(unseen)
 
 
-@pytest.mark.parametrize("error", [DatabaseError("it is away"), ZeroDivisionError("a bug")])
-async def test_whatever_goes_wrong_retention_says_so_and_looks_again(
-    keeper: Keeper, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (DatabaseError("it is away"), ""),
+        (ZeroDivisionError("a bug"), "retention crashed: ZeroDivisionError, see the log"),
+    ],
+)
+async def test_whatever_goes_wrong_retention_says_so_and_looks_again_and_of_a_bug_health_tells(
+    keeper: Keeper, error: Exception, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(retention, "EVERY_S", 0.01)
     looked_again = asyncio.Event()
@@ -217,10 +224,12 @@ async def test_whatever_goes_wrong_retention_says_so_and_looks_again(
         return 0.5
 
     keeper.evidence.used = used
-    running = asyncio.create_task(keeper.retention(RetentionPolicy()).run())
+    beside = Beside("retention", keeper.retention(RetentionPolicy()).run, first_pause_s=0.01)
+    running = asyncio.create_task(beside.run())
     await asyncio.wait_for(looked_again.wait(), 5)
     running.cancel()
-    assert [record.name for record in caplog.records] == ["gateway.store.retention"]
+    assert beside.fault == fault
+    assert len(caplog.records) == 1
 
 
 async def test_what_another_replica_recorded_of_a_violation_goes_with_it(keeper: Keeper):

@@ -68,6 +68,14 @@ class Stage:
         """The stream is over."""
         self._take(self._panel.finish())
 
+    def states(self) -> dict[str, bytes]:
+        """What the spool would keep now."""
+        return self._panel.states()
+
+    def resume(self, states: dict[str, bytes]) -> None:
+        """Go on with what a spool kept."""
+        self._panel = self._made(states)
+
     @property
     def opened(self) -> list[Opened]:
         return [each for each in self.happened if isinstance(each, Opened)]

@@ -89,9 +89,18 @@ def test_of_what_is_on_record_only_the_part_inside_the_clip_is_compared():
     assert (outcome.same, outcome.moved, outcome.gone, outcome.new) == (2, (), (), ())
 
 
+def test_what_reaches_beyond_the_clip_has_moved_only_if_it_is_seen_to_begin_or_end_inside():
+    recorded = [violation(-5, 12), violation(13, float("inf"))]
+    rules = {"nobody": ZonePresence(max_gap_s=2)}
+    assert diff(recorded, [violation(1.8, 12), violation(13, 38.2)], 40, rules).moved == ()
+    assert len(diff(recorded, [violation(3, 12), violation(13, 37)], 40, rules).moved) == 2
+    inside = [violation(0, 12), violation(13, 40)]
+    assert len(diff(inside, [violation(1.8, 12), violation(13, 38.2)], 40, rules).moved) == 2
+
+
 def test_what_the_clip_shows_too_little_of_to_be_found_is_not_gone():
     recorded = [violation(-20, 3), violation(12, 60), violation(2, 6), violation(1, 40)]
-    outcome = diff(recorded, [], 16, {"nobody": 5})
+    outcome = diff(recorded, [], 16, {"nobody": ZonePresence(min_duration_s=5)})
     assert outcome.gone == (violation(2, 6), violation(1, 16))
 
 

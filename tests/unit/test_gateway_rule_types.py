@@ -1,10 +1,13 @@
 """Each type of rule, acted out."""
 
+import re
+
 import numpy as np
 import pytest
 
 from gateway.domain.definitions import (
     AbandonedObject,
+    Anchor,
     CameraTampered,
     ConfinedZone,
     Crossing,
@@ -155,7 +158,11 @@ def test_who_was_in_a_confined_zone_and_is_outside_has_left(crash: bool):
     assert opened.hit.track_id == 1
 
 
-@pytest.mark.parametrize("zone", [ConfinedZone().zone, ((0.0, 0.2), (0.8, 0.2), (0.8, 1.0), (0.0, 1.0))])
+TO_512 = ((0.0, 0.2), (0.8, 0.2), (0.8, 1.0), (0.0, 1.0))
+"""A zone whose right border is 512 pixels from the picture's left edge."""
+
+
+@pytest.mark.parametrize("zone", [ConfinedZone().zone, TO_512])
 def test_who_goes_out_of_the_picture_or_is_lost_at_the_zones_border_has_left(zone: tuple, crash: bool):
     through = 640 * max(x for x, _ in zone)
     stage = Stage(ConfinedZone(zone=zone), crash=crash)
@@ -175,6 +182,37 @@ def test_who_passed_through_or_is_lost_inside_or_without_moving_has_not_left():
         hidden.show(t, *([("person", standing(100 + 50 * t))] if t < 5 else []))
         missed.show(t, *([("person", standing(600))] if t < 5 else []))
     assert (passing.opened, hidden.opened, missed.opened) == ([], [], [])
+
+
+@pytest.mark.parametrize("anchor", Anchor)
+def test_who_walks_inwards_or_along_the_pictures_edge_and_is_hidden_there_has_not_left(anchor: Anchor):
+    turned, along_top = (Stage(ConfinedZone(zone=zone, anchor=anchor)) for zone in (TO_512, ConfinedZone().zone))
+    for t in times(0, 20):
+        x = between(300, 500, 0, 4, t) if t < 4 else between(500, 464, 4, 4.6, t)
+        turned.show(t, *([("person", standing(x))] if t < 4.5 else []))
+        nods = 3 * (round(t * FPS) % 2)  # the head's end is cut off by the picture's edge
+        along_top.show(t, *([("person", (200 + 20 * t, 0, 400 + 20 * t, 400 + nods))] if t < 5 else []))
+    assert (turned.opened, along_top.opened) == ([], [])
+
+
+@pytest.mark.parametrize("anchor", Anchor)
+def test_who_is_lost_as_they_walk_over_the_border_has_left_by_any_anchor(anchor: Anchor):
+    stage = Stage(ConfinedZone(zone=TO_512, anchor=anchor))
+    last_x = 535 if anchor is Anchor.ANY_OVERLAP else 500
+    for t in times(0, 20):
+        x = 300 + 50 * t
+        stage.show(t, *([("person", standing(x))] if x <= last_x else []))
+    assert len(stage.opened) == 1
+
+
+@pytest.mark.parametrize("away_s", [3, 5, 10, 30])
+@pytest.mark.parametrize("last_s", [17.4, 18.4, 19.2, 20.0, 20.8])
+def test_nobody_has_left_while_nobody_looked(last_s: float, away_s: float, crash: bool):
+    stage = Stage(ConfinedZone(zone=TO_512), crash=crash)
+    for t in (*times(0, last_s), *times(last_s + away_s, last_s + away_s + 15)):
+        blind_s = away_s - 0.2 if t == last_s + away_s and not crash else 0.0
+        stage.show(t, ("person", standing(450 + 45 * np.sin(1.5 * t))), blind_s=blind_s)
+    assert stage.opened == []
 
 
 def test_two_who_cross_a_line_in_opposite_directions_at_once_are_two_crossings(crash: bool):
@@ -213,6 +251,18 @@ def test_a_crossing_that_is_to_last_is_one_once_it_has_and_none_who_turns_back_b
     for t in times(0, 8):
         turns_back.show(t, ("person", standing(320 + (30 if 4 <= t < 4 + min_duration_s else -30))))
     assert turns_back.opened == []
+
+
+@pytest.mark.parametrize("direction", [Crossing.BOTH, Crossing.RIGHT_TO_LEFT])
+def test_who_crosses_and_turns_back_twice_in_short_was_beyond_the_line_for_no_longer_than_each_time(
+    direction: Crossing, crash: bool
+):
+    stage = Stage(LineCrossing(line=MIDDLE, min_duration_s=2, direction=direction), crash=crash)
+    for t in times(0, 12):
+        beyond = 4 <= t < 4.8 or 5.4 <= t < 6.4 or t > 9
+        stage.show(t, ("person", standing(345 if beyond else 290)))
+    started = [6.4, 9.2] if direction is Crossing.BOTH else [9.2]
+    assert [opened.started_s for opened in stage.opened] == pytest.approx(started)
 
 
 def test_who_sways_on_a_line_or_goes_round_its_end_does_not_cross_it():
@@ -393,6 +443,28 @@ def test_who_lies_from_the_beginning_beside_one_who_stands_has_not_fallen(score:
     assert stage.opened == []
 
 
+@pytest.mark.parametrize("fps", [2, 5])
+@pytest.mark.parametrize("missed", [(1,), (2,), (4,), (1, 3), (2, 3), (9,)])
+@pytest.mark.parametrize("apart", [60, 90, 160])
+def test_one_who_stands_beside_somebody_on_the_floor_and_is_missed_for_a_moment_is_not_taken_for_them(
+    apart: float, missed: tuple[int, ...], fps: int
+):
+    stage = Stage(Fall(), period_s=1 / fps)
+    for k in range(-25, 25):
+        stander = [] if k in missed else [("person", standing(340), 0.7)]
+        stage.show(10 + k / fps, *stander, *([("person_lying", lying_at(340 + apart), 0.8)] if k >= 0 else []))
+    assert stage.opened == []
+
+
+@pytest.mark.parametrize("fps", [1, 2, 5, 10])
+def test_one_whom_the_model_sees_standing_and_lying_at_once_while_they_fall_has_fallen(fps: int, crash: bool):
+    stage = Stage(Fall(), crash=crash, period_s=1 / fps)
+    for k in range(-4 * fps, 6 * fps):
+        stander = [("person", standing(300), 0.7)] if k <= 0.4 * fps else []
+        stage.show(10 + k / fps, *stander, *([("person_lying", lying_at(390), 0.8)] if k >= 0 else []))
+    assert len(stage.opened) == 1
+
+
 def test_a_helper_who_hides_the_fallen_for_a_frame_makes_no_second_fall(crash: bool):
     for helper in (standing(380), (460, 60, 560, 300)):
         stage = Stage(Fall(), crash=crash)
@@ -438,6 +510,25 @@ def test_who_lies_while_the_clock_is_set_back_over_a_restart_has_fallen_once_and
     for t in times(5020 - back_s, 5025 - back_s):
         upright.show(t, ("person_lying", lying_at(300)))
     assert (len(fallen.opened), len(fallen.closed), upright.opened) == (1, 0, [])
+
+
+@pytest.mark.parametrize("leaves_s", [14, 30])
+def test_who_got_up_hands_their_time_on_the_floor_to_nobody_who_lies_down_beside(leaves_s: float, crash: bool):
+    stage = Stage(LongLie(min_duration_s=15), crash=crash)
+    for t in times(0, 40):
+        first = ("person_lying", lying_at(300)) if t < 12 else ("person", standing(max(60, 300 - 100 * (t - 12))))
+        second = [("person_lying", lying_at(400, y=430), 0.8)] if t >= 15 else []
+        stage.show(t, *([first] if t < leaves_s else []), *second)
+    assert [opened.started_s for opened in stage.opened] == [15]
+
+
+@pytest.mark.parametrize("moment_s", [0.4, 0.8])
+def test_who_seems_up_for_a_moment_and_is_found_lying_under_another_number_lies_on(moment_s: float, crash: bool):
+    stage = Stage(LongLie(min_duration_s=15), crash=crash)
+    for t in times(0, 20):
+        helper = [("person", standing(300))] if t >= 12 else []
+        stage.show(t, *([] if 12 <= t < 12 + moment_s else [("person_lying", lying_at(300), 0.8)]), *helper)
+    assert [opened.started_s for opened in stage.opened] == [0]
 
 
 def test_who_gets_up_beside_somebody_new_on_the_floor_has_fallen_and_is_up():
@@ -516,6 +607,22 @@ def test_another_scene_becomes_the_usual_one_after_as_long_as_asked_for(seed: in
         stage.show(t, luma=lively(usual if t < 50 else other))
     (closed,) = stage.closed
     assert closed.ended_s == pytest.approx(150, abs=2)
+
+
+@pytest.mark.parametrize(("fps", "memory_s"), [(0.5, 10), (0.2, 20), (0.1, 60), (0.02, 300)])
+def test_another_scene_becomes_the_usual_one_in_time_at_few_frames_a_second_too(fps: float, memory_s: float):
+    stage = Stage(CameraTampered(memory_s=memory_s), period_s=1 / fps)
+    for k in range(-10, 20 + round(memory_s * fps)):
+        stage.show(1000 + k / fps, luma=lively(SCENERY if k < 0 else SCENERY[:, ::-1]))
+    (closed,) = stage.closed
+    assert closed.ended_s == pytest.approx(1000 + memory_s - 2 / fps, abs=1.1 / fps)
+
+
+def test_a_camera_that_is_looked_at_more_seldom_than_a_scene_takes_to_become_usual_is_tampered_with():
+    stage = Stage(CameraTampered(memory_s=10), period_s=20)
+    for k in range(-10, 10):
+        stage.show(1000 + 20 * k, luma=lively(SCENERY if k < 0 else SCENERY[:, ::-1]))
+    assert [opened.started_s for opened in stage.opened] == [1000]
 
 
 def test_a_camera_that_was_covered_for_long_or_from_the_beginning_shows_its_usual_scene_afterwards():
@@ -606,6 +713,35 @@ def test_frames_without_the_person_say_nothing_of_what_they_wear(crash: bool):
     assert len(stage.opened) == 1
 
 
+@pytest.mark.parametrize(
+    ("definition", "box"),
+    [
+        (MissingClass(required=("helmet",), min_score=0.6), standing(300)),
+        (AbandonedObject(labels=("person",), owner_labels=("car",), min_duration_s=5, min_score=0.6), standing(300)),
+    ],
+)
+def test_frames_that_show_an_object_too_weakly_to_count_say_nothing_of_it(
+    definition: RuleDefinition, box: tuple[float, float, float, float], crash: bool
+):
+    stage = Stage(definition, crash=crash)
+    for k, t in enumerate(times(0, 20)):
+        stage.show(t, ("person", box, 0.7 if k % 3 == 0 else 0.5))
+    assert len(stage.opened) == 1
+
+
+def test_a_candidate_from_before_frames_were_counted_is_not_dropped_by_one_that_shows_all_is_well():
+    stage, bag = Stage(AbandonedObject()), ("backpack", (330, 370, 370, 410))
+    for t in times(0, 27):
+        stage.show(t, bag)
+    kept = stage.states()
+    kept["rule"] = re.sub(rb',"frames":\d+,"hits":\d+', b"", kept["rule"])
+    stage.resume(kept)
+    stage.show(27.2, bag, ("person", standing(300)))
+    for t in times(27.4, 40):
+        stage.show(t, bag)
+    assert [opened.started_s for opened in stage.opened] == [1]
+
+
 def test_somebody_whom_the_model_sees_in_four_of_fourteen_frames_is_there():
     for definition in (ZonePresence(), ZoneIntrusion(), Occupancy(above=0)):
         stage = Stage(definition)
@@ -615,6 +751,34 @@ def test_somebody_whom_the_model_sees_in_four_of_fourteen_frames_is_there():
 
 
 # What every type has
+
+
+@pytest.mark.parametrize(
+    ("definition", "others"),
+    [
+        (ZoneIntrusion(max_gap_s=5), []),
+        (Dwell(max_gap_s=5, min_duration_s=2), []),
+        (Proximity(max_gap_s=5, min_distance=1.0, other_labels=("car",)), [("car", (120, 300, 200, 400))]),
+        (LineCrossing(line=((0.2, 0), (0.2, 1)), min_duration_s=1, max_gap_s=5), []),
+        (ConfinedZone(zone=LEFT_HALF, max_gap_s=5), []),
+    ],
+)
+def test_who_comes_after_the_tracks_were_lost_is_nobody_who_was_there_before(
+    definition: RuleDefinition, others: list[tuple[str, tuple[float, float, float, float]]]
+):
+    stage = Stage(definition)
+    for t in times(0, 10):
+        stage.show(t, ("person", standing(100 if t < 5 else 180)), *others)
+    before = len(stage.opened)
+    stage.resume({**stage.states(), "~tracks": b'{"next_id":"x"}'})
+    for t in times(12, 20):
+        stage.show(t, ("person", standing(500)))
+    stage.end()
+    assert len(stage.closed) == len(stage.opened)
+    assert all(closed.ended_s <= 10 for closed in stage.closed[:before])
+    opened_after = [opened.hit.track_id for opened in stage.opened[before:]]
+    assert all(number is not None and number > 1 for number in opened_after)
+    assert bool(opened_after) == isinstance(definition, ZoneIntrusion | Dwell)
 
 
 NIGHT = Schedule(days=("fri",), start="22:00", end="06:00", time_zone="Europe/Berlin")
@@ -713,6 +877,21 @@ def test_few_frames_a_second_are_no_gaps_nor_are_a_late_and_a_missed_one(
     assert stage.closed[0].ended_s == pytest.approx(38.4 / fps)
 
 
+@pytest.mark.parametrize("fps", [0.05, 0.3, 0.33, 0.5, 1])
+@pytest.mark.parametrize("beside", [0, 100])
+def test_a_fall_between_two_of_few_frames_is_found_and_goes_on(beside: float, fps: float, crash: bool):
+    stage = Stage(Fall(), crash=crash, period_s=1 / fps)
+    for k in range(40):
+        late = 0.2 * (k % 3 == 1)
+        seen = ("person_lying", lying_at(300 + beside)) if k > 20 else ("person", standing(300))
+        if k % 10 != 9:
+            stage.show((k + late) / fps, seen)
+    stage.end()
+    (opened,), (closed,) = stage.opened, stage.closed
+    assert opened.started_s <= 23 / fps
+    assert closed.ended_s == pytest.approx(38 / fps)
+
+
 def test_a_gap_that_began_before_frames_came_more_often_is_judged_by_the_rate_before():
     stage = Stage(ZoneIntrusion(), period_s=5)
     for t in range(0, 60, 5):
@@ -799,6 +978,27 @@ def test_a_clock_that_goes_back_while_somebody_stays_ends_nothing(crash: bool):
     (opened,), (closed,) = stage.opened, stage.closed
     assert (opened.started_s, closed.ended_s) == (5000, 5010)
     assert Updated in map(type, stage.happened), "it is shown better by the new clock"
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        ConfinedZone(zone=TO_512),
+        LineCrossing(line=MIDDLE),
+        Speed(max_kmh=50, ground=FLOOR),
+        AbandonedObject(labels=("person",)),
+    ],
+)
+def test_a_clock_that_is_set_back_again_and_again_leaves_nobody_behind_in_what_is_remembered(
+    definition: RuleDefinition,
+):
+    stage, kept = Stage(definition), list[int]()
+    for back_s in (0, 60, 120, 180, 240):
+        for t in times(5000 - back_s, 5004 - back_s):
+            stage.show(t, ("person", standing(200)), ("person", standing(400)))
+        kept.append(len(stage.states()["rule"]))
+    assert max(kept) < kept[0] * 1.3
+    assert stage.opened == []
 
 
 def test_the_time_between_a_kill_and_the_next_frame_is_blind_time_of_what_was_open():
