@@ -210,10 +210,12 @@ class Retention:
         """Note that their evidence is deleted, and delete it. Who has been opened again meanwhile keeps it."""
         self._forgotten.update(violation.id for violation in violations)
         events = await self._note(violations, reason)
-        self._bus.publish(events)
-        self._on_deleted(kind, len(events))
+        if events:
+            self._bus.publish(events)
+            self._on_deleted(kind, len(events))
         await self._delete_forgotten()
-        _logger.info("evidence deleted", extra={"violations": len(events), "reason": reason})
+        if events:
+            _logger.info("evidence deleted", extra={"violations": len(events), "reason": reason})
 
     async def _note(self, violations: Sequence[Violation], reason: str) -> Sequence[Event]:
         """Note that their evidence is deleted; on a full disk of as many only as it takes to make room for that."""

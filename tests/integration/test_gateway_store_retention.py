@@ -390,6 +390,22 @@ async def test_a_full_disk_costs_no_evidence_where_the_database_refuses_for_anot
     assert keeper.has_files(old)
 
 
+async def test_where_nothing_could_be_let_go_nothing_is_counted_or_logged(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    await keeper.record(days=40)
+
+    async def forget(*_: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(keeper.store, "forget_evidence", forget)
+    caplog.set_level("INFO")
+    await keeper.retention(RetentionPolicy(resolved_days=30, disk_share=1.0)).step()
+
+    assert list(keeper.deleted) == []
+    assert "evidence deleted" not in caplog.text
+
+
 async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_run(keeper: Keeper):
     old = await keeper.record(days=40)
     await keeper.evidence.delete(evidence_folder(old.id))
