@@ -1,6 +1,7 @@
 """Who has come how far in the outbox."""
 
 import datetime as dt
+from typing import TypeAlias
 
 from piccolo.columns import Or, Where
 from piccolo.querystring import QueryString
@@ -15,23 +16,26 @@ from gateway.store.tables import CursorRow, WebhookRow
 HOLD = dt.timedelta(seconds=30)
 """A replica that sends nothing more and doesn't say so is replaced after this."""
 
-
-async def shared_now(engine: DatabaseEngine, clock: Clock) -> dt.datetime:
-    """The time that all who use a database agree on: PostgreSQL's; on SQLite, where a gateway is alone, its own."""
-    if not isinstance(engine, PooledPostgresEngine):
-        return clock.utcnow()
-    (row,) = await engine.run_querystring(QueryString("SELECT clock_timestamp() AS now"))
-    now: dt.datetime = row["now"]
-    return now
+Now: TypeAlias = dt.datetime | QueryString
+"""A time, or an expression for it that PostgreSQL reckons as often as it looks at a row."""
 
 
-def may_hold(table: type[CursorRow | WebhookRow], holder: str, now: dt.datetime) -> Where | Or:
-    """Whether somebody may take or keep a claim: it is theirs, or nobody's, or ends later than any that is made now.
+def shared_now(engine: DatabaseEngine, clock: Clock) -> Now:
+    """The time that all who use a database agree on: PostgreSQL's; on SQLite, where a gateway is alone, its own.
 
-    The last was made by a clock that was ahead, and would hold for as long.
+    PostgreSQL's belongs into the statement that claims. Asked for before, it may be older than another's claim.
+    """
+    return QueryString("clock_timestamp()") if isinstance(engine, PooledPostgresEngine) else clock.utcnow()
+
+
+def may_hold(table: type[CursorRow | WebhookRow], holder: str, now: Now) -> Where | Or:
+    """Whether somebody may take or keep a claim: it is theirs, or nobody's, or ends far later than any made now.
+
+    The last was made by a clock that was ahead, and would hold for as long. One that is ahead by less than `HOLD` is
+    left its claim, as it may belong to a replica that lives.
     """
     until = table.held_until
-    return (table.holder == holder) | until.is_null() | (until < now) | (until > now + HOLD)
+    return (table.holder == holder) | until.is_null() | (until < now) | (until > now + 2 * HOLD)
 
 
 class PiccoloCursors:
@@ -51,7 +55,7 @@ class PiccoloCursors:
         """Take or keep the right to send for 30 s; the number of the last event that is done with, None if refused."""
         if not await CursorRow.exists().where(CursorRow.name == name):
             await self._begin(name, self._clock.utcnow())
-        now = await shared_now(self._engine, self._clock)
+        now = shared_now(self._engine, self._clock)
         update = CursorRow.update(holder=holder, held_until=now + HOLD)
         rows = await update.where(CursorRow.name == name, may_hold(CursorRow, holder, now)).returning(CursorRow.number)
         return rows[0]["number"] if rows else None

@@ -1,5 +1,6 @@
 """Foreign database exceptions become `DatabaseError` here."""
 
+import errno
 import functools
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -40,6 +41,14 @@ def database_call(function: Callable[P, Awaitable[T]]) -> "Callable[P, Coroutine
 
     # A coroutine function is what it is to callers and Protocols alike; `wraps` alone would widen it.
     return cast("Callable[P, CoroutineType[Any, Any, T]]", mapped)
+
+
+def is_full(error: DatabaseError) -> bool:
+    """Whether the database's disk has no room: what was to be written can be when there is."""
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(cause, asyncpg.DiskFullError) or (isinstance(cause, OSError) and cause.errno == errno.ENOSPC)
 
 
 def _reason(error: Exception) -> str:

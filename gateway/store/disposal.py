@@ -123,10 +123,8 @@ async def trim_events(engine: DatabaseEngine, before: dt.datetime, limit: int, n
 @database_call
 async def trim_dead_letters(before: dt.datetime, limit: int) -> int:
     """Delete the oldest dead letters of before a time, of all webhooks, `limit` at most; how many."""
-    oldest = (
-        await DeadLetterRow.select(DeadLetterRow.number, DeadLetterRow.at).order_by(DeadLetterRow.number).limit(limit)
-    )
-    numbers = [row["number"] for row in oldest if row["at"] < before]
+    select = DeadLetterRow.select(DeadLetterRow.number).where(DeadLetterRow.at < before)
+    numbers = [row["number"] for row in await select.order_by(DeadLetterRow.number).limit(limit)]
     if numbers:
         await DeadLetterRow.delete().where(DeadLetterRow.number.is_in(numbers))
     return len(numbers)

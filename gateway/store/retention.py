@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from gateway.domain.clock import Clock, StepWatch
+from gateway.domain.event import Event
 from gateway.domain.ports import EventBus, EvidenceStore, Store
 from gateway.domain.retention import EvidenceQuery, RetentionPolicy
-from gateway.domain.violation import Violation, evidence_places
-from gateway.errors import StoreError
+from gateway.domain.violation import Violation, ViolationStatus, evidence_places
+from gateway.errors import DatabaseError, StoreError
+from gateway.store.database_errors import is_full
 
 _logger = logging.getLogger(__name__)
 
@@ -20,6 +22,9 @@ EVERY_S = 60.0
 WARN_EVERY_S = 3600.0
 PASS_OVER_S = 600.0
 """What lies with other gateways isn't looked at again for so long."""
+
+FULL = 0.99
+"""From here on what the database has no room for is made room for."""
 
 STEP = 100
 EVENTS_STEP = 5000
@@ -30,6 +35,9 @@ Has = Callable[[str], Awaitable[bool]]
 
 class Retention:
     """Deletes evidence that is too old or too much, some at a time: first it is noted, then the files go.
+
+    Only where the disk is so full that it can't be noted do files go first, of one violation after the other, until it
+    can be.
 
     Deleting is safe to break off anywhere: what is noted, and may still be there, is deleted by the next step.
 
@@ -70,6 +78,7 @@ class Retention:
         self._passed: dict[tuple[str | None, str | None], str] = {}  # up to where each search has passed some over
         self._passed_since_s = -math.inf  # monotonic
         self._forgotten: set[str] = set()  # of which violations this one may have noted evidence that is still there
+        self._owed: set[str] = set()  # violations of which files went before that could be noted
         self._allowed = f"{policy.disk_share:.0%}"
         self._others = 0.0  # share of the disk that is used by what isn't evidence, as it was at `_looked_s`
         self._looked_s = self._warned_s = -math.inf  # monotonic
@@ -94,12 +103,14 @@ class Retention:
         if now_s - self._passed_since_s >= PASS_OVER_S:
             self._passed_since_s = now_s
             self._passed.clear()
-        more = self._can_trust_the_clock() and await self._trim(now)
+        self._can_trust_the_clock()
+        await self._note_owed()
         await self._delete_forgotten()
-        more = (self._trusted and await self._step_age(now)) or more
-        return await self._step_disk() or await self._step_count() or more
+        more = self._trusted and await self._step_age(now)
+        more = await self._step_disk() or await self._step_count() or more
+        return (self._trusted and await self._trim(now)) or more  # last: a full disk has room for it only now
 
-    def _can_trust_the_clock(self) -> bool:
+    def _can_trust_the_clock(self) -> None:
         trusted = self._watch.is_trusted()
         if self._trusted and not trusted:
             _logger.warning(
@@ -107,7 +118,6 @@ class Retention:
                 extra={"stepped_by": str(self._watch.stepped_by)},
             )
         self._trusted = trusted
-        return trusted
 
     async def _trim(self, now: dt.datetime) -> bool:
         before = now - dt.timedelta(days=self._policy.event_days)
@@ -157,8 +167,13 @@ class Retention:
         key = query.status, query.camera_id
         found = await self._store.evidence_kept(msgspec.structs.replace(query, after_id=self._passed.get(key)))
         here = found if self._has is None else await self._lying_here(found, self._has)
-        if here:
-            await self._let_go(here, kind, reason)
+        try:
+            if here:
+                await self._let_go(here, kind, reason)
+        except DatabaseError:
+            if self._owed:  # their files are gone, and the next step goes on after them
+                self._passed[key] = found[-1].id
+            raise
         if len(here) < len(found):
             self._passed[key] = found[-1].id
         return bool(found)
@@ -169,7 +184,7 @@ class Retention:
         here: list[Violation] = []
         for violation in violations:
             places = evidence_places(violation, twins.get(violation.id, ()))
-            if not _names_any(violation) or await _lies_in_any(places, has):
+            if not _names(violation) or await _lies_in_any(places, has):
                 here.append(violation)
         return here
 
@@ -191,13 +206,64 @@ class Retention:
 
     async def _let_go(self, violations: Sequence[Violation], kind: str, reason: str) -> None:
         """Note that their evidence is deleted, and delete it. Who has been opened again meanwhile keeps it."""
-        ids = [violation.id for violation in violations]
-        self._forgotten.update(ids)
-        events = await self._store.forget_evidence(ids, reason)
-        self._bus.publish(events)
-        self._on_deleted(kind, len(events))
+        self._forgotten.update(violation.id for violation in violations)
+        events = await self._note(violations, reason)
+        if events:
+            self._bus.publish(events)
+            self._on_deleted(kind, len(events))
         await self._delete_forgotten()
-        _logger.info("evidence deleted", extra={"violations": len(events), "reason": reason})
+        if events:
+            _logger.info("evidence deleted", extra={"violations": len(events), "reason": reason})
+
+    async def _note(self, violations: Sequence[Violation], reason: str) -> Sequence[Event]:
+        """Note that their evidence is deleted; on a full disk of as many only as it takes to make room for that."""
+        try:
+            return await self._store.forget_evidence([violation.id for violation in violations], reason)
+        except DatabaseError as error:
+            if not await self._can_make_room(error):
+                raise
+            _logger.warning("the disk is full: evidence is deleted before that can be noted")
+            return await self._make_room(violations, reason, error)
+
+    async def _make_room(self, violations: Sequence[Violation], reason: str, error: DatabaseError) -> Sequence[Event]:
+        """Delete what one after the other names, until that can be noted.
+
+        Their folders stay until then: by these the next life finds out what lies here and isn't noted.
+        """
+        for violation in violations:
+            now = await self._store.violation(violation.id)
+            if now.status is ViolationStatus.OPEN:
+                continue
+            for name in _names(now):
+                await self._evidence.delete(name)
+            self._owed.add(now.id)
+            try:
+                events = await self._store.forget_evidence([*self._owed], reason)
+            except DatabaseError as again:
+                error = again
+                if not await self._can_make_room(error):
+                    break
+            else:
+                self._owed.clear()
+                return events
+        raise error
+
+    async def _can_make_room(self, error: DatabaseError) -> bool:
+        return is_full(error) and await self._evidence.used_share() >= FULL
+
+    async def _note_owed(self) -> None:
+        """Note what had to go before there was room to; with the room that others may have made."""
+        if not self._owed:
+            return
+        try:
+            events = await self._store.forget_evidence([*self._owed], "the disk was full")
+        except DatabaseError as error:
+            if not is_full(error):
+                raise
+        else:
+            self._owed.clear()
+            self._bus.publish(events)
+            self._on_deleted("disk", len(events))
 
     async def _delete_forgotten(self) -> None:
         """Delete what is noted as deleted, by whomever: all that this one has noted, and whatever else lies here."""
@@ -208,12 +274,20 @@ class Retention:
                 for place in places:
                     await self._evidence.delete(place)
                 deleted.append(violation_id)
-        await self._store.note_deleted(deleted)
+        await self._note_deleted(deleted)
         self._forgotten.clear()
 
+    async def _note_deleted(self, violation_ids: Sequence[str]) -> None:
+        """A full disk may have no room for this either; then it is noted later."""
+        try:
+            await self._store.note_deleted(violation_ids)
+        except DatabaseError as error:
+            if not is_full(error):
+                raise
 
-def _names_any(violation: Violation) -> bool:
-    return any(kept.name for kept in (violation.evidence, violation.clean_evidence, violation.clip))
+
+def _names(violation: Violation) -> list[str]:
+    return [kept.name for kept in (violation.evidence, violation.clean_evidence, violation.clip) if kept.name]
 
 
 async def _lies_in_any(places: Sequence[str], has: Has) -> bool:

@@ -66,7 +66,7 @@ class PiccoloWebhooks:
     @database_call
     async def hold(self, webhook_id: str, holder: str) -> bool:
         """Take or keep the right to send for 30 s; False while another replica has it."""
-        now = await shared_now(self._engine, self._clock)
+        now = shared_now(self._engine, self._clock)
         update = WebhookRow.update(holder=holder, held_until=now + HOLD)
         update = update.where(WebhookRow.id == webhook_id, may_hold(WebhookRow, holder, now))
         return bool(await update.returning(WebhookRow.id))

@@ -1,5 +1,6 @@
 """What `CursorStore` promises, on SQLite and on PostgreSQL."""
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -85,3 +86,22 @@ async def test_a_claim_that_a_version_before_made_by_a_clock_that_was_ahead_is_n
     far = dt.datetime.now(dt.UTC) + dt.timedelta(days=365)
     await CursorRow.update(held_until=far).where(CursorRow.name == "mqtt")
     assert await cursors.hold("mqtt", "b") == 0
+
+
+async def test_of_two_who_ask_at_once_one_holds_and_who_renews_keeps_it(cursors: CursorStore) -> None:
+    assert await cursors.hold("mqtt", "nobody") == 0
+    for _ in range(100):
+        await CursorRow.update(held_until=None).where(CursorRow.name == "mqtt")
+        free = await asyncio.gather(*(cursors.hold("mqtt", holder) for holder in "ab"))
+        assert sorted(free, key=str) == [0, None]
+        holder, other = "ab" if free[0] is not None else "ba"
+        kept = await asyncio.gather(cursors.hold("mqtt", other), cursors.hold("mqtt", holder))
+        assert kept == [None, 0]
+
+
+async def test_a_claim_of_a_version_before_by_a_clock_that_is_a_little_ahead_holds(
+    store: PiccoloStore, cursors: CursorStore, clock: SetClock
+) -> None:
+    assert await cursors.hold("mqtt", "a") == 0
+    await let_pass(store, clock, -1)
+    assert await cursors.hold("mqtt", "b") is None

@@ -263,9 +263,10 @@ async def test_a_backup_that_reads_goes_on_when_a_replica_joins(store: PiccoloSt
 async def test_a_transaction_whose_gateway_falls_silent_is_ended_by_the_server(
     store: PiccoloStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_engine, "IDLE_TIMEOUT_S", 0.2)
-    with pytest.raises(FOREIGN_ERRORS):
-        await _lock_and_be_silent_for(0.6, store)
+    with monkeypatch.context() as patch:
+        patch.setattr(postgres_engine, "IDLE_TIMEOUT_S", 0.2)
+        with pytest.raises(FOREIGN_ERRORS):
+            await _lock_and_be_silent_for(0.6, store)
     assert await store.record_grants([GRANT])
     (row,) = await store.engine.run_querystring(QueryString("SHOW idle_in_transaction_session_timeout"))
     assert [*row.values()] == ["0"], "it goes with the transaction"

@@ -1,5 +1,6 @@
 """What `WebhookStore` promises, on SQLite and on PostgreSQL."""
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway.errors import NotFoundError
 from gateway.store.engine import make_engine
 from gateway.store.migrate import migrate
 from gateway.store.piccolo_store import PiccoloStore
+from gateway.store.tables import WebhookRow
 from gateway.store.webhooks import PiccoloWebhooks
 from tests.support.claims import let_pass
 from tests.support.events import event
@@ -126,6 +128,13 @@ async def test_one_replica_sends_at_a_time_and_another_takes_over(
     assert await webhooks.hold(created.id, "b")
     await webhooks.release("b")
     assert await webhooks.hold(created.id, "a")
+
+
+async def test_of_two_who_ask_at_once_one_holds(webhooks: WebhookStore) -> None:
+    created = await webhooks.create(SETTINGS)
+    for _ in range(100):
+        await WebhookRow.update(held_until=None).where(WebhookRow.id == created.id)
+        assert sorted(await asyncio.gather(*(webhooks.hold(created.id, holder) for holder in "ab"))) == [False, True]
 
 
 async def test_a_replica_whose_clock_was_ahead_holds_no_longer_than_another(

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import datetime as dt
+import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -228,6 +229,7 @@ async def test_whatever_goes_wrong_retention_says_so_and_looks_again_and_of_a_bu
     running = asyncio.create_task(beside.run())
     await asyncio.wait_for(looked_again.wait(), 5)
     running.cancel()
+    await asyncio.wait({running})
     assert beside.fault == fault
     assert len(caplog.records) == 1
 
@@ -342,6 +344,75 @@ async def test_a_violation_that_is_opened_again_before_its_files_go_keeps_them(
     assert [keeper.has_files(each) for each in (reopened, old)] == [True, False]
     assert (await keeper.store.violation(reopened.id)).evidence == reopened.evidence
     assert keeper.deleted == {"age": 1}
+
+
+@pytest.mark.parametrize("one_of_several", [False, True])
+@pytest.mark.parametrize("files_in_the_way", [1, 12, 23])
+async def test_a_disk_that_is_too_full_to_note_anything_heals_by_itself_and_no_record_lies_for_good(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, files_in_the_way: int, one_of_several: bool
+):
+    violations = [await keeper.record() for _ in range(25)]
+    unseen = await keeper.record(status=ViolationStatus.OPEN)
+    room_for = len(violations) - files_in_the_way
+
+    def pictures() -> int:
+        return sum((keeper.evidence._root / violation.evidence.name).exists() for violation in violations)
+
+    def full_unless_room(function: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def write(*args: object) -> object:
+            if pictures() > room_for:
+                cause = sqlite3.OperationalError("database or disk is full")
+                cause.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise DatabaseError("it is full") from cause
+            return await function(*args)
+
+        return write
+
+    for name in ("forget_evidence", "note_deleted", "trim_events"):
+        monkeypatch.setattr(keeper.store, name, full_unless_room(getattr(keeper.store, name)))
+    keeper.evidence.used = keeper.evidence.held = lambda: 0.7 + 0.3 * min(1, pictures() / max(1, room_for))
+    retention = keeper.retention(RetentionPolicy(disk_share=0.9), one_of_several=one_of_several)
+    for _ in range(6):
+        with contextlib.suppress(DatabaseError):
+            await retention.step()
+
+    gone = len(violations) - pictures()
+    assert files_in_the_way <= gone < files_in_the_way + 20
+    on_record = [await keeper.store.violation(violation.id) for violation in violations]
+    assert [bool(violation.evidence.name) for violation in on_record] == [False] * gone + [True] * (25 - gone)
+    assert keeper.has_files(unseen)
+    assert keeper.deleted == {"disk": gone}
+
+
+async def test_a_full_disk_costs_no_evidence_where_the_database_refuses_for_another_reason(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+):
+    old = await keeper.record()
+    keeper.evidence.used = keeper.evidence.held = lambda: 1.0
+
+    async def refuse(*_: object) -> None:
+        raise DatabaseError("it is read-only") from sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(keeper.store, "forget_evidence", refuse)
+    with pytest.raises(DatabaseError, match="read-only"):
+        await keeper.retention(RetentionPolicy()).step()
+    assert keeper.has_files(old)
+
+
+async def test_where_nothing_could_be_let_go_nothing_is_counted_or_logged(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    await keeper.record(days=40)
+
+    async def forget(*_: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(keeper.store, "forget_evidence", forget)
+    caplog.set_level("INFO")
+    await keeper.retention(RetentionPolicy(resolved_days=30, disk_share=1.0)).step()
+
+    assert list(keeper.deleted) == []
+    assert "evidence deleted" not in caplog.text
 
 
 async def test_what_was_broken_off_between_file_and_row_is_finished_by_the_next_run(keeper: Keeper):
