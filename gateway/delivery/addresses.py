@@ -60,13 +60,20 @@ async def resolve(host: str, port: int, allowed: Sequence[Network], threads: Exe
         DeliveryError: The name is unknown, or all its addresses are refused.
     """
     try:
-        look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(threads, look_up)
-    except (OSError, UnicodeError) as error:
-        raise DeliveryError(f"the name {host} can't be found: {error}") from error
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        addresses = [ipaddress.ip_address(host)]  # there is no name to wait for a thread with
+    except ValueError:
+        addresses = await _looked_up(host, port, threads)
     for address in addresses:
         if is_allowed(address, allowed):
             return address
     refused = ", ".join(dict.fromkeys(map(str, addresses)))
     raise DeliveryError(f"{host} is {refused}, which isn't public; RUTH_AI_WEBHOOK_NETWORKS can allow it")
+
+
+async def _looked_up(host: str, port: int, threads: Executor) -> list[Address]:
+    try:
+        look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, look_up)
+    except (OSError, UnicodeError) as error:
+        raise DeliveryError(f"the name {host} can't be found: {error}") from error
+    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

@@ -60,6 +60,18 @@ async def test_a_name_is_refused_by_what_it_stands_for() -> None:
             await resolve("no-such-host.invalid", 80, (), threads)
 
 
+async def test_an_address_waits_for_no_name_that_nobody_answers() -> None:
+    answered = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        silent = asyncio.get_running_loop().run_in_executor(threads, answered.wait, 30)
+        async with asyncio.timeout(5):
+            assert str(await resolve("10.0.0.5", 443, parse_networks("10.0.0.0/8"), threads)) == "10.0.0.5"
+            with pytest.raises(DeliveryError, match="isn't public"):
+                await resolve("fe80::1", 443, (), threads)
+        answered.set()
+        await silent
+
+
 async def test_names_that_nobody_resolves_hold_up_no_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
     given_up = threading.Event()
 
