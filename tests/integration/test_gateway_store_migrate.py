@@ -1,5 +1,6 @@
 """Migrations forwards and back, on both databases."""
 
+import logging
 import os
 import pkgutil
 import subprocess
@@ -165,17 +166,22 @@ def _become_older(monkeypatch: pytest.MonkeyPatch, by: int) -> str:
     return max(older)
 
 
+def _warned(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What else is logged depends on the level that an earlier test may have left."""
+    return [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 async def test_the_version_before_goes_on_with_tables_that_are_marked_as_fitting_it(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = make_engine(url, tmp_path)
     newest = (await migrate(engine))[-1]
     assert await migrate(engine) == []
-    assert caplog.records == []
+    assert _warned(caplog) == []
 
     _become_older(monkeypatch, 1)
     assert await migrate(engine) == []
-    assert [vars(record)["migrations"] for record in caplog.records] == [newest]
+    assert [vars(record)["migrations"] for record in _warned(caplog)] == [newest]
 
     store = await PiccoloStore.open(engine)
     assert await store.apply([opened()])
